@@ -1,0 +1,137 @@
+/*
+ * delta.h: a delta, the unit that everything stores and ships.
+ *
+ * A delta holds one chunk of content, coded against a prediction of it. The
+ * prediction is the concatenation of the byte ranges that the delta's references
+ * name; who holds the parents cuts those ranges out and hands them over as one
+ * run of bytes. docs/format.md is the normative description of the bytes.
+ *
+ *      content = sparse_delta_apply(delta, prediction)
+ *
+ * The header carries identity, coder and counts first, so that a reader learns
+ * all of it from the first SPARSE_DELTA_HEADER bytes.
+ */
+#ifndef SPARSE_CODEC_DELTA_H
+#define SPARSE_CODEC_DELTA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dtype.h"
+#include "memory.h"
+#include "status.h"
+
+#define SPARSE_FORMAT 0			/* the version byte of every delta written */
+#define SPARSE_DELTA_HEADER 40	/* bytes before the references */
+#define SPARSE_DELTA_REF 24		/* bytes of a reference */
+#define SPARSE_MAX_REFS 16
+#define SPARSE_MAX_CONTENT ((size_t) 256 << 20) /* bytes that one delta may hold */
+
+/* How the content is predicted. Stored: values never change their meaning. */
+typedef enum sparse_predictor
+{
+	SPARSE_PREDICT_NONE = 0,	/* nothing known: the content's own statistics */
+	SPARSE_PREDICT_SAME = 1,	/* the prediction is the content */
+	SPARSE_PREDICT_PARENT = 2,	/* element by element, same dtype and count */
+	SPARSE_PREDICT_BYTES = 3	/* the prediction is a dictionary of bytes */
+} sparse_predictor;
+
+#define SPARSE_PREDICTORS 4
+
+/* How the residual is coded. Stored: values never change their meaning. */
+typedef enum sparse_coding
+{
+	SPARSE_CODE_EMPTY = 0,		/* no payload: predictor same, or no content */
+	SPARSE_CODE_RAW = 1,		/* the content itself */
+	SPARSE_CODE_CONSTANT = 2,	/* one element, repeated */
+	SPARSE_CODE_ZSTD = 3,		/* a zstd frame; predictor bytes: with a prefix */
+	SPARSE_CODE_PLANES = 4,		/* the content's byte planes, then zstd */
+	SPARSE_CODE_RESIDUAL = 5,	/* ordered-integer differences, rANS */
+	SPARSE_CODE_FLOAT = 6		/* exponents by rANS, signs and mantissas raw */
+} sparse_coding;
+
+#define SPARSE_CODINGS 7
+
+/* A range of elements of a parent. */
+typedef struct sparse_ref
+{
+	uint16_t	parent;			/* ordinal among the object's parents */
+	sparse_dtype dtype;			/* of the parent's elements */
+	uint64_t	first;			/* element */
+	uint64_t	count;			/* of elements */
+} sparse_ref;
+
+typedef struct sparse_delta_info
+{
+	uint8_t		version;
+	sparse_predictor predictor;
+	sparse_coding coding;
+	sparse_dtype dtype;
+	uint64_t	content_bytes;
+	uint64_t	content_hash;	/* XXH3, 64 bits */
+	uint64_t	prediction_hash;	/* XXH3 of the prediction; 0 without references */
+	uint64_t	prediction_bytes;	/* what the references add up to */
+	uint64_t	delta_bytes;	/* of the whole delta */
+	uint16_t	refs;
+	sparse_ref	ref[SPARSE_MAX_REFS];
+} sparse_delta_info;
+
+extern const char *sparse_predictor_name(sparse_predictor predictor);
+extern const char *sparse_coding_name(sparse_coding coding);
+
+/*
+ * Reads the header and references of a delta whose first `available` bytes are
+ * at `delta` and whose whole length is `total`. SPARSE_TRUNCATED when
+ * `available` ends within them; at most
+ * SPARSE_DELTA_HEADER + SPARSE_MAX_REFS * SPARSE_DELTA_REF are ever needed.
+ * The payload is not looked at.
+ */
+extern sparse_status sparse_delta_read(const void *delta, size_t available,
+									   size_t total, sparse_delta_info *info);
+
+/*
+ * A codec: the scratch memory and library contexts of one encoder or decoder.
+ * Not shared between threads; reused from chunk to chunk.
+ */
+typedef struct sparse_codec sparse_codec;
+
+/* allocator may be NULL (malloc). Returns NULL when memory ran out. */
+extern sparse_codec *sparse_codec_create(const sparse_allocator *allocator);
+
+/* Releases everything; codec may be NULL. */
+extern void sparse_codec_free(sparse_codec *codec);
+
+/*
+ * Encodes `content` of `bytes` bytes as elements of `dtype`. `prediction` is the
+ * concatenation of the ranges that `refs` name (their bytes must add up to
+ * prediction_bytes); none: refs 0 and prediction_bytes 0. Picks the cheapest of
+ * its candidates, `none` among them: the delta is never longer than
+ * sparse_delta_bound(bytes). References are written only when the chosen
+ * predictor uses them.
+ *
+ * dtype other than SPARSE_BYTES: bytes must be a multiple of the element's size.
+ *
+ * On success *delta points into memory of the codec, valid until its next call.
+ */
+extern sparse_status sparse_delta_encode(sparse_codec *codec,
+										 const void *content, size_t bytes,
+										 sparse_dtype dtype,
+										 const sparse_ref *ref, unsigned refs,
+										 const void *prediction, size_t prediction_bytes,
+										 const uint8_t **delta, size_t *delta_bytes);
+
+/* The most bytes that a delta of `bytes` bytes of content takes. */
+extern size_t sparse_delta_bound(size_t bytes);
+
+/*
+ * Decodes a delta into `content`, which must have room for the info's
+ * content_bytes. The prediction is checked before, the content after decoding;
+ * on any failure the buffer's bytes are undefined and must not be used.
+ * `content` may not overlap the other arguments.
+ */
+extern sparse_status sparse_delta_apply(sparse_codec *codec,
+										const void *delta, size_t delta_bytes,
+										const void *prediction, size_t prediction_bytes,
+										void *content, size_t content_bytes);
+
+#endif

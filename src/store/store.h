@@ -1,0 +1,155 @@
+/*
+ * store.h: content-addressed objects and their chunks, and who may touch them.
+ *
+ * An object is a run of bytes, known by its SHA-256, cut into chunks by a grid
+ * (codec/grid.h) and stored as deltas against other objects of the same place.
+ * This layer resolves versions as the caller, and reads and writes objects as
+ * the store's owner; nothing else in the extension switches users.
+ *
+ * All functions report through ereport. Every query runs on a saved plan, holds
+ * no portal between calls, names its tables "sparse.x", and relies on the calling
+ * SQL function's own "set search_path = pg_catalog, pg_temp".
+ */
+#ifndef SPARSE_STORE_STORE_H
+#define SPARSE_STORE_STORE_H
+
+#include "postgres.h"
+#include "fmgr.h"
+#include "utils/palloc.h"
+
+#include "codec/delta.h"
+#include "codec/grid.h"
+
+#define SPARSE_SHA256_BYTES 32
+
+/* settings (settings.c) */
+extern int	sparse_chunk_size;		/* kilobytes of content per chunk */
+extern int	sparse_max_chain_depth;
+extern int	sparse_cache_size;		/* kilobytes of decoded content to remember */
+extern bool sparse_verify_writes;	/* decode each delta before it is stored */
+
+/* ---- the store and its owner (access.c) ---- */
+
+typedef struct StoreAccess
+{
+	Oid			user;
+	int			security_context;
+} StoreAccess;
+
+/* Become the store's owner, and the caller again. An error in between is undone by the transaction. */
+extern void store_enter(StoreAccess *access);
+extern void store_leave(const StoreAccess *access);
+
+/* Refuse callers who do not have the rights of the store's owner; `action` completes "must be owner of the store to %s". */
+extern void store_check_owner(const char *action);
+
+/* ---- versions, read as the caller (version.c) ---- */
+
+typedef struct StoreVersion
+{
+	int64		id;
+	char	   *name;
+	int32		revision;
+	int64		family;
+	int16		place;
+	char		state;			/* 'o'pen, 'r'eady, 'd'ropped */
+	bool		exact;
+} StoreVersion;
+
+/*
+ * The version that argument `arg` of the calling function names: a bigint id, or
+ * text ('7', 'org/name', 'org/name@3'). Read as the caller under row-level
+ * security, with the snapshot of the query. A version that is missing, hidden or
+ * (unless any_state) not ready is an error. Palloc'd in the current context.
+ */
+extern void version_from_argument(FunctionCallInfo fcinfo, int arg, bool any_state, StoreVersion *version);
+extern void version_from_text(const char *reference, bool any_state, StoreVersion *version);
+
+/*
+ * Insert the open version `id` as the caller (whose insert policies decide), and
+ * change a version's state as the caller. The guard trigger lets only these through.
+ */
+extern void version_insert(int64 id, const char *kind, const char *name, int32 revision, int64 family,
+						   const char *message, Datum metadata_jsonb);
+extern void version_drop(int64 id);
+
+/* ---- reading objects (read.c); inside store_enter and SPI_connect ---- */
+
+typedef struct ObjectReader ObjectReader;
+
+/*
+ * A reader with its codec and a bounded memory of decoded chunks, in a child of
+ * `parent`. read_only: see the snapshot of the calling query (STABLE functions),
+ * otherwise also the transaction's own writes.
+ */
+extern ObjectReader *object_reader_create(MemoryContext parent, bool read_only);
+extern void object_reader_free(ObjectReader *reader);
+
+/* Copy `bytes` bytes of the object from byte `first` on to `target`; decodes only the chunks that cover them. */
+extern void object_read(ObjectReader *reader, int16 place, int64 object,
+						uint64 first, uint64 bytes, char *target);
+
+typedef struct ObjectInfo
+{
+	int64		id;
+	sparse_dtype dtype;
+	uint64		bytes;
+	uint64		stored_bytes;
+	sparse_grid grid;
+	int32		depth;
+} ObjectInfo;
+
+/* False when there is no such object. */
+extern bool object_info(ObjectReader *reader, int16 place, int64 object, ObjectInfo *info);
+
+/*
+ * The chunk as stored, for verification and shipping: the delta as a detoasted
+ * varlena in the current context. Missing: data_corrupted.
+ */
+extern struct varlena *object_chunk(ObjectReader *reader, int16 place, int64 object, int32 seq);
+
+/*
+ * What errors raised below should name: set before reading for a version's file
+ * and tensor (any may be NULL); appears as errcontext.
+ */
+extern void object_reader_context(ObjectReader *reader, const char *version, const char *file, const char *tensor);
+
+/* ---- writing objects (write.c); inside store_enter and SPI_connect ---- */
+
+/* Where the content of a new object comes from. */
+typedef void (*ContentSource) (void *state, uint64 first, uint64 bytes, char *target);
+
+typedef struct ObjectSpec
+{
+	int16		place;
+	const uint8 *sha256;		/* of the content, computed by the caller */
+	sparse_dtype dtype;
+	uint64		bytes;
+	uint64		row_bytes;		/* chunks end at multiples of it where they can; 0: anywhere */
+	ContentSource source;
+	void	   *source_state;
+	int64		candidate[8];	/* objects of the place to predict it from */
+	int			candidates;
+} ObjectSpec;
+
+typedef struct ObjectResult
+{
+	int64		id;
+	bool		existed;		/* nothing was written */
+	uint64		stored_bytes;
+	int32		chunks;
+} ObjectResult;
+
+/*
+ * Stores an object, or finds it by its SHA-256. Callers that store several in
+ * one transaction must come in the order of the SHA-256s, so that two
+ * transactions can wait for, but never deadlock, each other. Among the
+ * candidates the cheapest on a sample is taken; one that would make the chain
+ * deeper than sparse.max_chain_depth is replaced by its own parent.
+ */
+extern void object_write(ObjectReader *reader, const ObjectSpec *spec, ObjectResult *result);
+
+/* Keep sparse_collect() away until the transaction ends: before the first object_write. */
+extern void store_lock_for_writing(void);
+
+#endif
