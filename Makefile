@@ -1,0 +1,110 @@
+# sparse: the build.
+#
+#   make              sparse.so, sparse--<version>.sql and the client pg_sparse
+#   make install      into the server that $(PG_CONFIG) names
+#   make check        everything that is tested; installs what is missing
+#   make unit | fuzz-replay | regress | isolation | tap      one part of check
+#   make regress TESTS="store lineage"                       some tests of a part
+#   make fuzz FUZZ_SECONDS=60                                search for new inputs (clang)
+#   make quickstart   a server with one base and its fine-tune in it, in a minute
+#   make bench        throughput beside plain bytea
+#
+# The layers of src/ are listed once, in build order. The C of all of them goes
+# into sparse.so, their SQL is joined in this order; the client links the codec only.
+
+PG_CONFIG ?= pg_config
+export PG_CONFIG TESTS FUZZ_SECONDS
+
+# These run scripts that start on a machine without PostgreSQL, where PGXS cannot
+# be included yet; the scripts call make again for what they need built.
+CHECK_PARTS = unit fuzz-replay regress isolation tap
+SCRIPTED = check $(CHECK_PARTS) quickstart bench
+
+ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
+
+.PHONY: $(MAKECMDGOALS)
+.NOTPARALLEL:
+
+check:
+	@bash test/check.sh
+$(CHECK_PARTS):
+	@bash test/check.sh $@
+quickstart:
+	@bash test/quickstart.sh
+bench:
+	@bash test/bench.sh
+$(filter-out $(SCRIPTED),$(MAKECMDGOALS)):
+	$(MAKE) $@
+
+else
+
+EXTENSION = sparse
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" sparse.control)
+
+LAYERS = codec sdelta store model lineage savings
+SQL_PARTS := $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.sql)))
+SOURCES := $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.c)))
+CLIENT_SOURCES := $(sort $(wildcard src/client/*.c))
+
+MODULE_big = sparse
+OBJS := $(SOURCES:.c=.o)
+DATA_built = sparse--$(EXTVERSION).sql
+PGFILEDESC = "sparse - versions of models and datasets at the price of what changed"
+
+CODEC_OBJS := $(filter src/codec/%,$(OBJS))
+CLIENT_OBJS := $(CLIENT_SOURCES:.c=.o)
+CLIENT := $(if $(CLIENT_SOURCES),pg_sparse)
+
+CODEC_LIBS = -lzstd -lxxhash -lyajl
+CLIENT_LIBS = $(CODEC_LIBS) -lcrypto
+SHLIB_LINK = $(CODEC_LIBS)
+
+# The coder's inner loops want the vectoriser. A prediction must come out the same
+# on every machine: no fused multiply-add, nothing tuned to the machine that builds.
+CODEC_CFLAGS = -O3 -ffp-contract=off -fvisibility=hidden
+
+DEPENDENCIES := $(OBJS:.o=.d) $(CLIENT_OBJS:.o=.d)
+EXTRA_CLEAN = pg_sparse build $(CLIENT_OBJS) $(DEPENDENCIES)
+
+# The server's own headers are not ours to mend: as system headers they stay silent.
+PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -MMD -MP
+PG_CFLAGS = -std=c11 -Wall -Wextra
+
+# Bitcode for the server's JIT would need clang and gain nothing: no C function
+# here is cheap enough to be inlined.
+override with_llvm = no
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+override CFLAGS := $(filter-out -Wdeclaration-after-statement,$(CFLAGS))
+$(CODEC_OBJS): override CFLAGS += $(CODEC_CFLAGS)
+
+$(OBJS) $(CLIENT_OBJS): Makefile
+-include $(wildcard $(DEPENDENCIES))
+
+sparse--$(EXTVERSION).sql: $(SQL_PARTS) sparse.control
+	{ echo '-- Built by make from $(SQL_PARTS): edit those.'; \
+	  echo '\echo Use "create extension sparse" to load this file. \quit'; \
+	  for part in $(SQL_PARTS); do echo; cat "$$part"; done; } > $@.new
+	mv $@.new $@
+
+# The client is an ordinary program: none of the server's libraries.
+all: $(CLIENT)
+pg_sparse: $(CODEC_OBJS) $(CLIENT_OBJS)
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(CLIENT_LIBS) -o $@
+
+install: install-client
+uninstall: uninstall-client
+.PHONY: install-client uninstall-client
+install-client: $(CLIENT)
+ifneq (,$(CLIENT))
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) $(CLIENT) '$(DESTDIR)$(bindir)/'
+endif
+uninstall-client:
+	rm -f '$(DESTDIR)$(bindir)/pg_sparse'
+
+include test/programs.mk
+
+endif
