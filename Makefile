@@ -42,7 +42,7 @@ EXTENSION = sparse
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" sparse.control)
 
 LAYERS = codec sdelta store model lineage savings
-SQL_PARTS := $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.sql)))
+SQL_PARTS := $(strip $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.sql))))
 SOURCES := $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.c)))
 CLIENT_SOURCES := $(sort $(wildcard src/client/*.c))
 
@@ -83,9 +83,9 @@ $(CODEC_OBJS): override CFLAGS += $(CODEC_CFLAGS)
 $(OBJS) $(CLIENT_OBJS): Makefile
 -include $(wildcard $(DEPENDENCIES))
 
-sparse--$(EXTVERSION).sql: $(SQL_PARTS) sparse.control
-	{ echo '-- Built by make from $(SQL_PARTS): edit those.'; \
-	  echo '\echo Use "create extension sparse" to load this file. \quit'; \
+sparse--$(EXTVERSION).sql: $(SQL_PARTS) sparse.control Makefile
+	{ printf '%s\n' '-- Built by make from $(SQL_PARTS): edit those.' \
+	    '\echo Use "create extension sparse" to load this file. \quit'; \
 	  for part in $(SQL_PARTS); do echo; cat "$$part"; done; } > $@.new
 	mv $@.new $@
 

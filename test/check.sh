@@ -152,7 +152,7 @@ start_server() {
 regress_one() {
     local part=$1 driver=$2 input=$3 name=$4 out=$work/out/$1/$4
     as_user mkdir -p "$out"
-    if as_user timeout --foreground 900 "$driver" --bindir="$bindir" --inputdir="$input" \
+    if as_user env PATH="$bindir:$PATH" timeout --foreground 900 "$driver" --bindir="$bindir" --inputdir="$input" \
         --outputdir="$out" --host="$work/s" --port="$server_port" --user=postgres \
         --dbname="${part}_$name" "$name" >"$out/run.log" 2>&1; then
         count "$part/$name" 1 0 "$out/run.log"
