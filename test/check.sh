@@ -103,16 +103,16 @@ count() {
     fi
 }
 
-# Run a program that prints TAP as the unprivileged user, from the copied tree.
+# Run a program that prints TAP as the unprivileged user.
 run_tap() {
     local name=$1 log=$work/out/${1//\//-}.log status=0
     shift
-    (cd "$work/tree" && as_user timeout --foreground 900 "$@") >"$log" 2>&1 || status=$?
+    as_user timeout --foreground 900 "$@" >"$log" 2>&1 || status=$?
     count_tap "$name" "$log" "$status"
 }
 
-# What runs needs no more than these; as root they must be copied to be readable.
-copy_tree() {
+# Go to a tree of what the tests need: as root copies, for the clone may be unreadable.
+enter_tree() {
     mkdir -p "$work/tree" "$work/out"
     if [ "$(id -u)" -eq 0 ]; then
         cp -rL sql expected test "$work/tree"
@@ -120,7 +120,8 @@ copy_tree() {
         ln -s "$top/sql" "$top/expected" "$top/test" "$work/tree"
     fi
     mkdir -p "$work/programs"
-    cp -r build/unit build/fuzz "$work/programs" 2>/dev/null || true
+    cp -r build/unit build/fuzz "$work/programs" 2>/dev/null
+    cd "$work/tree" || exit
 }
 
 run_unit() {
@@ -189,11 +190,12 @@ run_tap_tests() {
 
 # Where a developer finds results/*.out to compare and to accept.
 keep_results() {
-    rm -rf build/check
-    mkdir -p build/check
-    cp -r "$work/out/." build/check
-    cp "$work/data.log" build/check/server.log 2>/dev/null
-    find "$work/tap" -name '*.log' -exec cp -t build/check {} + 2>/dev/null
+    local kept=$top/build/check
+    rm -rf "$kept"
+    mkdir -p "$kept"
+    cp -r "$work/out/." "$kept"
+    cp "$work/data.log" "$kept/server.log" 2>/dev/null
+    find "$work/tap" -name '*.log' -exec cp -t "$kept" {} + 2>/dev/null
     return 0
 }
 
@@ -211,16 +213,16 @@ main() {
     run_home=$work/home
 
     if wanted_part unit || wanted_part fuzz-replay; then
-        must "the build of the C tests" make -s -j2 test-programs PG_CONFIG="$PG_CONFIG"
+        must "the build of the C tests" make -C "$top" -s -j2 test-programs PG_CONFIG="$PG_CONFIG"
     fi
-    copy_tree
+    enter_tree
     [ "$(id -u)" -ne 0 ] || chown "$run_user" "$work" "$work/out"
     as_user mkdir -p "$run_home" "$work/tap"
 
     if wanted_part unit; then run_unit; fi
     if wanted_part fuzz-replay; then run_fuzz_replay; fi
     if [ -n "$needs_server" ]; then
-        must "the build" make -s -j2 all PG_CONFIG="$PG_CONFIG"
+        must "the build" make -C "$top" -s -j2 all PG_CONFIG="$PG_CONFIG"
         must "the private installation" install_private "$top" "$work/prefix"
     fi
     if wanted_part regress || wanted_part isolation; then
