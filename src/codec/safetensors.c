@@ -54,12 +54,23 @@ sift_down(const sorter *s, uint32_t root, uint32_t count)
 	s->index[root] = moved;
 }
 
+static bool
+is_sorted(const sorter *s, uint32_t count)
+{
+	for (uint32_t i = 1; i < count; i++)
+		if (s->before(s->of, s->index[i], s->index[i - 1]))
+			return false;
+	return true;
+}
+
 /* Heapsort of the numbers 0 .. count - 1: no memory, no quadratic case. */
 static void
 sort_indexes(const sorter *s, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
 		s->index[i] = i;
+	if (is_sorted(s, count))
+		return;					/* as headers mostly are */
 	for (uint32_t i = count / 2; i-- > 0;)
 		sift_down(s, i, count);
 	for (uint32_t i = count; i-- > 1;)
@@ -269,10 +280,17 @@ sparse_safetensors_parse(const sparse_allocator *allocator,
 		error[0] = '\0';
 	*parsed = (sparse_safetensors) {.header_bytes = header_bytes};
 	if (header_bytes < 8)
+	{
+		REFUSE(&c, "header of %llu bytes is too short", (unsigned long long) header_bytes);
 		return SPARSE_BAD_ARGUMENT;
+	}
 	SPARSE_TRY(sparse_safetensors_header_bytes(header, file_bytes, &announced, error, error_size));
 	if (announced != header_bytes)
+	{
+		REFUSE(&c, "header has %llu bytes, not the %llu handed over",
+			   (unsigned long long) announced, (unsigned long long) header_bytes);
 		return SPARSE_BAD_ARGUMENT;
+	}
 	status = parse_text(allocator, (const char *) header + 8, (size_t) (header_bytes - 8),
 						file_bytes, parsed, &c);
 	if (status == SPARSE_NO_MEMORY)
