@@ -14,6 +14,7 @@
 #define SPARSE_STORE_STORE_H
 
 #include "postgres.h"
+#include "compat.h"
 #include "fmgr.h"
 #include "utils/palloc.h"
 
@@ -39,6 +40,15 @@ typedef struct StoreAccess
 /* Become the store's owner, and the caller again. An error in between is undone by the transaction. */
 extern void store_enter(StoreAccess *access);
 extern void store_leave(const StoreAccess *access);
+
+/*
+ * The owner of the store; an error where there is none, or where schema "sparse"
+ * holds something else. Whoever reads tables of the store as the caller asks this first.
+ */
+extern Oid	store_owner(void);
+
+/* The table sparse.<name>. */
+extern Oid	store_relation(const char *name);
 
 /* Refuse callers who do not have the rights of the store's owner; `action` completes "must be owner of the store to %s". */
 extern void store_check_owner(const char *action);

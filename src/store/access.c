@@ -1,0 +1,149 @@
+/*
+ * access.c: whose the store is, and acting as that owner.
+ *
+ * Objects and chunks are granted to nobody. After a version was read as the
+ * caller, this layer becomes the owner of the store's tables, and the caller
+ * again before anything of the caller's runs.
+ *
+ * Anybody who may create a schema can make one named "sparse" and put his own
+ * relations there, in the hope that a more powerful role calls us. Against that:
+ *   - all tables must be tables, not views, and belong to one owner, so that
+ *     reading them runs no code but the policies of that owner, and for a
+ *     superuser not even these;
+ *   - what is written is written as that owner, never as a superuser (version.c),
+ *     so that triggers, defaults and constraints get his rights and no more;
+ *   - the switch is a security-restricted operation: nothing that he deferred
+ *     can run after it, with the caller's rights;
+ *   - the types of what comes back are checked (query.c).
+ * What remains is what holds for every table: who reads or writes a table under
+ * row-level security runs the policies of its owner.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "store/store.h"
+
+/* The tables that the extension reads and writes; "object" leads, its owner is the store's. */
+static const char *const store_tables[] = {
+	"object", "object_parent", "chunk", "version", "parent", "file", "tensor", "family", "place"
+};
+
+pg_noreturn static void no_store(void);
+pg_noreturn static void not_a_store(const char *relation, const char *problem);
+
+static void
+no_store(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_SCHEMA_NAME),
+			 errmsg("this database has no store"),
+			 errhint("Run \"select sparse_create_store()\".")));
+	pg_unreachable();
+}
+
+static void
+not_a_store(const char *relation, const char *problem)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("schema \"sparse\" does not hold a store"),
+			 errdetail("Relation \"%s\" %s.", relation, problem),
+			 errhint("Tables of a store are made by sparse_create_store() and have one owner.")));
+	pg_unreachable();
+}
+
+static Oid
+store_schema(void)
+{
+	Oid			schema = get_namespace_oid("sparse", true);
+
+	if (!OidIsValid(schema))
+		no_store();
+	return schema;
+}
+
+static Oid
+relation_in_schema(const char *name, Oid schema)
+{
+	Oid			relation = get_relname_relid(name, schema);
+
+	if (!OidIsValid(relation))
+		not_a_store(name, "does not exist");
+	return relation;
+}
+
+Oid
+store_relation(const char *name)
+{
+	return relation_in_schema(name, store_schema());
+}
+
+/* The owner of a relation that must be a table. */
+static Oid
+table_owner(const char *name, Oid schema)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation_in_schema(name, schema)));
+	Form_pg_class form;
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		not_a_store(name, "does not exist");
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
+		not_a_store(name, "is not a table");
+	owner = form->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+Oid
+store_owner(void)
+{
+	Oid			schema = store_schema();
+	Oid			owner = table_owner(store_tables[0], schema);
+
+	for (int i = 1; i < (int) lengthof(store_tables); i++)
+		if (table_owner(store_tables[i], schema) != owner)
+			not_a_store(store_tables[i], "has another owner than \"object\"");
+	return owner;
+}
+
+void
+store_enter(StoreAccess *access)
+{
+	Oid			owner = store_owner();
+
+	GetUserIdAndSecContext(&access->user, &access->security_context);
+	SetUserIdAndSecContext(owner, access->security_context |
+						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+}
+
+void
+store_leave(const StoreAccess *access)
+{
+	SetUserIdAndSecContext(access->user, access->security_context);
+}
+
+void
+store_check_owner(const char *action)
+{
+	if (!has_privs_of_role(GetUserId(), store_owner()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of the store to %s", action)));
+}
+
+void
+store_lock_for_writing(void)
+{
+	LockRelationOid(store_relation("object"), RowExclusiveLock);
+}

@@ -1,0 +1,137 @@
+/*
+ * query.c: saved plans (see query.h).
+ *
+ * Names of tables and operators are written out in full in every query of this
+ * layer, so that neither the search path of the first caller nor that of a later
+ * one decides what they mean.
+ */
+#include "query.h"
+
+#include "catalog/namespace.h"
+#include "nodes/parsenodes.h"
+#include "utils/lsyscache.h"
+
+#include "store/store.h"
+
+/* The type of sparse.chunk.delta. */
+static Oid
+sdelta_type(void)
+{
+	Oid			chunk = store_relation("chunk");
+	AttrNumber	column = get_attnum(chunk, "delta");
+	Oid			type = column == InvalidAttrNumber ? InvalidOid : get_atttype(chunk, column);
+
+	if (!OidIsValid(type) || get_typlen(type) != -1)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("sparse.chunk is not the table of a store"),
+				 errdetail("It has no column \"delta\" of type sdelta.")));
+	return type;
+}
+
+static bool
+takes_sdelta(const StoreQuery *query)
+{
+	for (int i = 0; i < query->args; i++)
+		if (query->arg[i] == SDELTA_TYPE)
+			return true;
+	return false;
+}
+
+static void
+prepare(StoreQuery *query, Oid sdelta)
+{
+	Oid			type[QUERY_ARGS];
+	SPIPlanPtr	plan;
+
+	for (int i = 0; i < query->args; i++)
+		type[i] = query->arg[i] == SDELTA_TYPE ? sdelta : query->arg[i];
+	plan = SPI_prepare_cursor(query->sql, query->args, type, CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare \"%s\": %s", query->sql,
+			 SPI_result_code_string(SPI_result));
+	if (query->plan != NULL)
+		SPI_freeplan(query->plan);
+	query->plan = plan;
+	query->sdelta = sdelta;
+}
+
+static void
+check_columns(const StoreQuery *query, TupleDesc columns)
+{
+	bool		good = columns->natts == query->columns;
+
+	for (int i = 0; good && i < query->columns; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(columns, i);
+
+		good = query->column[i] == SDELTA_TYPE ?
+			column->attlen == -1 : column->atttypid == query->column[i];
+	}
+	if (!good)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("schema \"sparse\" does not hold the tables of a store"),
+				 errdetail("A column of another type came from: %s", query->sql)));
+}
+
+/* SPI_execute_plan, with sequential scans discouraged should it come to planning. */
+static int
+execute_by_index(StoreQuery *query, Datum *value, const char *null, bool read_only)
+{
+	int			nest = NewGUCNestLevel();
+	int			result;
+
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	result = SPI_execute_plan(query->plan, value, null, read_only, 0);
+	AtEOXact_GUC(true, nest);
+	return result;
+}
+
+uint64
+query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPITupleTable **rows)
+{
+	Oid			sdelta = takes_sdelta(query) ? sdelta_type() : InvalidOid;
+	int			result;
+
+	if (query->plan == NULL || query->sdelta != sdelta)
+		prepare(query, sdelta);
+	result = query->by_index ? execute_by_index(query, value, null, read_only) :
+		SPI_execute_plan(query->plan, value, null, read_only, 0);
+	if (result < 0)
+		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
+	if (query->columns > 0)
+	{
+		Assert(rows != NULL);
+		check_columns(query, SPI_tuptable->tupdesc);
+		*rows = SPI_tuptable;
+	}
+	return SPI_processed;
+}
+
+Datum
+row_datum(const SPITupleTable *rows, uint64 row, int column)
+{
+	bool		null;
+	Datum		value = SPI_getbinval(rows->vals[row], rows->tupdesc, column, &null);
+
+	if (null)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("unexpected null in column \"%s\" of a table of the store",
+						NameStr(TupleDescAttr(rows->tupdesc, column - 1)->attname))));
+	return value;
+}
+
+int64
+row_int64(const SPITupleTable *rows, uint64 row, int column)
+{
+	return DatumGetInt64(row_datum(rows, row, column));
+}
+
+int32
+row_int32(const SPITupleTable *rows, uint64 row, int column)
+{
+	return DatumGetInt32(row_datum(rows, row, column));
+}

@@ -1,0 +1,52 @@
+/*
+ * query.h: saved plans, run with checked parameters and results.
+ *
+ * A StoreQuery is a static: its SQL, its parameter types, the column types that its
+ * result must have. The tables that it reads may have been made by anybody who
+ * could make a schema named "sparse", so a column of another type is an error,
+ * not a crash.
+ *
+ * Plans are generic: with "place" as a parameter the executor prunes partitions
+ * when it starts, and no chunk is planned for on its own.
+ */
+#ifndef SPARSE_STORE_QUERY_H
+#define SPARSE_STORE_QUERY_H
+
+#include "postgres.h"
+#include "compat.h"
+#include "executor/spi.h"
+
+#define QUERY_ARGS 16
+#define QUERY_COLUMNS 16
+
+/* As a column type: any varlena. As a parameter type: that of sparse.chunk.delta. */
+#define SDELTA_TYPE ((Oid) InvalidOid)
+
+typedef struct StoreQuery
+{
+	const char *sql;
+	int			args;
+	Oid			arg[QUERY_ARGS];
+	int			columns;
+	Oid			column[QUERY_COLUMNS];
+	bool		by_index;		/* never by a sequential scan, however small the table was when planned */
+
+	/* of this backend */
+	SPIPlanPtr	plan;
+	Oid			sdelta;			/* the type that SDELTA_TYPE stood for */
+} StoreQuery;
+
+/*
+ * Runs a query within SPI_connect; null may be NULL (no parameter is null).
+ * Returns the number of rows; *rows (which may be NULL for queries without
+ * columns) is to be released by SPI_freetuptable.
+ */
+extern uint64 query_run(StoreQuery *query, Datum *value, const char *null, bool read_only,
+						SPITupleTable **rows);
+
+/* A column of a row; row_datum takes a null for corruption. Columns count from 1. */
+extern Datum row_datum(const SPITupleTable *rows, uint64 row, int column);
+extern int64 row_int64(const SPITupleTable *rows, uint64 row, int column);
+extern int32 row_int32(const SPITupleTable *rows, uint64 row, int column);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * settings.c: the extension's settings, and what happens when it is loaded.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "fmgr.h"
+
+#include "store/store.h"
+
+PG_MODULE_MAGIC;
+
+int			sparse_chunk_size = 1024;
+int			sparse_max_chain_depth = 8;
+int			sparse_cache_size = 16 * 1024;
+bool		sparse_verify_writes = true;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	DefineCustomIntVariable("sparse.chunk_size",
+							"Content that one chunk of a new object holds.",
+							"Larger chunks compress a little better; reading a slice decodes whole chunks.",
+							&sparse_chunk_size, 1024, 64, 4096,
+							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("sparse.max_chain_depth",
+							"Longest chain of predictions that a new object may end.",
+							"Reading decodes every object of the chain; a parent too deep is replaced by its own parent.",
+							&sparse_max_chain_depth, 8, 1, 32,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("sparse.cache_size",
+							"Decoded content that one query remembers.",
+							NULL,
+							&sparse_cache_size, 16 * 1024, 0, 1024 * 1024,
+							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("sparse.verify_writes",
+							 "Decodes every chunk before it is stored.",
+							 NULL,
+							 &sparse_verify_writes, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("sparse");
+}
