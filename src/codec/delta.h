@@ -25,7 +25,8 @@
 #define SPARSE_DELTA_HEADER 40	/* bytes before the references */
 #define SPARSE_DELTA_REF 24		/* bytes of a reference */
 #define SPARSE_MAX_REFS 16
-#define SPARSE_MAX_CONTENT ((size_t) 256 << 20) /* bytes that one delta may hold */
+#define SPARSE_MAX_CONTENT ((size_t) 16 << 20) /* bytes that one delta may hold */
+#define SPARSE_MAX_PREDICTION (4 * SPARSE_MAX_CONTENT) /* bytes that its references may add up to */
 
 /* How the content is predicted. Stored: values never change their meaning. */
 typedef enum sparse_predictor

@@ -1,0 +1,59 @@
+/*
+ * bits.h: a stream of bit fields, least significant bit first.
+ *
+ * Fields are addressed by bit position rather than consumed from a buffer, so
+ * that a vector path can read many at once: their positions are a prefix sum of
+ * their widths. A field has at most 57 bits, so one unaligned 64-bit load holds it.
+ */
+#ifndef SPARSE_CODEC_BITS_H
+#define SPARSE_CODEC_BITS_H
+
+#include "bytes.h"
+
+#define SPARSE_BITS_MAX 57
+#define SPARSE_BITS_SLACK 8		/* bytes that a writer may touch past the last bit */
+
+typedef struct bit_writer
+{
+	uint8_t    *bytes;			/* SPARSE_BITS_SLACK more than the bits need */
+	uint64_t	position;		/* in bits */
+} bit_writer;
+
+/* value must be below 2^width; width at most SPARSE_BITS_MAX. */
+static inline void
+bits_put(bit_writer *w, uint64_t value, unsigned width)
+{
+	uint8_t    *at = w->bytes + (w->position >> 3);
+	unsigned	shift = w->position & 7;
+	uint64_t	kept = *at & ((1u << shift) - 1);
+
+	store64(at, kept | value << shift);
+	w->position += width;
+}
+
+static inline size_t
+bits_written(const bit_writer *w)
+{
+	return (size_t) ((w->position + 7) >> 3);
+}
+
+/* Reads where 8 bytes from the field's first byte on can be loaded. */
+static inline uint64_t
+bits_get_fast(const uint8_t *bytes, uint64_t position, unsigned width)
+{
+	return load64(bytes + (position >> 3)) >> (position & 7) & ((UINT64_C(1) << width) - 1);
+}
+
+/* Reads from a stream of `length` bytes; what lies past its end is zero. */
+static inline uint64_t
+bits_get(const uint8_t *bytes, size_t length, uint64_t position, unsigned width)
+{
+	uint8_t		window[8] = {0};
+	uint64_t	first = position >> 3;
+
+	if (first < length)
+		memcpy(window, bytes + first, length - first < 8 ? (size_t) (length - first) : 8);
+	return load64(window) >> (position & 7) & ((UINT64_C(1) << width) - 1);
+}
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * codec.c: the life of a codec and its scratch memory.
+ */
+#include "codec.h"
+
+sparse_codec *
+sparse_codec_create(const sparse_allocator *allocator)
+{
+	sparse_codec *codec;
+
+	if (allocator == NULL)
+		allocator = &sparse_malloc;
+	codec = allocator->allocate(allocator->state, sizeof(sparse_codec));
+	if (codec == NULL)
+		return NULL;
+	memset(codec, 0, sizeof(sparse_codec));
+	codec->allocator = *allocator;
+	return codec;
+}
+
+void
+sparse_codec_free(sparse_codec *codec)
+{
+	sparse_allocator allocator;
+
+	if (codec == NULL)
+		return;
+	allocator = codec->allocator;
+	buffer	   *const all[] = {
+		&codec->payload, &codec->other, &codec->raw, &codec->token,
+		&codec->table, &codec->scale, &codec->wide, &codec->slots
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		allocator.release(allocator.state, all[i]->bytes);
+	ZSTD_freeCCtx(codec->compressor);
+	ZSTD_freeDCtx(codec->decompressor);
+	allocator.release(allocator.state, codec);
+}
+
+sparse_status
+buffer_reserve(const sparse_codec *codec, buffer *b, size_t size)
+{
+	if (size <= b->size)
+		return SPARSE_OK;
+	size += size / 8 + 64;
+	codec->allocator.release(codec->allocator.state, b->bytes);
+	b->size = 0;
+	b->bytes = codec->allocator.allocate(codec->allocator.state, size);
+	if (b->bytes == NULL)
+		return SPARSE_NO_MEMORY;
+	b->size = size;
+	return SPARSE_OK;
+}

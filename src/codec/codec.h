@@ -1,0 +1,133 @@
+/*
+ * codec.h: what the coders share: the codec's scratch memory and their interface.
+ *
+ * Private to src/codec. A coder appends its payload to the codec's output
+ * buffer, or decodes one; delta.c puts the header around it. Scratch grows to
+ * what the largest chunk so far needed and is kept from call to call.
+ */
+#ifndef SPARSE_CODEC_CODEC_H
+#define SPARSE_CODEC_CODEC_H
+
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#include "bytes.h"
+#include "delta.h"
+#include "tables.h"
+
+#define BLOCK 128				/* elements that share a scale */
+
+/* A reusable block of memory. */
+typedef struct buffer
+{
+	uint8_t    *bytes;
+	size_t		size;
+} buffer;
+
+struct sparse_codec
+{
+	sparse_allocator allocator;
+	ZSTD_CCtx  *compressor;
+	ZSTD_DCtx  *decompressor;
+	buffer		payload;		/* the best delta so far */
+	buffer		other;			/* a candidate that may replace it */
+	buffer		raw;			/* raw bits */
+	buffer		token;			/* a byte an element */
+	buffer		table;			/* a byte an element: its context, then its table */
+	buffer		scale;			/* a byte a block */
+	buffer		wide;			/* 8-byte aligned; differences, planes */
+	buffer		slots;			/* decoding tables of the elements */
+	tables		tables;
+	tables_histogram histogram;
+	rans_symbol symbols[TABLES_CONTEXTS * RANS_SYMBOLS];
+};
+
+/* Makes room for `size` bytes; what the buffer held is lost. */
+extern sparse_status buffer_reserve(const sparse_codec *codec, buffer *b, size_t size);
+
+/* Where a coder writes its payload: at most the room it was given. */
+typedef struct output
+{
+	uint8_t    *at;
+	uint8_t    *end;
+	bool		full;			/* more was written than fits: the coder lost to raw */
+} output;
+
+static inline void
+output_put(output *o, const void *bytes, size_t length)
+{
+	if (o->full || (size_t) (o->end - o->at) < length)
+	{
+		o->full = true;
+		return;
+	}
+	if (length > 0)
+		memcpy(o->at, bytes, length);
+	o->at += length;
+}
+
+static inline void
+output_section(output *o, const void *bytes, size_t length)
+{
+	uint8_t		prefix[4];
+
+	store32(prefix, (uint32_t) length);
+	output_put(o, prefix, sizeof(prefix));
+	output_put(o, bytes, length);
+}
+
+/*
+ * Block scales, and the tokens of an element stream: shared by the two float
+ * coders (stream.c). `tokens` counts the elements of blocks whose scale is not 0.
+ */
+extern sparse_status stream_write(sparse_codec *codec, output *out, size_t blocks, size_t tokens);
+
+typedef struct stream
+{
+	rans_decoder decoder;
+	const rans_slot *slots;		/* of the tokens */
+	const uint8_t *of_context;	/* context to table */
+	const uint8_t *scale;		/* of each block */
+} stream;
+
+/*
+ * Reads scales and tables of a stream over `elements` elements from a payload's
+ * remaining sections, of which nothing may be left over.
+ */
+extern sparse_status stream_open(sparse_codec *codec, cursor *in, size_t elements, stream *s);
+
+/*
+ * The residual coder: content against a prediction of the same dtype and count
+ * (or NULL: zeros). Elements are `dtype`'s.
+ */
+extern sparse_status residual_encode(sparse_codec *codec, const void *content, const void *prediction,
+									 size_t elements, sparse_dtype dtype, output *out);
+extern sparse_status residual_decode(sparse_codec *codec, cursor payload, const void *prediction,
+									 size_t elements, sparse_dtype dtype, void *content);
+
+/* The coder for floats that nothing predicts. */
+extern sparse_status floats_encode(sparse_codec *codec, const void *content,
+								   size_t elements, sparse_dtype dtype, output *out);
+extern sparse_status floats_decode(sparse_codec *codec, cursor payload,
+								   size_t elements, sparse_dtype dtype, void *content);
+
+/* zstd over bytes with an optional prefix, and over byte planes (general.c). */
+extern sparse_status zstd_encode(sparse_codec *codec, const void *content, size_t bytes,
+								 const void *prefix, size_t prefix_bytes, int level, output *out);
+extern sparse_status zstd_decode(sparse_codec *codec, cursor payload, const void *prefix, size_t prefix_bytes,
+								 void *content, size_t bytes);
+extern sparse_status planes_encode(sparse_codec *codec, const void *content, size_t bytes,
+								   unsigned element_bytes, output *out);
+extern sparse_status planes_decode(sparse_codec *codec, cursor payload, void *content, size_t bytes,
+								   unsigned element_bytes);
+
+/* log2 in half octaves, rounded down; value above 0. */
+static inline int
+half_octaves(uint64_t value)
+{
+	int			octave = 63 - __builtin_clzll(value);
+
+	return 2 * octave + (value << (63 - octave) >= UINT64_C(0xB504F333F9DE6485));
+}
+
+#endif

@@ -1,0 +1,194 @@
+/*
+ * rans.c: the entropy coder, portable.
+ */
+#include "rans.h"
+
+/*
+ * A state x is below frequency << 20 when it is divided, and frequency below
+ * 2^12: so 44 bits of reciprocal make x * reciprocal >> 44 the exact quotient,
+ * and the product stays below 2^64.
+ */
+#define RECIPROCAL_BITS 44
+
+void
+rans_encode_table(const uint16_t *frequency, rans_symbol *symbol)
+{
+	uint32_t	start = 0;
+
+	for (int i = 0; i < RANS_SYMBOLS; i++)
+	{
+		uint32_t	f = frequency[i];
+
+		symbol[i].reciprocal = f ? ((UINT64_C(1) << RECIPROCAL_BITS) + f - 1) / f : 0;
+		symbol[i].limit = f << (32 - RANS_BITS);
+		symbol[i].start = (uint16_t) start;
+		symbol[i].complement = (uint16_t) (RANS_SLOTS - f);
+		start += f;
+	}
+}
+
+void
+rans_decode_table(const uint16_t *frequency, rans_slot *slot)
+{
+	for (uint32_t i = 0; i < RANS_SYMBOLS; i++)
+		for (uint32_t within = 0; within < frequency[i]; within++)
+			*slot++ = i | (uint32_t) frequency[i] << 8 | within << 20;
+}
+
+size_t
+rans_bound(size_t count, unsigned lanes)
+{
+	return 4 * (size_t) lanes + 2 * count;
+}
+
+/* Gives off at most one word, backwards, and takes the symbol in. */
+static inline uint32_t
+encode_one(uint32_t x, const rans_symbol *s, uint8_t **word)
+{
+	uint32_t	quotient;
+
+	if (x >= s->limit)
+	{
+		*word -= 2;
+		store16(*word, (uint16_t) x);
+		x >>= 16;
+	}
+	quotient = (uint32_t) (x * s->reciprocal >> RECIPROCAL_BITS);
+	return x + s->start + quotient * s->complement;
+}
+
+size_t
+rans_encode(const uint8_t *symbol, const uint8_t *table, size_t count,
+			unsigned lanes, const rans_symbol *symbols, uint8_t *out)
+{
+	uint32_t	state[RANS_MAX_LANES];
+	uint8_t    *end = out + rans_bound(count, lanes);
+	uint8_t    *word = end;
+	size_t		i = count;
+
+	for (unsigned lane = 0; lane < lanes; lane++)
+		state[lane] = RANS_LOW;
+	while (i % lanes != 0)
+	{
+		i--;
+		state[i % lanes] = encode_one(state[i % lanes],
+									  &symbols[(size_t) table[i] * RANS_SYMBOLS + symbol[i]], &word);
+	}
+	while (i > 0)
+		for (unsigned lane = lanes; lane-- > 0;)
+		{
+			i--;
+			state[lane] = encode_one(state[lane],
+									 &symbols[(size_t) table[i] * RANS_SYMBOLS + symbol[i]], &word);
+		}
+	for (unsigned lane = 0; lane < lanes; lane++)
+		store32(out + 4 * lane, state[lane]);
+	memmove(out + 4 * lanes, word, (size_t) (end - word));
+	return 4 * (size_t) lanes + (size_t) (end - word);
+}
+
+sparse_status
+rans_decode_begin(rans_decoder *decoder, cursor stream, unsigned lanes)
+{
+	for (unsigned lane = 0; lane < lanes; lane++)
+		decoder->state[lane] = cursor_u32(&stream);
+	if (!cursor_ok(&stream))
+		return SPARSE_TRUNCATED;
+	for (unsigned lane = 0; lane < lanes; lane++)
+		SPARSE_CHECK(decoder->state[lane] >= RANS_LOW);
+	SPARSE_CHECK(cursor_left(&stream) % 2 == 0);
+	decoder->word = stream.at;
+	decoder->end = stream.end;
+	decoder->lanes = lanes;
+	decoder->failed = false;
+	return SPARSE_OK;
+}
+
+static inline uint32_t
+decode_one(uint32_t x, rans_slot slot)
+{
+	return (slot >> 8 & (RANS_SLOTS - 1)) * (x >> RANS_BITS) + (slot >> 20);
+}
+
+/* `steps` steps of all the lanes, where no step can run out of words. */
+static void
+decode_steps(rans_decoder *decoder, const rans_slot *slots,
+			 const uint8_t *table, size_t steps, uint8_t *symbol)
+{
+	const unsigned lanes = decoder->lanes;
+	const uint8_t *word = decoder->word;
+
+	for (; steps > 0; steps--, table += lanes, symbol += lanes)
+		for (unsigned lane = 0; lane < lanes; lane++)
+		{
+			uint32_t	x = decoder->state[lane];
+			rans_slot	slot = slots[(size_t) table[lane] << RANS_BITS | (x & (RANS_SLOTS - 1))];
+			uint32_t	full;
+			bool		empty;
+
+			symbol[lane] = (uint8_t) slot;
+			x = decode_one(x, slot);
+			full = x << 16 | load16(word);
+			empty = x < RANS_LOW;
+			decoder->state[lane] = empty ? full : x;
+			word += empty ? 2 : 0;
+		}
+	decoder->word = word;
+}
+
+/* Symbol by symbol, watching the end of the stream. */
+static void
+decode_carefully(rans_decoder *decoder, const rans_slot *slots,
+				 const uint8_t *table, size_t count, uint8_t *symbol)
+{
+	for (size_t i = 0; i < count; i++)
+	{
+		uint32_t   *state = &decoder->state[i % decoder->lanes];
+		rans_slot	slot = slots[(size_t) table[i] << RANS_BITS | (*state & (RANS_SLOTS - 1))];
+
+		symbol[i] = (uint8_t) slot;
+		*state = decode_one(*state, slot);
+		if (*state < RANS_LOW)
+		{
+			if (decoder->word == decoder->end)
+			{
+				decoder->failed = true;
+				*state |= RANS_LOW;
+				continue;
+			}
+			*state = *state << 16 | load16(decoder->word);
+			decoder->word += 2;
+		}
+	}
+}
+
+void
+rans_decode(rans_decoder *decoder, const rans_slot *slots,
+			const uint8_t *table, size_t count, uint8_t *symbol)
+{
+	const size_t lanes = decoder->lanes;
+
+	while (count >= lanes)
+	{
+		size_t		safe = (size_t) (decoder->end - decoder->word) / (2 * lanes);
+		size_t		steps = count / lanes < safe ? count / lanes : safe;
+
+		if (steps == 0)
+			break;
+		decode_steps(decoder, slots, table, steps, symbol);
+		table += steps * lanes;
+		symbol += steps * lanes;
+		count -= steps * lanes;
+	}
+	decode_carefully(decoder, slots, table, count, symbol);
+}
+
+bool
+rans_decode_done(const rans_decoder *decoder)
+{
+	bool		done = !decoder->failed && decoder->word == decoder->end;
+
+	for (unsigned lane = 0; lane < decoder->lanes; lane++)
+		done &= decoder->state[lane] == RANS_LOW;
+	return done;
+}

@@ -1,0 +1,79 @@
+/*
+ * rans.h: static range asymmetric numeral systems over bytes, many lanes at once.
+ *
+ * Symbol i belongs to lane i mod lanes; each lane is a coder of its own with a
+ * 32-bit state, renormalised by 16-bit words that all lanes take from one
+ * stream, in the order in which a decoder needs them. So a vector unit decodes
+ * 32 symbols a step: one gather from the tables, one multiplication, and the
+ * words that ran out are expanded from the stream. Every symbol has a context,
+ * the number of the table that codes it, known to the decoder beforehand.
+ *
+ * J. Duda, "Asymmetric numeral systems" (2013); F. Giesen, "Interleaved entropy
+ * coders" (2014).
+ *
+ * The stream: lanes x u32 states, then u16 words.
+ */
+#ifndef SPARSE_CODEC_RANS_H
+#define SPARSE_CODEC_RANS_H
+
+#include "bytes.h"
+#include "status.h"
+
+#define RANS_BITS 12			/* precision of a probability */
+#define RANS_SLOTS (1 << RANS_BITS)
+#define RANS_LOW (UINT32_C(1) << 16)	/* smallest normalised state */
+#define RANS_MAX_LANES 32
+#define RANS_SYMBOLS 256
+
+/* What a decoder needs for a slot: symbol, frequency << 8, slot - start << 20. */
+typedef uint32_t rans_slot;
+
+/* What an encoder needs for a symbol: division by its frequency as a multiplication. */
+typedef struct rans_symbol
+{
+	uint64_t	reciprocal;		/* ceil(2^44 / frequency) */
+	uint32_t	limit;			/* a state from here on gives off a word first */
+	uint16_t	start;			/* sum of the frequencies of lower symbols */
+	uint16_t	complement;		/* RANS_SLOTS - frequency */
+} rans_symbol;
+
+/*
+ * frequency[RANS_SYMBOLS] must add up to RANS_SLOTS and be below RANS_SLOTS each.
+ */
+extern void rans_encode_table(const uint16_t *frequency, rans_symbol *symbol);
+extern void rans_decode_table(const uint16_t *frequency, rans_slot *slot);
+
+/* Bytes that `count` symbols in `lanes` lanes can take at the most. */
+extern size_t rans_bound(size_t count, unsigned lanes);
+
+/*
+ * Encodes `count` symbols; symbol i uses the table symbols[table[i] * RANS_SYMBOLS].
+ * `out` has rans_bound bytes; returns the bytes written, at the start of `out`.
+ */
+extern size_t rans_encode(const uint8_t *symbol, const uint8_t *table, size_t count,
+						  unsigned lanes, const rans_symbol *symbols, uint8_t *out);
+
+/* A decoder in the middle of its stream. */
+typedef struct rans_decoder
+{
+	uint32_t	state[RANS_MAX_LANES];
+	const uint8_t *word;		/* the next one */
+	const uint8_t *end;
+	unsigned	lanes;
+	bool		failed;			/* ran out of words */
+} rans_decoder;
+
+/* lanes: 1 to RANS_MAX_LANES. */
+extern sparse_status rans_decode_begin(rans_decoder *decoder, cursor stream, unsigned lanes);
+
+/*
+ * Decodes the next `count` symbols; all calls but the last take a multiple of
+ * the lanes. Symbol i uses the slots at slots[table[i] * RANS_SLOTS].
+ */
+extern void rans_decode(rans_decoder *decoder, const rans_slot *slots,
+						const uint8_t *table, size_t count, uint8_t *symbol);
+
+/* True when the stream ended exactly as its encoder had begun it. */
+extern bool rans_decode_done(const rans_decoder *decoder);
+
+#endif

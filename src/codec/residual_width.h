@@ -1,0 +1,273 @@
+/*
+ * residual_width.h: the loops of the residual coder for one element width.
+ *
+ * Included by residual.c once for each width, with WIDTH (8, 16, 32, 64), DIRECT
+ * and LEAD set. A folded difference below DIRECT is its own token; above, the
+ * token names its octave and the LEAD bits after the leading one, and the rest
+ * are raw bits. Every loop is over one block, without branches where the
+ * compiler can then vectorise it.
+ */
+#define PASTE_(a, b) a##b
+#define PASTE(a, b) PASTE_(a, b)
+#define ELEMENT PASTE(PASTE(uint, WIDTH), _t)
+#define SIGNED PASTE(PASTE(int, WIDTH), _t)
+#define NAME(function) PASTE(function, WIDTH)
+#define DIRECT_LOG (DIRECT == 256 ? 8 : DIRECT == 128 ? 7 : DIRECT == 16 ? 4 : 3)
+#define TOP ((ELEMENT) ((ELEMENT) 1 << (WIDTH - 1)))
+
+/*
+ * Sign and magnitude to an integer that grows with the float. flip is TOP for
+ * floats; 0 leaves integers as they are.
+ */
+static inline ELEMENT
+NAME(order)(ELEMENT bits, ELEMENT flip)
+{
+	ELEMENT		negative = (ELEMENT) (0 - (bits >> (WIDTH - 1)));
+
+	return flip ? (ELEMENT) (bits ^ (negative | TOP)) : bits;
+}
+
+static inline ELEMENT
+NAME(unorder)(ELEMENT ordered, ELEMENT flip)
+{
+	ELEMENT		positive = (ELEMENT) (0 - (ordered >> (WIDTH - 1)));
+
+	return flip ? (ELEMENT) (ordered ^ ((ELEMENT) ~positive | TOP)) : ordered;
+}
+
+/* The exponents of predictions, as the contexts use them: at least 1; 0 for integers. */
+static void
+NAME(exponents)(const ELEMENT *prediction, size_t count, const shape *s, int16_t *exponent)
+{
+	const unsigned shift = s->mantissa_bits;
+	const ELEMENT mask = (ELEMENT) s->exponent_mask;
+	const int16_t least = s->exponent_mask ? 1 : 0;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		int16_t		e = (int16_t) ((ELEMENT) (prediction[i] >> shift) & mask);
+
+		exponent[i] = e > least ? e : least;
+	}
+}
+
+/* Folded differences of a block; returns their union, 0 when nothing changed. */
+static ELEMENT
+NAME(differences)(const ELEMENT *content, const ELEMENT *prediction, size_t count,
+				  const shape *s, ELEMENT *folded)
+{
+	const ELEMENT flip = s->exponent_mask ? TOP : 0;
+	ELEMENT		any = 0;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		ELEMENT		d = (ELEMENT) (NAME(order)(content[i], flip) - NAME(order)(prediction[i], flip));
+		ELEMENT		sign = (ELEMENT) (0 - (d >> (WIDTH - 1)));
+
+		folded[i] = (ELEMENT) ((ELEMENT) (d << 1) ^ sign);
+		any |= folded[i];
+	}
+	return any;
+}
+
+/*
+ * The block's scale: its mean absolute change, in half octaves of the unit in the
+ * last place at exponent 0, counted from 2^-16 units.
+ */
+static int
+NAME(block_scale)(const ELEMENT *folded, const int16_t *exponent, size_t count)
+{
+	int			largest = 0;
+	uint64_t	sum = 0;
+
+	for (size_t i = 0; i < count; i++)
+		largest = exponent[i] > largest ? exponent[i] : largest;
+	for (size_t i = 0; i < count; i++)
+	{
+		uint64_t	magnitude = (uint64_t) folded[i] / 2 + (folded[i] & 1);
+		int			below = largest - exponent[i];
+
+		if (WIDTH == 64 && magnitude > UINT64_C(1) << 40)
+			magnitude = UINT64_C(1) << 40;
+		sum += below < 63 ? (magnitude << 16) >> below : 0;
+	}
+	sum /= count;
+	return 2 * largest + (sum ? half_octaves(sum) : 0);
+}
+
+/* A block's tokens, and the bits that they leave over. */
+static void
+NAME(tokens)(const ELEMENT *folded, size_t count, uint8_t *token, bit_writer *raw)
+{
+	for (size_t i = 0; i < count; i++)
+	{
+#if DIRECT < 256
+		uint64_t	v = folded[i];
+		unsigned	octave;
+		unsigned	rest;
+
+		if (v >= DIRECT)
+		{
+			octave = 63 - (unsigned) __builtin_clzll(v);
+			rest = octave - LEAD;
+			token[i] = (uint8_t) (DIRECT + (octave - DIRECT_LOG) * (1u << LEAD)
+								  + ((v >> rest) & ((1u << LEAD) - 1)));
+			v &= (UINT64_C(1) << rest) - 1;
+			if (WIDTH == 64 && rest > 32)
+			{
+				bits_put(raw, v & UINT32_MAX, 32);
+				v >>= 32;
+				rest -= 32;
+			}
+			bits_put(raw, v, rest);
+			continue;
+		}
+#endif
+		token[i] = (uint8_t) folded[i];
+	}
+	(void) raw;
+}
+
+/* What NAME(tokens) took apart. False when a token or the raw bits are out of range. */
+static bool
+NAME(untokens)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *folded)
+{
+#if DIRECT < 256
+	unsigned	largest = 0;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		folded[i] = token[i];
+		largest = token[i] > largest ? token[i] : largest;
+	}
+	if (largest < DIRECT)
+		return true;
+	if (largest >= DIRECT + (WIDTH - DIRECT_LOG) * (1u << LEAD))
+		return false;
+	for (size_t i = 0; i < count; i++)
+	{
+		unsigned	above = token[i] - (unsigned) DIRECT;
+		unsigned	rest;
+
+		if (token[i] < DIRECT)
+			continue;
+		rest = DIRECT_LOG - LEAD + (above >> LEAD);
+		folded[i] = (ELEMENT) ((ELEMENT) (1u << LEAD | (above & ((1u << LEAD) - 1))) << rest
+							   | (ELEMENT) raw_take(raw, rest));
+	}
+	return raw_ok(raw);
+#else
+	for (size_t i = 0; i < count; i++)
+		folded[i] = token[i];
+	(void) raw;
+	return true;
+#endif
+}
+
+/* Content from a prediction and folded differences. */
+static void
+NAME(restore)(const ELEMENT *prediction, const ELEMENT *folded, size_t count,
+			  const shape *s, ELEMENT *content)
+{
+	const ELEMENT flip = s->exponent_mask ? TOP : 0;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		ELEMENT		d = (ELEMENT) ((ELEMENT) (folded[i] >> 1) ^ (ELEMENT) (0 - (folded[i] & 1)));
+
+		content[i] = NAME(unorder)((ELEMENT) (NAME(order)(prediction[i], flip) + d), flip);
+	}
+}
+
+/* First pass: differences, and each changed block's scale. */
+static void
+NAME(measure)(const void *content, const void *prediction, size_t elements, const shape *s, survey *m)
+{
+	ELEMENT    *folded = (ELEMENT *) m->folded;
+
+	for (size_t b = 0, at = 0; at < elements; b++, at += BLOCK)
+	{
+		size_t		count = block_count(elements, at);
+		ELEMENT		c[BLOCK];
+		ELEMENT		p[BLOCK];
+		int16_t		e[BLOCK];
+
+		memcpy(c, (const ELEMENT *) content + at, count * sizeof(ELEMENT));
+		load_prediction(p, prediction, at * sizeof(ELEMENT), count * sizeof(ELEMENT));
+		if (NAME(differences)(c, p, count, s, folded + at) == 0)
+		{
+			survey_unchanged(m, b);
+			continue;
+		}
+		NAME(exponents)(p, count, s, e);
+		survey_block(m, b, NAME(block_scale)(folded + at, e, count), e, count);
+	}
+}
+
+/* Second pass: tokens, their contexts and counts. Returns the number of tokens. */
+static size_t
+NAME(tokenise)(const void *prediction, size_t elements, const shape *s,
+			   const survey *m, sparse_codec *codec, bit_writer *raw)
+{
+	const ELEMENT *folded = (const ELEMENT *) m->folded;
+	size_t		tokens = 0;
+
+	for (size_t b = 0, at = 0; at < elements; b++, at += BLOCK)
+	{
+		size_t		count = block_count(elements, at);
+		uint8_t    *token = codec->token.bytes + tokens;
+		uint8_t    *context = codec->table.bytes + tokens;
+		ELEMENT		p[BLOCK];
+		int16_t		e[BLOCK];
+
+		if (codec->scale.bytes[b] == 0)
+			continue;
+		load_prediction(p, prediction, at * sizeof(ELEMENT), count * sizeof(ELEMENT));
+		NAME(exponents)(p, count, s, e);
+		block_contexts(e, count, codec->scale.bytes[b] + m->bias, context);
+		NAME(tokens)(folded + at, count, token, raw);
+		for (size_t i = 0; i < count; i++)
+			codec->histogram[context[i]][token[i]]++;
+		tokens += count;
+	}
+	return tokens;
+}
+
+/* Decodes the blocks from `first` on whose tokens are in `token`. */
+static bool
+NAME(rebuild)(const void *prediction, size_t at, size_t count, const shape *s,
+			  const uint8_t *token, raw_reader *raw, void *content)
+{
+	ELEMENT		p[BLOCK];
+	ELEMENT		f[BLOCK];
+
+	if (!NAME(untokens)(token, count, raw, f))
+		return false;
+	load_prediction(p, prediction, at * sizeof(ELEMENT), count * sizeof(ELEMENT));
+	NAME(restore)(p, f, count, s, f);
+	memcpy((uint8_t *) content + at * sizeof(ELEMENT), f, count * sizeof(ELEMENT));
+	return true;
+}
+
+static void
+NAME(prediction_contexts)(const void *prediction, size_t at, size_t count, const shape *s,
+						  int scale, uint8_t *context)
+{
+	ELEMENT		p[BLOCK];
+	int16_t		e[BLOCK];
+
+	load_prediction(p, prediction, at * sizeof(ELEMENT), count * sizeof(ELEMENT));
+	NAME(exponents)(p, count, s, e);
+	block_contexts(e, count, scale, context);
+}
+
+#undef PASTE_
+#undef PASTE
+#undef ELEMENT
+#undef SIGNED
+#undef NAME
+#undef DIRECT_LOG
+#undef TOP
+#undef WIDTH
+#undef DIRECT
+#undef LEAD
