@@ -74,6 +74,9 @@ PG_CFLAGS = -std=c11 -Wall -Wextra
 # here is cheap enough to be inlined.
 override with_llvm = no
 
+# Some servers are built to track header dependencies by base name alone; -MMD does it here.
+override autodepend =
+
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 

@@ -27,6 +27,7 @@ top=$PWD
 source test/lib/private-server.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
+tree=(src sql expected test docs sparse.control META.json CHANGELOG.md)
 all_parts=(unit fuzz-replay regress isolation tap)
 parts=("${@:-${all_parts[@]}}")
 passed=0
@@ -115,9 +116,9 @@ run_tap() {
 enter_tree() {
     mkdir -p "$work/tree" "$work/out"
     if [ "$(id -u)" -eq 0 ]; then
-        cp -rL sql expected test "$work/tree"
+        cp -rL "${tree[@]}" "$work/tree"
     else
-        ln -s "$top/sql" "$top/expected" "$top/test" "$work/tree"
+        ln -s "${tree[@]/#/$top/}" "$work/tree"
     fi
     mkdir -p "$work/programs"
     cp -r build/unit build/fuzz "$work/programs" 2>/dev/null

@@ -1,0 +1,81 @@
+# What holds for the sources as such: each file says what it is for, each layer
+# knows only those above it, and one version is named everywhere. Needs no server.
+use strict;
+use warnings;
+
+use File::Find;
+use Test::More;
+
+my @layers = qw(codec sdelta store model lineage savings);
+my %rank = map { $layers[$_] => $_ } 0 .. $#layers;
+
+sub read_whole
+{
+	my ($path) = @_;
+	open my $file, '<', $path or die "$path: $!";
+	local $/;
+	return scalar <$file>;
+}
+
+# Paths below the directories given whose names match.
+sub files_matching
+{
+	my ($pattern, @directories) = @_;
+	my @found;
+	find(
+		{
+			no_chdir => 1,
+			follow => 1,
+			wanted => sub { push @found, $_ if -f && /$pattern/ }
+		},
+		@directories);
+	return sort @found;
+}
+
+# "-" and the items, one a line: nothing is wrong when there are none.
+sub is_nothing
+{
+	my ($name, @wrong) = @_;
+	ok(!@wrong, $name) or diag(map { "  $_\n" } @wrong);
+}
+
+# The layer a header belongs to, by its #include path; undef for those of no layer.
+sub layer_of_header
+{
+	my ($including, $header) = @_;
+	return $1 if $header =~ m{^(\w+)/};
+	my ($own) = $including =~ m{^src/(\w+)/};
+	return -e "src/$own/$header" ? $own : undef;
+}
+
+my @c_files = files_matching(qr/\.[ch]$/, 'src');
+my @layer_violations;
+my @server_in_codec;
+for my $path (@c_files)
+{
+	my ($layer) = $path =~ m{^src/(\w+)/} or next;
+	my $text = read_whole($path);
+	while ($text =~ /^\s*#\s*include\s+["<]([^">]+)[">]/mg)
+	{
+		my $header = $1;
+		my $used = layer_of_header($path, $header);
+		push @server_in_codec, "$path includes $header"
+		  if ($layer eq 'codec' || $layer eq 'client')
+		  && $header =~ m{^(postgres|fmgr|utils/|catalog/|executor/|access/|storage/|funcapi|miscadmin|nodes/)};
+		next unless defined $used && exists $rank{$used};
+		my $allowed = $layer eq 'client' ? $used eq 'codec' : $rank{$used} <= ($rank{$layer} // -1);
+		push @layer_violations, "$path includes $header" unless $allowed;
+	}
+}
+is_nothing('a layer includes only its own headers and those of layers above it', @layer_violations);
+is_nothing('codec and client include nothing of the server', @server_in_codec);
+
+my @silent = grep { read_whole($_) !~ m{^(?:#!.*\n)?(?:/\*|//|#|--)} }
+  (@c_files, files_matching(qr/\.(sql|sh|pl|pm|mk|c|spec)$/, 'src', 'test'));
+is_nothing('every source file opens with a comment', @silent);
+
+my ($version) = read_whole('sparse.control') =~ /^default_version = '([^']+)'/m;
+my @disagree = grep { read_whole($_) !~ /\Q$version\E/ } qw(META.json CHANGELOG.md);
+is_nothing("META.json and CHANGELOG.md name version $version of sparse.control", @disagree);
+
+done_testing();
