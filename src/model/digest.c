@@ -1,0 +1,109 @@
+/*
+ * digest.c: the first pass of an import, over all bytes: SHA-256 of each file and
+ * of each object, a checksum of each object, and the identity of the whole.
+ *
+ * The identity of a version's content is the SHA-256 of, for each file in order of
+ * path (compared byte by byte):
+ *
+ *      u32  length of the path in bytes, little-endian
+ *           the path, in the encoding of the database
+ *      u64  size of the file, little-endian
+ *      32   SHA-256 of the file
+ */
+#include "postgres.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "miscadmin.h"
+
+#include "hash.h"
+#include "plan.h"
+
+typedef struct Digester
+{
+	ImportPlan *plan;
+	Sha256	   *file_sum;
+	Sha256	   *object_sum;
+	char	   *piece;			/* PIECE_BYTES */
+} Digester;
+
+/* An object's bytes, which also belong to its file. */
+static void
+digest_object(Digester *digester, PlanFile *file, PlanObject *object)
+{
+	XXH3_state_t checksum;
+
+	XXH3_64bits_reset_withSeed(&checksum, digester->plan->seed);
+	sha256_reset(digester->object_sum);
+	for (uint64 done = 0; done < object->bytes;)
+	{
+		uint64		bytes = Min(PIECE_BYTES, object->bytes - done);
+
+		CHECK_FOR_INTERRUPTS();
+		source_read(file->source, object->first + done, bytes, digester->piece);
+		sha256_add(digester->object_sum, digester->piece, bytes);
+		if (file->safetensors)
+			sha256_add(digester->file_sum, digester->piece, bytes);
+		XXH3_64bits_update(&checksum, digester->piece, bytes);
+		done += bytes;
+	}
+	sha256_finish(digester->object_sum, object->sha256);
+	object->checksum = XXH3_64bits_digest(&checksum);
+}
+
+static void
+digest_file(Digester *digester, PlanFile *file)
+{
+	sha256_reset(digester->file_sum);
+	digest_object(digester, file, &file->object);
+	for (uint32 i = 0; i < file->tensors; i++)
+		digest_object(digester, file, &file->tensor[i].object);
+	if (file->safetensors)
+		sha256_finish(digester->file_sum, file->sha256);
+	else
+		memcpy(file->sha256, file->object.sha256, SPARSE_SHA256_BYTES);
+}
+
+static void
+add_integer(Sha256 *sum, uint64 value, int bytes)
+{
+	uint8		little_endian[8];
+
+	for (int i = 0; i < bytes; i++)
+		little_endian[i] = (uint8) (value >> (8 * i));
+	sha256_add(sum, little_endian, bytes);
+}
+
+static void
+digest_content(Digester *digester)
+{
+	ImportPlan *plan = digester->plan;
+	Sha256	   *sum = digester->file_sum;
+
+	sha256_reset(sum);
+	for (int i = 0; i < plan->files; i++)
+	{
+		const PlanFile *file = &plan->file[i];
+
+		add_integer(sum, strlen(file->path), 4);
+		sha256_add(sum, file->path, strlen(file->path));
+		add_integer(sum, source_bytes(file->source), 8);
+		sha256_add(sum, file->sha256, SPARSE_SHA256_BYTES);
+	}
+	sha256_finish(sum, plan->content_sha256);
+}
+
+void
+plan_digest(ImportPlan *plan)
+{
+	Digester	digester = {plan,
+		sha256_create(CurrentMemoryContext),
+		sha256_create(CurrentMemoryContext),
+	palloc(PIECE_BYTES)};
+
+	for (int i = 0; i < plan->files; i++)
+		digest_file(&digester, &plan->file[i]);
+	digest_content(&digester);
+	pfree(digester.piece);
+}

@@ -1,0 +1,150 @@
+/*
+ * hash.c: SHA-256 over content that arrives in pieces (see hash.h).
+ *
+ * From PostgreSQL 14 on a hash context belongs to a resource owner, which would
+ * free it at the end of a (sub)transaction behind our back while the memory
+ * context still points to it. Each sum therefore has a resource owner of its own,
+ * without a parent: it lives exactly as long as the memory context.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "hash.h"
+
+#if PG_VERSION_NUM >= 140000
+
+#include "common/cryptohash.h"
+#include "utils/resowner.h"
+
+struct Sha256
+{
+	pg_cryptohash_ctx *sum;
+	ResourceOwner owner;
+	MemoryContextCallback release;
+};
+
+static void
+check(int result)
+{
+	if (result < 0)
+		elog(ERROR, "could not compute SHA-256");
+}
+
+static void
+release(void *argument)
+{
+	Sha256	   *sha256 = argument;
+
+	if (sha256->sum != NULL)
+		pg_cryptohash_free(sha256->sum);
+	ResourceOwnerDelete(sha256->owner);
+}
+
+static pg_cryptohash_ctx *
+create_owned_by(ResourceOwner owner)
+{
+	ResourceOwner current = CurrentResourceOwner;
+	pg_cryptohash_ctx *volatile sum = NULL;
+
+	CurrentResourceOwner = owner;
+	PG_TRY();
+	{
+		sum = pg_cryptohash_create(PG_SHA256);
+	}
+	PG_FINALLY();
+	{
+		CurrentResourceOwner = current;
+	}
+	PG_END_TRY();
+	return sum;
+}
+
+Sha256 *
+sha256_create(MemoryContext context)
+{
+	Sha256	   *sha256 = MemoryContextAllocZero(context, sizeof(Sha256));
+
+	sha256->owner = ResourceOwnerCreate(NULL, "sparse SHA-256");
+	sha256->release.func = release;
+	sha256->release.arg = sha256;
+	MemoryContextRegisterResetCallback(context, &sha256->release);
+	sha256->sum = create_owned_by(sha256->owner);
+	sha256_reset(sha256);
+	return sha256;
+}
+
+void
+sha256_reset(Sha256 *sha256)
+{
+	check(pg_cryptohash_init(sha256->sum));
+}
+
+void
+sha256_add(Sha256 *sha256, const void *data, size_t bytes)
+{
+	check(pg_cryptohash_update(sha256->sum, data, bytes));
+}
+
+void
+sha256_finish(Sha256 *sha256, uint8 digest[SPARSE_SHA256_BYTES])
+{
+#if PG_VERSION_NUM >= 150000
+	check(pg_cryptohash_final(sha256->sum, digest, SPARSE_SHA256_BYTES));
+#else
+	check(pg_cryptohash_final(sha256->sum, digest));
+#endif
+}
+
+#else							/* PostgreSQL 13: a plain struct */
+
+#include "common/sha2.h"
+
+struct Sha256
+{
+	pg_sha256_ctx sum;
+};
+
+Sha256 *
+sha256_create(MemoryContext context)
+{
+	Sha256	   *sha256 = MemoryContextAllocZero(context, sizeof(Sha256));
+
+	sha256_reset(sha256);
+	return sha256;
+}
+
+void
+sha256_reset(Sha256 *sha256)
+{
+	pg_sha256_init(&sha256->sum);
+}
+
+void
+sha256_add(Sha256 *sha256, const void *data, size_t bytes)
+{
+	pg_sha256_update(&sha256->sum, data, bytes);
+}
+
+void
+sha256_finish(Sha256 *sha256, uint8 digest[SPARSE_SHA256_BYTES])
+{
+	pg_sha256_final(&sha256->sum, digest);
+}
+
+#endif
+
+char *
+sha256_text(const uint8 digest[SPARSE_SHA256_BYTES])
+{
+	static const char digits[] = "0123456789abcdef";
+	char	   *text = palloc(2 * SPARSE_SHA256_BYTES + 1);
+
+	for (int i = 0; i < SPARSE_SHA256_BYTES; i++)
+	{
+		text[2 * i] = digits[digest[i] >> 4];
+		text[2 * i + 1] = digits[digest[i] & 15];
+	}
+	text[2 * SPARSE_SHA256_BYTES] = '\0';
+	return text;
+}

@@ -1,0 +1,273 @@
+/*
+ * import.c: sparse_import_file and sparse_import_bytes.
+ *
+ * An import names its files (folder.c), parses their headers (plan.c), computes
+ * what they are (digest.c), and then, under the lock of the version's name, either
+ * finds that very content under that name, or inserts the version as the caller,
+ * whose rights and policies decide, and stores what is new as the store's owner
+ * (contents.c, rows.c).
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type_d.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "answer.h"
+#include "import.h"
+
+#ifndef ROLE_PG_READ_SERVER_FILES
+#define ROLE_PG_READ_SERVER_FILES DEFAULT_ROLE_READ_SERVER_FILES
+#endif
+
+#define MAX_PARENTS 1000
+
+PG_FUNCTION_INFO_V1(model_import_file);
+PG_FUNCTION_INFO_V1(model_import_bytes);
+
+/* ---- arguments: name, path or data, parents, roles, metadata ---- */
+
+static void
+check_given(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("%s must not be null", name));
+}
+
+/* The elements of a text[] argument; none when it is null. */
+static int
+text_elements(FunctionCallInfo fcinfo, int argument, const char *name, char ***element)
+{
+	Datum	   *value;
+	bool	   *is_null;
+	int			count;
+
+	*element = NULL;
+	if (PG_ARGISNULL(argument))
+		return 0;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argument), TEXTOID, -1, false, TYPALIGN_INT,
+					  &value, &is_null, &count);
+	*element = palloc0(Max(count, 1) * sizeof(char *));
+	for (int i = 0; i < count; i++)
+	{
+		if (is_null[i])
+			ereport(ERROR,
+					errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					errmsg("%s must not hold nulls", name));
+		(*element)[i] = TextDatumGetCString(value[i]);
+	}
+	return count;
+}
+
+static void
+check_parents(const Import *import, int roles, bool roles_given)
+{
+	if (import->parents > MAX_PARENTS)
+		ereport(ERROR,
+				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("too many parents: %d", import->parents),
+				errdetail("A version has at most %d parents.", MAX_PARENTS));
+	if (roles_given && roles != import->parents)
+		ereport(ERROR,
+				errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				errmsg("parents and roles differ in length"),
+				errdetail("There are %d parents and %d roles.", import->parents, roles));
+}
+
+static void
+check_not_repeated(const Import *import, int ordinal)
+{
+	const ImportParent *parent = &import->parent[ordinal];
+
+	for (int i = 0; i < ordinal; i++)
+		if (import->parent[i].version.id == parent->version.id
+			&& strcmp(import->parent[i].role, parent->role) == 0)
+			ereport(ERROR,
+					errcode(ERRCODE_DUPLICATE_OBJECT),
+					errmsg("parent \"%s@%d\" is named twice in role \"%s\"",
+						   parent->version.name, parent->version.revision, parent->role));
+}
+
+/* Parents are read as the caller: he must be able to read what he names. */
+static void
+resolve_parents(FunctionCallInfo fcinfo, Import *import)
+{
+	char	  **reference;
+	char	  **role;
+	int			roles = text_elements(fcinfo, 3, "roles", &role);
+
+	import->parents = text_elements(fcinfo, 2, "parents", &reference);
+	check_parents(import, roles, !PG_ARGISNULL(3));
+	import->parent = palloc0(Max(import->parents, 1) * sizeof(ImportParent));
+	for (int i = 0; i < import->parents; i++)
+	{
+		ImportParent *parent = &import->parent[i];
+
+		version_from_text(reference[i], false, &parent->version);
+		parent->role = role != NULL ? role[i] : "finetune";
+		if (parent->role[0] == '\0')
+			ereport(ERROR,
+					errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("the role of a parent must not be empty"));
+		check_not_repeated(import, i);
+	}
+}
+
+static Datum
+metadata_argument(FunctionCallInfo fcinfo, int argument)
+{
+	return PG_ARGISNULL(argument) ? DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"))
+		: PG_GETARG_DATUM(argument);
+}
+
+/* ---- the steps under the name's lock ---- */
+
+/*
+ * One import of a name at a time, until the end of the transaction. A lock on an
+ * object of the class "sparse.version", which no SQL command can take.
+ */
+static void
+lock_name(const char *name)
+{
+	LockDatabaseObject(store_relation("version"),
+					   hash_bytes((const unsigned char *) name, (int) strlen(name)),
+					   0, ExclusiveLock);
+}
+
+static StoreQuery same_query = {
+	.sql = "select v.id"
+	"  from sparse.version v"
+	" where v.name = $1 and v.content_sha256 = $2 and v.state = 'ready'"
+	" order by v.revision desc"
+	" limit 1",
+	.args = 2, .arg = {TEXTOID, BYTEAOID},
+	.columns = 1, .column = {INT8OID}};
+
+/* The version of that name and content which the caller can see; 0: there is none. */
+static int64
+find_same(const Import *import)
+{
+	SPITupleTable *rows;
+	Datum		argument[2];
+	int64		version = 0;
+
+	argument[0] = CStringGetTextDatum(import->name);
+	argument[1] = sha256_datum(import->plan->content_sha256);
+	answer_connect();
+	if (query_run(&same_query, argument, NULL, false, &rows) > 0)
+		version = row_int64(rows, 0, 1);
+	answer_finish();
+	return version;
+}
+
+static void
+check_places(const Import *import)
+{
+	for (int i = 0; i < import->parents; i++)
+		if (import->parent[i].version.place != import->place)
+			ereport(ERROR,
+					errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("parent \"%s@%d\" lies in another place",
+						   import->parent[i].version.name, import->parent[i].version.revision));
+}
+
+static void
+assign(Import *import)
+{
+	StoreAccess access;
+
+	store_enter(&access);
+	answer_connect();
+	import_assign(import);
+	answer_finish();
+	store_leave(&access);
+	check_places(import);
+}
+
+static void
+store(Import *import)
+{
+	StoreAccess access;
+
+	store_enter(&access);
+	answer_connect();
+	import_contents(import);
+	import_rows(import);
+	answer_finish();
+	store_leave(&access);
+}
+
+static int64
+import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
+{
+	Import		import = {0};
+	int64		same;
+
+	import.plan = plan;
+	import.name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	version_check_name(import.name);
+	resolve_parents(fcinfo, &import);
+	import.metadata = metadata_argument(fcinfo, 4);
+	plan_objects(plan);
+	plan_digest(plan);
+
+	(void) store_owner();
+	lock_name(import.name);
+	same = find_same(&import);
+	open_file_close(&plan->open_file);
+	if (same != 0)
+		return same;
+	store_lock_for_writing();
+	assign(&import);
+	version_insert(import.version, "model", import.name, import.revision, import.family,
+				   NULL, import.metadata);
+	store(&import);
+	open_file_close(&plan->open_file);
+	return import.version;
+}
+
+/* ---- the functions ---- */
+
+static void
+check_may_read_files(void)
+{
+	if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("permission denied to import files of the server"),
+				errdetail("Only roles with privileges of the \"%s\" role may import them.",
+						  "pg_read_server_files"),
+				errhint("Anyone may give the content itself to sparse_import_bytes()."));
+}
+
+Datum
+model_import_file(PG_FUNCTION_ARGS)
+{
+	check_may_read_files();
+	check_given(fcinfo, 0, "name");
+	check_given(fcinfo, 1, "path");
+	PG_RETURN_INT64(import_plan(fcinfo, plan_of_path(text_to_cstring(PG_GETARG_TEXT_PP(1)))));
+}
+
+Datum
+model_import_bytes(PG_FUNCTION_ARGS)
+{
+	ImportPlan *plan = plan_create();
+	bytea	   *data;
+
+	check_given(fcinfo, 0, "name");
+	check_given(fcinfo, 1, "data");
+	data = PG_GETARG_BYTEA_PP(1);
+	plan_add_file(plan, "model.safetensors",
+				  source_of_bytes(VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data)));
+	PG_RETURN_INT64(import_plan(fcinfo, plan));
+}

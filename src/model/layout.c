@@ -1,0 +1,216 @@
+/*
+ * layout.c: of what a stored version's files are made (see layout.h).
+ */
+#include "layout.h"
+
+#include "catalog/pg_type_d.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "answer.h"
+
+#define PARTS_A_BATCH 512
+
+/* ---- files ---- */
+
+static StoreQuery files_query = {
+	.sql = "select f.ordinal, f.path, f.format = 'safetensors', f.bytes, f.sha256,"
+	"       f.place, f.object, f.object_bytes"
+	"  from sparse.file f"
+	" where f.version = $1"
+	" order by f.ordinal",
+	.args = 1, .arg = {INT8OID},
+	.columns = 8, .column = {INT4OID, TEXTOID, BOOLOID, INT8OID, BYTEAOID, INT2OID, INT8OID, INT8OID}};
+
+static StoreQuery file_query = {
+	.sql = "select f.ordinal, f.path, f.format = 'safetensors', f.bytes, f.sha256,"
+	"       f.place, f.object, f.object_bytes"
+	"  from sparse.file f"
+	" where f.version = $1 and f.path = $2",
+	.args = 2, .arg = {INT8OID, TEXTOID},
+	.columns = 8, .column = {INT4OID, TEXTOID, BOOLOID, INT8OID, BYTEAOID, INT2OID, INT8OID, INT8OID}};
+
+static void
+fill_file(MemoryContext context, const SPITupleTable *rows, uint64 row, VersionFile *file)
+{
+	file->ordinal = row_int32(rows, row, 1);
+	file->path = row_text(context, rows, row, 2);
+	file->safetensors = DatumGetBool(row_datum(rows, row, 3));
+	file->bytes = (uint64) row_int64(rows, row, 4);
+	row_sha256(rows, row, 5, file->sha256);
+	file->place = DatumGetInt16(row_datum(rows, row, 6));
+	file->object = row_int64(rows, row, 7);
+	file->object_bytes = (uint64) row_int64(rows, row, 8);
+}
+
+int
+version_files(MemoryContext context, int64 version, VersionFile **file)
+{
+	Datum		argument = Int64GetDatum(version);
+	SPITupleTable *rows;
+	uint64		count = query_run(&files_query, &argument, NULL, true, &rows);
+
+	*file = MemoryContextAllocZero(context, Max(count, 1) * sizeof(VersionFile));
+	for (uint64 i = 0; i < count; i++)
+		fill_file(context, rows, i, &(*file)[i]);
+	SPI_freetuptable(rows);
+	return (int) count;
+}
+
+VersionFile *
+version_file(MemoryContext context, const StoreVersion *version, const char *path)
+{
+	VersionFile *file = MemoryContextAllocZero(context, sizeof(VersionFile));
+	SPITupleTable *rows;
+	Datum		argument[2];
+
+	argument[0] = Int64GetDatum(version->id);
+	argument[1] = CStringGetTextDatum(path);
+	if (query_run(&file_query, argument, NULL, true, &rows) == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_FILE),
+				errmsg("version \"%s@%d\" has no file \"%s\"",
+					   version->name, version->revision, path),
+				errhint("sparse_files() lists the files of a version."));
+	fill_file(context, rows, 0, file);
+	SPI_freetuptable(rows);
+	return file;
+}
+
+const char *
+version_label(MemoryContext context, const StoreVersion *version)
+{
+	char	   *label = psprintf("%s@%d", version->name, version->revision);
+
+	return MemoryContextStrdup(context, label);
+}
+
+/* ---- parts ---- */
+
+static StoreQuery parts_query = {
+	.sql = "select t.ordinal, t.name, t.place, t.object, t.first_byte, t.bytes"
+	"  from sparse.tensor t"
+	" where t.version = $1 and t.file = $2 and t.ordinal >= $3 and t.first_byte + t.bytes >= $4"
+	" order by t.ordinal"
+	" limit $5",
+	.args = 5, .arg = {INT8OID, INT4OID, INT4OID, INT8OID, INT8OID},
+	.columns = 6, .column = {INT4OID, TEXTOID, INT2OID, INT8OID, INT8OID, INT8OID}};
+
+struct PartReader
+{
+	int64		version;
+	const VersionFile *file;
+	uint64		from;
+	bool		own_object_done;
+	bool		started;		/* a part was returned */
+	uint64		expected;		/* then: where the next one must begin */
+	int32		next_ordinal;
+	MemoryContext context;		/* of the batch */
+	int			count;			/* of parts in the batch */
+	int			next;
+	FilePart	batch[PARTS_A_BATCH];
+};
+
+PartReader *
+parts_open(MemoryContext context, int64 version, const VersionFile *file, uint64 from)
+{
+	PartReader *parts = MemoryContextAllocZero(context, sizeof(PartReader));
+
+	parts->version = version;
+	parts->file = file;
+	parts->from = from;
+	parts->own_object_done = from > file->object_bytes;
+	parts->context = AllocSetContextCreate(context, "sparse parts", ALLOCSET_SMALL_SIZES);
+	return parts;
+}
+
+static void
+bad_layout(const PartReader *parts)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_DATA_CORRUPTED),
+			errmsg("the tensors of file \"%s\" do not make up the file", parts->file->path));
+}
+
+static void
+fill_part(PartReader *parts, const SPITupleTable *rows, uint64 row)
+{
+	FilePart   *part = &parts->batch[row];
+
+	parts->next_ordinal = row_int32(rows, row, 1) + 1;
+	part->tensor = row_text(parts->context, rows, row, 2);
+	if (DatumGetInt16(row_datum(rows, row, 3)) != parts->file->place)
+		bad_layout(parts);
+	part->object = row_int64(rows, row, 4);
+	part->first = (uint64) row_int64(rows, row, 5);
+	part->bytes = (uint64) row_int64(rows, row, 6);
+}
+
+static void
+next_batch(PartReader *parts)
+{
+	SPITupleTable *rows;
+	Datum		argument[5];
+
+	argument[0] = Int64GetDatum(parts->version);
+	argument[1] = Int32GetDatum(parts->file->ordinal);
+	argument[2] = Int32GetDatum(parts->next_ordinal);
+	argument[3] = Int64GetDatum((int64) parts->from);
+	argument[4] = Int64GetDatum(PARTS_A_BATCH);
+	MemoryContextReset(parts->context);
+	parts->next = 0;
+	parts->count = (int) query_run(&parts_query, argument, NULL, true, &rows);
+	for (int i = 0; i < parts->count; i++)
+		fill_part(parts, rows, i);
+	SPI_freetuptable(rows);
+}
+
+/*
+ * Parts follow each other without gaps; the first one of a reader that begins in
+ * the middle holds that byte.
+ */
+static void
+check_position(PartReader *parts, const FilePart *part)
+{
+	bool		fits = parts->started ? part->first == parts->expected : part->first <= parts->from;
+
+	if (!fits || part->first > parts->file->bytes
+		|| part->bytes > parts->file->bytes - part->first)
+		bad_layout(parts);
+	parts->started = true;
+	parts->expected = part->first + part->bytes;
+}
+
+static void
+check_end(const PartReader *parts)
+{
+	if (parts->from < parts->file->bytes
+		&& (!parts->started || parts->expected != parts->file->bytes))
+		bad_layout(parts);
+}
+
+bool
+parts_next(PartReader *parts, FilePart *part)
+{
+	if (!parts->own_object_done)
+	{
+		parts->own_object_done = true;
+		part->tensor = NULL;
+		part->object = parts->file->object;
+		part->first = 0;
+		part->bytes = parts->file->object_bytes;
+	}
+	else
+	{
+		if (parts->next == parts->count)
+			next_batch(parts);
+		if (parts->count == 0)
+		{
+			check_end(parts);
+			return false;
+		}
+		*part = parts->batch[parts->next++];
+	}
+	check_position(parts, part);
+	return true;
+}

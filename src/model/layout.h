@@ -1,0 +1,56 @@
+/*
+ * layout.h: of what a stored version's files are made.
+ *
+ * A file is a run of parts: its own object (a safetensors header, or all of the
+ * file), then its tensors, in the order of their bytes and without gaps. Parts
+ * are read from the tables a batch at a time, so that a file of a million tensors
+ * takes no more memory than one of ten. All of this as the store's owner, within
+ * SPI_connect.
+ */
+#ifndef SPARSE_MODEL_LAYOUT_H
+#define SPARSE_MODEL_LAYOUT_H
+
+#include "postgres.h"
+
+#include "store/store.h"
+
+typedef struct VersionFile
+{
+	int32		ordinal;
+	const char *path;
+	bool		safetensors;
+	uint64		bytes;
+	uint8		sha256[SPARSE_SHA256_BYTES];
+	int16		place;
+	int64		object;
+	uint64		object_bytes;
+} VersionFile;
+
+/* The files of a version in order of path, in `context`; their number. */
+extern int	version_files(MemoryContext context, int64 version, VersionFile **file);
+
+/* The file of that path; an error when there is none. */
+extern VersionFile *version_file(MemoryContext context, const StoreVersion *version,
+								 const char *path);
+
+/* "name@revision", in `context`. */
+extern const char *version_label(MemoryContext context, const StoreVersion *version);
+
+typedef struct FilePart
+{
+	const char *tensor;			/* NULL: the file's own object; else valid until the next part */
+	int64		object;
+	uint64		first;			/* byte of the file */
+	uint64		bytes;
+} FilePart;
+
+typedef struct PartReader PartReader;
+
+/* Those parts that lie at byte `from` or behind it; `file` must outlive the reader. */
+extern PartReader *parts_open(MemoryContext context, int64 version,
+							  const VersionFile *file, uint64 from);
+
+/* The next part; false after the last. Parts that leave a gap or overlap: data_corrupted. */
+extern bool parts_next(PartReader *parts, FilePart *part);
+
+#endif

@@ -1,0 +1,242 @@
+/*
+ * plan.c: what an import will store (see plan.h): files in order of path, and the
+ * objects that they fall into.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "codec/safetensors.h"
+#include "sdelta/glue.h"
+#include "plan.h"
+
+ImportPlan *
+plan_create(void)
+{
+	ImportPlan *plan = palloc0(sizeof(ImportPlan));
+
+	plan->room = 16;
+	plan->file = palloc0(plan->room * sizeof(PlanFile));
+	if (!pg_strong_random(&plan->seed, sizeof(plan->seed)))
+		elog(ERROR, "could not get a random number");
+	return plan;
+}
+
+bool
+has_suffix(const char *text, const char *suffix)
+{
+	size_t		length = strlen(text);
+	size_t		suffix_length = strlen(suffix);
+
+	return length >= suffix_length && strcmp(text + length - suffix_length, suffix) == 0;
+}
+
+/* One component of a path: not empty, not "." or "..". */
+static bool
+component_is_safe(const char *component, size_t length)
+{
+	return length > 0
+		&& !(length == 1 && component[0] == '.')
+		&& !(length == 2 && component[0] == '.' && component[1] == '.');
+}
+
+bool
+path_is_safe(const char *path)
+{
+	const char *component = path;
+
+	if (strlen(path) >= MAXPGPATH || !pg_verifymbstr(path, (int) strlen(path), true))
+		return false;
+	for (const char *at = path;; at++)
+	{
+		if ((unsigned char) *at < ' ' && *at != '\0')
+			return false;
+		if (*at != '/' && *at != '\0')
+			continue;
+		if (!component_is_safe(component, at - component))
+			return false;
+		if (*at == '\0')
+			return true;
+		component = at + 1;
+	}
+}
+
+void
+plan_add_file(ImportPlan *plan, const char *path, Source *source)
+{
+	PlanFile   *file;
+
+	if (!path_is_safe(path))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_NAME),
+				errmsg("invalid path of a file within a version: \"%s\"",
+					   pg_verifymbstr(path, (int) strlen(path), true) ? path : "?"),
+				errdetail("It must be relative, without \"..\", below %d bytes, and valid in the encoding of the database.",
+						  MAXPGPATH));
+	if (plan->files == plan->room)
+	{
+		plan->room *= 2;
+		plan->file = repalloc(plan->file, plan->room * sizeof(PlanFile));
+	}
+	file = &plan->file[plan->files++];
+	memset(file, 0, sizeof(PlanFile));
+	file->path = pstrdup(path);
+	file->safetensors = has_suffix(path, ".safetensors");
+	file->source = source;
+}
+
+/* ---- safetensors files ---- */
+
+/* A message about foreign bytes, fit to be sent to the client. */
+static const char *
+printable(char *message)
+{
+	if (GetDatabaseEncoding() != PG_UTF8 || !pg_verifymbstr(message, (int) strlen(message), true))
+		for (char *at = message; *at != '\0'; at++)
+			if ((unsigned char) *at >= 0x80)
+				*at = '?';
+	return message;
+}
+
+static void
+check_parsed(const PlanFile *file, sparse_status status, char *message)
+{
+	if (status == SPARSE_NO_MEMORY)
+		ereport(ERROR,
+				errcode(ERRCODE_OUT_OF_MEMORY),
+				errmsg("out of memory"));
+	if (status != SPARSE_OK)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				errmsg("file \"%s\" is not a valid safetensors file", file->path),
+				errdetail("The header is refused: %s.", printable(message)));
+}
+
+static char *
+read_header(const PlanFile *file, uint64 *header_bytes)
+{
+	uint64		file_bytes = source_bytes(file->source);
+	char		first8[8] = {0};
+	char		message[256] = "";
+	char	   *header;
+
+	source_read(file->source, 0, Min(file_bytes, sizeof(first8)), first8);
+	check_parsed(file, sparse_safetensors_header_bytes(first8, file_bytes, header_bytes,
+													   message, sizeof(message)), message);
+	header = palloc(*header_bytes);
+	source_read(file->source, 0, *header_bytes, header);
+	return header;
+}
+
+static uint64
+row_bytes(const sparse_tensor *tensor)
+{
+	if (tensor->rank == 0 || tensor->shape[0] == 0 || tensor->bytes % tensor->shape[0] != 0)
+		return 0;
+	return tensor->bytes / tensor->shape[0];
+}
+
+/* Names come as UTF-8. */
+static const char *
+server_text(const char *utf8)
+{
+	char	   *text = pg_any_to_server(utf8, (int) strlen(utf8), PG_UTF8);
+
+	return text == utf8 ? pstrdup(utf8) : text;
+}
+
+static void
+plan_tensor(PlanTensor *planned, const sparse_tensor *tensor, int file, uint64 header_bytes)
+{
+	planned->name = server_text(tensor->name);
+	planned->dtype = tensor->dtype == SPARSE_BYTES ? server_text(tensor->dtype_name)
+		: sparse_dtype_get(tensor->dtype)->name;
+	planned->rank = tensor->rank;
+	if (tensor->rank > 0)
+	{
+		planned->shape = palloc(tensor->rank * sizeof(uint64));
+		memcpy(planned->shape, tensor->shape, tensor->rank * sizeof(uint64));
+	}
+	planned->object.file = file;
+	planned->object.first = header_bytes + tensor->first;
+	planned->object.bytes = tensor->bytes;
+	planned->object.row_bytes = row_bytes(tensor);
+	planned->object.dtype = tensor->dtype;
+	planned->object.tensor = planned;
+}
+
+static void
+plan_safetensors(PlanFile *file, int number)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "sparse header",
+												  ALLOCSET_DEFAULT_SIZES);
+	sparse_allocator allocator;
+	char		message[256] = "";
+	uint64		header_bytes;
+	char	   *header = read_header(file, &header_bytes);
+	sparse_safetensors parsed;
+
+	sparse_allocator_init(&allocator, scratch);
+	check_parsed(file, sparse_safetensors_parse(&allocator, header, header_bytes,
+												source_bytes(file->source), &parsed,
+												message, sizeof(message)), message);
+	pfree(header);
+	file->object.bytes = header_bytes;
+	file->tensors = parsed.tensors;
+	file->tensor = MemoryContextAllocExtended(CurrentMemoryContext,
+											  Max(parsed.tensors, 1) * sizeof(PlanTensor),
+											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (uint32 i = 0; i < parsed.tensors; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		plan_tensor(&file->tensor[i], &parsed.tensor[i], number, header_bytes);
+	}
+	MemoryContextDelete(scratch);
+}
+
+/* ---- all files ---- */
+
+static int
+compare_paths(const void *a, const void *b)
+{
+	return strcmp(((const PlanFile *) a)->path, ((const PlanFile *) b)->path);
+}
+
+void
+plan_objects(ImportPlan *plan)
+{
+	qsort(plan->file, plan->files, sizeof(PlanFile), compare_paths);
+	for (int i = 0; i < plan->files; i++)
+	{
+		PlanFile   *file = &plan->file[i];
+
+		file->object.file = i;
+		file->object.dtype = SPARSE_BYTES;
+		file->object.bytes = source_bytes(file->source);
+		if (file->safetensors)
+			plan_safetensors(file, i);
+	}
+}
+
+uint64
+plan_bytes(const ImportPlan *plan)
+{
+	uint64		bytes = 0;
+
+	for (int i = 0; i < plan->files; i++)
+		bytes += source_bytes(plan->file[i].source);
+	return bytes;
+}
+
+uint64
+plan_tensors(const ImportPlan *plan)
+{
+	uint64		tensors = 0;
+
+	for (int i = 0; i < plan->files; i++)
+		tensors += plan->file[i].tensors;
+	return tensors;
+}

@@ -1,0 +1,86 @@
+/*
+ * plan.h: what an import will store, known before anything is written.
+ *
+ * A plan lists the files of a version in order of path, and of each the objects
+ * that it falls into, in order of their bytes: a safetensors file is its header
+ * and then one object per tensor, any other file is one object. Digests are
+ * computed in a first pass over the bytes (digest.c); the second pass, which
+ * stores them, checks each object against its checksum.
+ */
+#ifndef SPARSE_MODEL_PLAN_H
+#define SPARSE_MODEL_PLAN_H
+
+#include "postgres.h"
+
+#include "codec/dtype.h"
+#include "source.h"
+#include "store/store.h"
+
+typedef struct PlanTensor PlanTensor;
+
+typedef struct PlanObject
+{
+	uint8		sha256[SPARSE_SHA256_BYTES];
+	uint64		checksum;		/* XXH3, seeded by the plan's seed */
+	uint64		first;			/* byte of its file */
+	uint64		bytes;
+	uint64		row_bytes;		/* 0: no rows */
+	int64		id;				/* once it is stored */
+	int32		file;
+	sparse_dtype dtype;
+	PlanTensor *tensor;			/* NULL: a header or a whole file */
+} PlanObject;
+
+struct PlanTensor
+{
+	const char *name;			/* in the server's encoding */
+	const char *dtype;			/* as the header writes it */
+	uint32		rank;
+	uint64	   *shape;
+	PlanObject	object;
+};
+
+typedef struct PlanFile
+{
+	const char *path;			/* within the version: relative, by slashes */
+	bool		safetensors;
+	Source	   *source;
+	uint8		sha256[SPARSE_SHA256_BYTES];
+	PlanObject	object;			/* the header, or all of it */
+	uint32		tensors;
+	PlanTensor *tensor;
+} PlanFile;
+
+typedef struct ImportPlan
+{
+	int			files;
+	int			room;			/* for files */
+	PlanFile   *file;
+	OpenFile	open_file;
+	uint64		seed;			/* random: nobody can prepare two contents of one checksum */
+	uint8		content_sha256[SPARSE_SHA256_BYTES];
+} ImportPlan;
+
+/* folder.c: from a path on the server, the files that it means. */
+extern ImportPlan *plan_of_path(const char *path);
+
+/* plan.c */
+extern ImportPlan *plan_create(void);
+extern void plan_add_file(ImportPlan *plan, const char *path, Source *source);
+
+/* Sorts the files, parses their headers and lists their objects. */
+extern void plan_objects(ImportPlan *plan);
+
+/* Bytes of all files, and their tensors. */
+extern uint64 plan_bytes(const ImportPlan *plan);
+extern uint64 plan_tensors(const ImportPlan *plan);
+
+/* True if `path` may stand in a version: relative, below its folder, text of this database. */
+extern bool path_is_safe(const char *path);
+
+extern bool has_suffix(const char *text, const char *suffix);
+
+/* digest.c: fills in all digests and checksums. */
+extern void plan_digest(ImportPlan *plan);
+
+#endif

@@ -1,0 +1,256 @@
+/*
+ * rows.c: the rows of a version, written as the store's owner: its number and
+ * family before its row is inserted (as the caller), its files, tensors and
+ * parents after its objects are stored, and its counters, which make it ready.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "answer.h"
+#include "import.h"
+
+#define TENSORS_A_STATEMENT 1000
+
+/* ---- before the version's row ---- */
+
+static StoreQuery version_query = {
+	.sql = "select nextval(pg_get_serial_sequence('sparse.version', 'id')),"
+	"       coalesce(max(v.revision), 0) + 1,"
+	"       (array_agg(v.family order by v.revision desc))[1]"
+	"  from sparse.version v"
+	" where v.name = $1",
+	.args = 1, .arg = {TEXTOID},
+	.columns = 3, .column = {INT8OID, INT4OID, INT8OID}};
+
+static StoreQuery family_query = {
+	.sql = "insert into sparse.family (name) values ($1) returning id",
+	.args = 1, .arg = {TEXTOID},
+	.columns = 1, .column = {INT8OID}};
+
+static StoreQuery place_query = {
+	.sql = "select place from sparse.family where id = $1",
+	.args = 1, .arg = {INT8OID},
+	.columns = 1, .column = {INT2OID}};
+
+/* The first parent's; else that of an earlier revision (0: there is none); else a new one. */
+static int64
+family_of(const Import *import, int64 of_earlier)
+{
+	SPITupleTable *rows;
+	Datum		name;
+
+	if (import->parents > 0)
+		return import->parent[0].version.family;
+	if (of_earlier != 0)
+		return of_earlier;
+	name = CStringGetTextDatum(import->name);
+	query_run(&family_query, &name, NULL, false, &rows);
+	return row_int64(rows, 0, 1);
+}
+
+void
+import_assign(Import *import)
+{
+	Datum		name = CStringGetTextDatum(import->name);
+	Datum		family;
+	int64		of_earlier;
+	SPITupleTable *rows;
+
+	query_run(&version_query, &name, NULL, false, &rows);
+	import->version = row_int64(rows, 0, 1);
+	import->revision = row_int32(rows, 0, 2);
+	of_earlier = row_is_null(rows, 0, 3) ? 0 : row_int64(rows, 0, 3);
+
+	import->family = family_of(import, of_earlier);
+	family = Int64GetDatum(import->family);
+	query_run(&place_query, &family, NULL, false, &rows);
+	import->place = DatumGetInt16(row_datum(rows, 0, 1));
+}
+
+/* ---- files ---- */
+
+static StoreQuery file_query = {
+	.sql = "insert into sparse.file (version, ordinal, path, format, bytes, sha256, place, object, object_bytes)"
+	" values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	.args = 9, .arg = {INT8OID, INT4OID, TEXTOID, TEXTOID, INT8OID, BYTEAOID, INT2OID, INT8OID, INT8OID}};
+
+static void
+insert_file(const Import *import, int ordinal)
+{
+	const PlanFile *file = &import->plan->file[ordinal];
+	Datum		argument[9];
+
+	argument[0] = Int64GetDatum(import->version);
+	argument[1] = Int32GetDatum(ordinal);
+	argument[2] = CStringGetTextDatum(file->path);
+	argument[3] = CStringGetTextDatum(file->safetensors ? "safetensors" : "bytes");
+	argument[4] = Int64GetDatum((int64) source_bytes(file->source));
+	argument[5] = sha256_datum(file->sha256);
+	argument[6] = Int16GetDatum(import->place);
+	argument[7] = Int64GetDatum(file->object.id);
+	argument[8] = Int64GetDatum((int64) file->object.bytes);
+	query_run(&file_query, argument, NULL, false, NULL);
+}
+
+/* ---- tensors, many in a statement ---- */
+
+static StoreQuery tensor_query = {
+	.sql = "insert into sparse.tensor (version, file, ordinal, name, dtype, shape, first_byte, bytes, place, object)"
+	" select $1, $2, u.ordinal, u.name, u.dtype, u.shape::bigint[], u.first_byte, u.bytes, $3, u.object"
+	"   from unnest($4, $5, $6, $7, $8, $9, $10)"
+	"     as u (ordinal, name, dtype, shape, first_byte, bytes, object)",
+	.args = 10, .arg = {INT8OID, INT4OID, INT2OID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}};
+
+/* The columns of a statement's rows. */
+typedef struct TensorBatch
+{
+	int			count;
+	Datum		ordinal[TENSORS_A_STATEMENT];
+	Datum		name[TENSORS_A_STATEMENT];
+	Datum		dtype[TENSORS_A_STATEMENT];
+	Datum		shape[TENSORS_A_STATEMENT];
+	Datum		first_byte[TENSORS_A_STATEMENT];
+	Datum		bytes[TENSORS_A_STATEMENT];
+	Datum		object[TENSORS_A_STATEMENT];
+} TensorBatch;
+
+/* As an array's text: arrays of arrays do not unnest into arrays. */
+static Datum
+shape_text(const PlanTensor *tensor)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoChar(&text, '{');
+	for (uint32 i = 0; i < tensor->rank; i++)
+		appendStringInfo(&text, "%s%llu", i > 0 ? "," : "",
+						 (unsigned long long) tensor->shape[i]);
+	appendStringInfoChar(&text, '}');
+	return CStringGetTextDatum(text.data);
+}
+
+static void
+add_to_batch(TensorBatch *batch, const PlanTensor *tensor, uint32 ordinal)
+{
+	int			i = batch->count++;
+
+	batch->ordinal[i] = Int32GetDatum((int32) ordinal);
+	batch->name[i] = CStringGetTextDatum(tensor->name);
+	batch->dtype[i] = CStringGetTextDatum(tensor->dtype);
+	batch->shape[i] = shape_text(tensor);
+	batch->first_byte[i] = Int64GetDatum((int64) tensor->object.first);
+	batch->bytes[i] = Int64GetDatum((int64) tensor->object.bytes);
+	batch->object[i] = Int64GetDatum(tensor->object.id);
+}
+
+static void
+insert_batch(const Import *import, int file, TensorBatch *batch)
+{
+	Datum		argument[10];
+
+	argument[0] = Int64GetDatum(import->version);
+	argument[1] = Int32GetDatum(file);
+	argument[2] = Int16GetDatum(import->place);
+	argument[3] = array_datum(INT4OID, batch->ordinal, batch->count);
+	argument[4] = array_datum(TEXTOID, batch->name, batch->count);
+	argument[5] = array_datum(TEXTOID, batch->dtype, batch->count);
+	argument[6] = array_datum(TEXTOID, batch->shape, batch->count);
+	argument[7] = array_datum(INT8OID, batch->first_byte, batch->count);
+	argument[8] = array_datum(INT8OID, batch->bytes, batch->count);
+	argument[9] = array_datum(INT8OID, batch->object, batch->count);
+	query_run(&tensor_query, argument, NULL, false, NULL);
+}
+
+static void
+insert_tensors(const Import *import, int ordinal)
+{
+	const PlanFile *file = &import->plan->file[ordinal];
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "sparse rows",
+												  ALLOCSET_DEFAULT_SIZES);
+	TensorBatch *batch = palloc(sizeof(TensorBatch));
+
+	for (uint32 next = 0; next < file->tensors;)
+	{
+		MemoryContext previous = MemoryContextSwitchTo(context);
+
+		for (batch->count = 0; batch->count < TENSORS_A_STATEMENT && next < file->tensors; next++)
+			add_to_batch(batch, &file->tensor[next], next);
+		insert_batch(import, ordinal, batch);
+		MemoryContextSwitchTo(previous);
+		MemoryContextReset(context);
+		CHECK_FOR_INTERRUPTS();
+	}
+	pfree(batch);
+	MemoryContextDelete(context);
+}
+
+/* ---- parents ---- */
+
+static StoreQuery parent_query = {
+	.sql = "insert into sparse.parent (child, ordinal, parent, role) values ($1, $2, $3, $4)",
+	.args = 4, .arg = {INT8OID, INT2OID, INT8OID, TEXTOID}};
+
+static void
+insert_parent(const Import *import, int ordinal)
+{
+	Datum		argument[4];
+
+	argument[0] = Int64GetDatum(import->version);
+	argument[1] = Int16GetDatum((int16) ordinal);
+	argument[2] = Int64GetDatum(import->parent[ordinal].version.id);
+	argument[3] = CStringGetTextDatum(import->parent[ordinal].role);
+	query_run(&parent_query, argument, NULL, false, NULL);
+}
+
+/* ---- the version itself ---- */
+
+/* Of files with equal content the first in the store counts. */
+static StoreQuery ready_query = {
+	.sql = "update sparse.version"
+	"   set state = 'ready', content_sha256 = $2, files = $3, tensors = $4, raw_bytes = $5,"
+	"       unique_file_bytes = (select coalesce(sum(f.bytes), 0)"
+	"                              from sparse.file f"
+	"                             where f.version = $1"
+	"                               and not exists (select from sparse.file o"
+	"                                                where o.sha256 = f.sha256"
+	"                                                  and (o.version, o.ordinal) < (f.version, f.ordinal))),"
+	"       new_objects = $6, new_bytes = $7, stored_bytes = $8"
+	" where id = $1",
+	.args = 8, .arg = {INT8OID, BYTEAOID, INT4OID, INT4OID, INT8OID, INT4OID, INT8OID, INT8OID}};
+
+static void
+make_ready(const Import *import)
+{
+	const ImportPlan *plan = import->plan;
+	Datum		argument[8];
+
+	argument[0] = Int64GetDatum(import->version);
+	argument[1] = sha256_datum(plan->content_sha256);
+	argument[2] = Int32GetDatum(plan->files);
+	argument[3] = Int32GetDatum((int32) plan_tensors(plan));
+	argument[4] = Int64GetDatum((int64) plan_bytes(plan));
+	argument[5] = Int32GetDatum(import->new_objects);
+	argument[6] = Int64GetDatum(import->new_bytes);
+	argument[7] = Int64GetDatum(import->stored_bytes);
+	query_run(&ready_query, argument, NULL, false, NULL);
+	if (SPI_processed != 1)
+		elog(ERROR, "version %lld vanished while it was imported", (long long) import->version);
+}
+
+void
+import_rows(const Import *import)
+{
+	for (int i = 0; i < import->parents; i++)
+		insert_parent(import, i);
+	for (int i = 0; i < import->plan->files; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		insert_file(import, i);
+		insert_tensors(import, i);
+	}
+	make_ready(import);
+}

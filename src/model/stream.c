@@ -1,0 +1,160 @@
+/*
+ * stream.c: a stored file in pieces (see stream.h).
+ *
+ * Pieces end where chunks end, so that each chunk is decoded once and straight
+ * into the piece; parts smaller than a piece are gathered into one.
+ */
+#include "stream.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "hash.h"
+#include "source.h"
+
+struct FileStream
+{
+	const VersionFile *file;
+	const char *label;			/* of the version, for errors */
+	ObjectReader *reader;
+	PartReader *parts;
+	Sha256	   *sha256;
+	bool		any;			/* a piece was returned */
+	bool		finished;
+
+	FilePart	part;			/* at hand: bytes behind `done` are to come */
+	uint64		done;
+	sparse_grid grid;			/* of a part larger than a piece */
+};
+
+FileStream *
+stream_open(MemoryContext context, const StoreVersion *version, const VersionFile *file)
+{
+	FileStream *stream = MemoryContextAllocZero(context, sizeof(FileStream));
+
+	stream->file = file;
+	stream->label = version_label(context, version);
+	stream->reader = object_reader_create(context, true);
+	stream->parts = parts_open(context, version->id, file, 0);
+	stream->sha256 = sha256_create(context);
+	return stream;
+}
+
+static void
+find_grid(FileStream *stream)
+{
+	ObjectInfo	info;
+
+	if (!object_info(stream->reader, stream->file->place, stream->part.object, &info)
+		|| info.bytes != stream->part.bytes)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("object " INT64_FORMAT " of file \"%s\" of version \"%s\" is missing, or not of its size",
+					   stream->part.object, stream->file->path, stream->label));
+	stream->grid = info.grid;
+}
+
+/* Makes sure that there is a part with bytes to come; false at the end of the file. */
+static bool
+have_part(FileStream *stream)
+{
+	while (stream->done == stream->part.bytes)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!parts_next(stream->parts, &stream->part))
+			return false;
+		stream->done = 0;
+		object_reader_context(stream->reader, stream->label, stream->file->path,
+							  stream->part.tensor);
+		if (stream->part.bytes > PIECE_BYTES)
+			find_grid(stream);
+	}
+	return true;
+}
+
+static uint64
+end_of_chunk(const sparse_grid *grid, uint64 byte)
+{
+	uint64		first;
+	uint64		length;
+
+	if (!sparse_grid_chunk(grid, sparse_grid_seq(grid, byte), &first, &length))
+		elog(ERROR, "no chunk holds byte " UINT64_FORMAT, byte);
+	return first + length;
+}
+
+/* How much of the part at hand is taken next: whole chunks, at least one, if they fit no more than a piece. */
+static uint64
+next_length(const FileStream *stream)
+{
+	const sparse_grid *grid = &stream->grid;
+	uint64		end;
+
+	if (stream->part.bytes <= PIECE_BYTES)
+		return stream->part.bytes;
+	end = end_of_chunk(grid, stream->done);
+	while (end < grid->content_bytes
+		   && end_of_chunk(grid, end) - stream->done <= PIECE_BYTES)
+		end = end_of_chunk(grid, end);
+	return end - stream->done;
+}
+
+static void
+check_sha256(FileStream *stream)
+{
+	uint8		sha256[SPARSE_SHA256_BYTES];
+
+	sha256_finish(stream->sha256, sha256);
+	stream->finished = true;
+	if (memcmp(sha256, stream->file->sha256, SPARSE_SHA256_BYTES) != 0)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("file \"%s\" of version \"%s\" is corrupt",
+					   stream->file->path, stream->label),
+				errdetail("Its SHA-256 is %s; what was stored had %s.",
+						  sha256_text(sha256), sha256_text(stream->file->sha256)));
+}
+
+/* Reads as many parts, or chunks of one, into the piece as it has room for; their bytes. */
+static uint64
+fill_piece(FileStream *stream, char *target, uint64 room)
+{
+	uint64		used = 0;
+
+	while (have_part(stream))
+	{
+		uint64		length = next_length(stream);
+
+		if (length > room - used)
+			break;
+		object_read(stream->reader, stream->file->place, stream->part.object,
+					stream->done, length, target + used);
+		stream->done += length;
+		used += length;
+	}
+	return used;
+}
+
+bytea *
+stream_next(FileStream *stream, MemoryContext context)
+{
+	uint64		room = PIECE_BYTES;
+	bytea	   *piece;
+	uint64		used;
+
+	if (stream->finished)
+		return NULL;
+	if (have_part(stream))
+		room = Max(room, next_length(stream));
+	else if (stream->any)
+	{
+		check_sha256(stream);
+		return NULL;
+	}
+	piece = MemoryContextAlloc(context, VARHDRSZ + room);
+	used = fill_piece(stream, VARDATA(piece), room);
+	SET_VARSIZE(piece, VARHDRSZ + used);
+	sha256_add(stream->sha256, VARDATA(piece), used);
+	stream->any = true;
+	return piece;
+}
