@@ -114,11 +114,15 @@ run_tap() {
 
 # Go to a tree of what the tests need: as root copies, for the clone may be unreadable.
 enter_tree() {
+    local entry present=()
     mkdir -p "$work/tree" "$work/out"
+    for entry in "${tree[@]}"; do
+        if [ -e "$entry" ]; then present+=("$entry"); fi
+    done
     if [ "$(id -u)" -eq 0 ]; then
-        cp -rL "${tree[@]}" "$work/tree"
+        cp -rL "${present[@]}" "$work/tree"
     else
-        ln -s "${tree[@]/#/$top/}" "$work/tree"
+        ln -s "${present[@]/#/$top/}" "$work/tree"
     fi
     mkdir -p "$work/programs"
     cp -r build/unit build/fuzz "$work/programs" 2>/dev/null
@@ -179,13 +183,18 @@ run_isolation() {
 }
 
 run_tap_tests() {
-    local name
+    local name failed_before
     for name in $(tests_of test/t pl); do
+        failed_before=$failed
         run_tap "tap/$name" env PATH="$bindir:$PATH" TESTDIR="$work/tap" \
             PERL5LIB="$pgxs_test/perl:$work/tree/test/lib" \
             PG_REGRESS="$pgxs_test/regress/pg_regress" \
             SPARSE_TEST_DATA="$work/tree/test/data" \
             prove --verbose "test/t/$name.pl"
+        # What the servers and psql said is in a log of its own.
+        if [ "$failed" -gt "$failed_before" ]; then
+            tail -n 30 "$work/tap/tmp_check/log/regress_log_$name" | sed 's/^/        | /'
+        fi
     done
 }
 
