@@ -28,7 +28,7 @@ sparse_codec_free(sparse_codec *codec)
 	allocator = codec->allocator;
 	buffer	   *const all[] = {
 		&codec->payload, &codec->other, &codec->raw, &codec->token,
-		&codec->table, &codec->scale, &codec->wide, &codec->slots
+		&codec->table, &codec->scale, &codec->wide, &codec->counts, &codec->slots
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

@@ -16,6 +16,10 @@
 #include "tables.h"
 
 #define BLOCK 128				/* elements that share a scale */
+#define PRICE_TRIES 8			/* scales tried for a block, side by side in a vector */
+#define PRICE_MARGIN (2 * PRICE_TRIES)
+#define PRICE_UNIT 64			/* a bit */
+#define SCALE_STEP_PRICE (PRICE_UNIT * 6 / 10)	/* of a half octave in the scale stream, about */
 
 /* A reusable block of memory. */
 typedef struct buffer
@@ -35,10 +39,12 @@ struct sparse_codec
 	buffer		token;			/* a byte an element */
 	buffer		table;			/* a byte an element: its context, then its table */
 	buffer		scale;			/* a byte a block */
-	buffer		wide;			/* 8-byte aligned; differences, planes */
+	buffer		wide;			/* exponents, planes, scratch of the stream */
+	buffer		counts;			/* a small histogram */
 	buffer		slots;			/* decoding tables of the elements */
 	tables		tables;
 	tables_histogram histogram;
+	uint16_t	price[RANS_SYMBOLS][TABLES_CONTEXTS + 2 * PRICE_MARGIN];	/* residual.c */
 	rans_symbol symbols[TABLES_CONTEXTS * RANS_SYMBOLS];
 };
 

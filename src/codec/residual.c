@@ -36,36 +36,19 @@ shape_of(sparse_dtype dtype)
 	return (shape) {info->bytes, info->mantissa_bits, (1u << info->exponent_bits) - 1};
 }
 
-/* What the first pass learns of a chunk. */
-#define SCALES 8192				/* more than any block_scale */
+/* What the first pass learns of a chunk. Tokens and exponents are those of changed blocks, one after another. */
+#define UNCHANGED (-1)
 typedef struct survey
 {
-	uint8_t    *folded;			/* differences, element by element */
-	int16_t    *block;			/* scale of each block, or -1 */
-	uint32_t   *change;			/* counts of expected changes, SCALES of them */
-	int			lowest;			/* of the scales */
-	int			bias;
+	size_t		elements;
+	size_t		blocks;
+	int16_t    *block;			/* scale of each block, or UNCHANGED */
+	size_t		tokens;
+	uint8_t    *token;
+	int16_t    *exponent;		/* of each token's prediction */
+	bit_writer	raw;
+	int			base;			/* context 0 is this scale at exponent 0 */
 } survey;
-
-static void
-survey_unchanged(survey *m, size_t block)
-{
-	m->block[block] = -1;
-}
-
-static void
-survey_block(survey *m, size_t block, int scale, const int16_t *exponent, size_t count)
-{
-	m->block[block] = (int16_t) scale;
-	if (scale < m->lowest)
-		m->lowest = scale;
-	for (size_t i = 0; i < count; i += 4)
-	{
-		int			change = scale - 2 * exponent[i];
-
-		m->change[change > 0 ? change : 0]++;
-	}
-}
 
 static size_t
 block_count(size_t elements, size_t at)
@@ -150,8 +133,7 @@ raw_ok(const raw_reader *r)
 /* The loops of each width. */
 typedef struct loops
 {
-	void		(*measure) (const void *, const void *, size_t, const shape *, survey *);
-	size_t		(*tokenise) (const void *, size_t, const shape *, const survey *, sparse_codec *, bit_writer *);
+	void		(*scan) (const void *, const void *, size_t, const shape *, survey *);
 	void		(*contexts) (const void *, size_t, size_t, const shape *, int, uint8_t *);
 	bool		(*rebuild) (const void *, size_t, size_t, const shape *, const uint8_t *, raw_reader *, void *);
 } loops;
@@ -160,13 +142,34 @@ static const loops *
 loops_of(const shape *s)
 {
 	static const loops of_log[4] = {
-		{measure8, tokenise8, prediction_contexts8, rebuild8},
-		{measure16, tokenise16, prediction_contexts16, rebuild16},
-		{measure32, tokenise32, prediction_contexts32, rebuild32},
-		{measure64, tokenise64, prediction_contexts64, rebuild64},
+		{scan8, prediction_contexts8, rebuild8},
+		{scan16, prediction_contexts16, rebuild16},
+		{scan32, prediction_contexts32, rebuild32},
+		{scan64, prediction_contexts64, rebuild64},
 	};
 
 	return &of_log[__builtin_ctz(s->element_bytes)];
+}
+
+static sparse_status
+survey_begin(sparse_codec *codec, size_t elements, const shape *s, survey *m)
+{
+	size_t		blocks = (elements + BLOCK - 1) / BLOCK;
+
+	SPARSE_TRY(buffer_reserve(codec, &codec->wide, 2 * (elements + blocks)));
+	SPARSE_TRY(buffer_reserve(codec, &codec->scale, blocks));
+	SPARSE_TRY(buffer_reserve(codec, &codec->token, elements));
+	SPARSE_TRY(buffer_reserve(codec, &codec->table, elements));
+	SPARSE_TRY(buffer_reserve(codec, &codec->raw, elements * s->element_bytes + 64));
+	m->elements = elements;
+	m->blocks = blocks;
+	m->exponent = (int16_t *) (void *) codec->wide.bytes;
+	m->block = m->exponent + elements;
+	m->token = codec->token.bytes;
+	m->tokens = 0;
+	codec->raw.bytes[0] = 0;
+	m->raw = (bit_writer) {codec->raw.bytes, 0};
+	return SPARSE_OK;
 }
 
 /*
@@ -174,76 +177,195 @@ loops_of(const shape *s)
  * are below the top context. What is far below an ulp costs next to nothing, so
  * the lowest context may hold many.
  */
-static int
-lowest_context(const uint32_t *change)
+#define CHANGES 8192			/* more than any scale */
+static sparse_status
+place_contexts(sparse_codec *codec, survey *m)
 {
-	uint64_t	total = 0;
-	uint64_t	above = 0;
-	int			top = SCALES - 1;
+	uint32_t   *count;
+	size_t		above = 0;
+	size_t		sampled = 0;
+	int			top = CHANGES - 1;
 
-	for (int i = 0; i < SCALES; i++)
-		total += change[i];
-	while (top > 0 && (above + change[top]) * 1000 < total)
-		above += change[top--];
-	return top >= TABLES_CONTEXTS ? top - (TABLES_CONTEXTS - 1) : 0;
+	SPARSE_TRY(buffer_reserve(codec, &codec->counts, CHANGES * sizeof(uint32_t)));
+	count = (uint32_t *) (void *) codec->counts.bytes;
+	memset(count, 0, CHANGES * sizeof(uint32_t));
+	for (size_t b = 0, at = 0; b < m->blocks; b++)
+	{
+		size_t		end = at + block_count(m->elements, b * BLOCK);
+
+		if (m->block[b] == UNCHANGED)
+			continue;
+		for (size_t i = at; i < end; i += 4, sampled++)
+		{
+			int			change = m->block[b] - 2 * m->exponent[i];
+
+			count[change > 0 ? change : 0]++;
+		}
+		at = end;
+	}
+	while (top > 0 && (above + count[top]) * 1000 < sampled)
+		above += count[top--];
+	m->base = top >= TABLES_CONTEXTS ? top - (TABLES_CONTEXTS - 1) : 0;
+	return SPARSE_OK;
 }
 
-/* Stored scales: 0 for unchanged blocks, otherwise 1 for the lowest, at most 255. */
+/* Each token's context, and how often each token came in each. */
 static void
-store_scales(const survey *m, size_t blocks, uint8_t *scale)
+count_tokens(sparse_codec *codec, const survey *m)
 {
-	for (size_t b = 0; b < blocks; b++)
+	memset(codec->histogram, 0, sizeof(codec->histogram));
+	for (size_t b = 0, at = 0; b < m->blocks; b++)
 	{
-		int			above = m->block[b] - m->lowest + 1;
+		size_t		count = block_count(m->elements, b * BLOCK);
+		uint8_t    *context = codec->table.bytes + at;
 
-		scale[b] = m->block[b] < 0 ? 0 : (uint8_t) (above < 255 ? above : 255);
+		if (m->block[b] == UNCHANGED)
+			continue;
+		block_contexts(m->exponent + at, count, m->block[b] - m->base, context);
+		for (size_t i = 0; i < count; i++)
+			codec->histogram[context[i]][m->token[at + i]]++;
+		at += count;
 	}
 }
 
-static sparse_status
-survey_begin(sparse_codec *codec, size_t elements, size_t blocks, const shape *s, survey *m)
+/* What each token costs in each context by the counts so far; contexts outside cost what the outermost do. */
+static void
+price_tokens(sparse_codec *codec)
 {
-	size_t		folded = (elements * s->element_bytes + 7) / 8 * 8;
+	for (unsigned c = 0; c < TABLES_CONTEXTS; c++)
+	{
+		const uint32_t *count = codec->histogram[c];
+		uint64_t	total = RANS_SYMBOLS;
+		uint32_t	log_total;
 
-	SPARSE_TRY(buffer_reserve(codec, &codec->wide, folded + SCALES * sizeof(uint32_t) + 2 * blocks));
-	SPARSE_TRY(buffer_reserve(codec, &codec->scale, blocks));
-	SPARSE_TRY(buffer_reserve(codec, &codec->token, elements));
-	SPARSE_TRY(buffer_reserve(codec, &codec->table, elements));
-	SPARSE_TRY(buffer_reserve(codec, &codec->raw, elements * s->element_bytes + 64));
-	m->folded = codec->wide.bytes;
-	m->change = (uint32_t *) (void *) (m->folded + folded);
-	m->block = (int16_t *) (void *) (m->change + SCALES);
-	m->lowest = SCALES;
-	memset(m->change, 0, SCALES * sizeof(uint32_t));
-	return SPARSE_OK;
+		for (unsigned t = 0; t < RANS_SYMBOLS; t++)
+			total += (uint64_t) count[t] * 16;
+		log_total = fixed_log2((uint32_t) total);
+		for (unsigned t = 0; t < RANS_SYMBOLS; t++)
+			codec->price[t][PRICE_MARGIN + c] =
+				(uint16_t) ((log_total - fixed_log2(1 + 16 * count[t])) / (65536 / PRICE_UNIT));
+	}
+	for (unsigned t = 0; t < RANS_SYMBOLS; t++)
+		for (unsigned i = 0; i < PRICE_MARGIN; i++)
+		{
+			codec->price[t][i] = codec->price[t][PRICE_MARGIN];
+			codec->price[t][PRICE_MARGIN + TABLES_CONTEXTS + i] = codec->price[t][PRICE_MARGIN + TABLES_CONTEXTS - 1];
+		}
 }
+
+/* The price of a block at PRICE_TRIES neighbouring scales, the middle one being `scale`. */
+static void
+price_block(const sparse_codec *codec, const uint8_t *token, const int16_t *exponent, size_t count,
+			int scale, uint32_t *price)
+{
+	for (int k = 0; k < PRICE_TRIES; k++)
+		price[k] = 0;
+	for (size_t first = 0; first < count; first += 32)
+	{
+		size_t		end = count - first < 32 ? count : first + 32;
+		uint16_t	part[PRICE_TRIES] = {0};
+
+		for (size_t i = first; i < end; i++)
+		{
+			int			c = scale - 2 * exponent[i];
+			const uint16_t *p;
+
+			c = c < -PRICE_TRIES / 2 ? -PRICE_TRIES / 2 : c;
+			c = c > TABLES_CONTEXTS + PRICE_TRIES / 2 ? TABLES_CONTEXTS + PRICE_TRIES / 2 : c;
+			p = &codec->price[token[i]][PRICE_MARGIN + c - PRICE_TRIES / 2];
+			for (int k = 0; k < PRICE_TRIES; k++)
+				part[k] = (uint16_t) (part[k] + p[k]);
+		}
+		for (int k = 0; k < PRICE_TRIES; k++)
+			price[k] += part[k];
+	}
+}
+
+/*
+ * Gives every block the scale that codes it cheapest, by the counts so far. The
+ * mean change is a poor estimate (a coarse element says little, and says it
+ * loudly); after one or two rounds of this the blocks of a real fine-tune cost 5%
+ * less, those of a light one 9%.
+ */
+static void
+refine_scales(sparse_codec *codec, survey *m)
+{
+	int			last = 0;
+
+	price_tokens(codec);
+	for (size_t b = 0, at = 0; b < m->blocks; b++)
+	{
+		size_t		count = block_count(m->elements, b * BLOCK);
+		int			scale = m->block[b];
+		uint32_t	price[PRICE_TRIES];
+		uint32_t	least = UINT32_MAX;
+
+		if (scale == UNCHANGED)
+			continue;
+		if (at == 0)
+			last = scale;
+		price_block(codec, m->token + at, m->exponent + at, count, scale - m->base, price);
+		for (int k = 0; k < PRICE_TRIES; k++)
+		{
+			int			candidate = scale + k - PRICE_TRIES / 2;
+			int			step = candidate > last ? candidate - last : last - candidate;
+			uint32_t	total = price[k] + (uint32_t) step * SCALE_STEP_PRICE;
+
+			if (candidate >= 0 && total < least)
+			{
+				least = total;
+				m->block[b] = (int16_t) candidate;
+			}
+		}
+		last = m->block[b];
+		at += count;
+	}
+}
+
+/* Stored scales: 0 for unchanged blocks, otherwise 1 for the lowest, at most 255. Returns the lowest. */
+static int
+store_scales(survey *m, uint8_t *scale)
+{
+	int			lowest = INT16_MAX;
+
+	for (size_t b = 0; b < m->blocks; b++)
+		if (m->block[b] != UNCHANGED && m->block[b] < lowest)
+			lowest = m->block[b];
+	for (size_t b = 0; b < m->blocks; b++)
+	{
+		if (m->block[b] > lowest + 254)
+			m->block[b] = (int16_t) (lowest + 254);
+		scale[b] = m->block[b] == UNCHANGED ? 0 : (uint8_t) (m->block[b] - lowest + 1);
+	}
+	return lowest;
+}
+
+#define REFINEMENTS 2
 
 sparse_status
 residual_encode(sparse_codec *codec, const void *content, const void *prediction,
 				size_t elements, sparse_dtype dtype, output *out)
 {
 	shape		s = shape_of(dtype);
-	const loops *loop = loops_of(&s);
-	size_t		blocks = (elements + BLOCK - 1) / BLOCK;
 	survey		m;
-	bit_writer	raw;
-	size_t		tokens;
+	int			lowest;
 	uint8_t		head[4];
 
-	SPARSE_TRY(survey_begin(codec, elements, blocks, &s, &m));
-	loop->measure(content, prediction, elements, &s, &m);
-	store_scales(&m, blocks, codec->scale.bytes);
-	m.bias = m.lowest - 1 - lowest_context(m.change);
+	SPARSE_TRY(survey_begin(codec, elements, &s, &m));
+	loops_of(&s)->scan(content, prediction, elements, &s, &m);
+	SPARSE_TRY(place_contexts(codec, &m));
+	for (int i = 0; i < REFINEMENTS; i++)
+	{
+		count_tokens(codec, &m);
+		refine_scales(codec, &m);
+	}
+	lowest = store_scales(&m, codec->scale.bytes);
+	count_tokens(codec, &m);
 
-	memset(codec->histogram, 0, sizeof(codec->histogram));
-	raw = (bit_writer) {codec->raw.bytes, 0};
-	codec->raw.bytes[0] = 0;
-	tokens = loop->tokenise(prediction, elements, &s, &m, codec, &raw);
-
-	store32(head, (uint16_t) (int16_t) m.bias);
+	store32(head, (uint16_t) (int16_t) (lowest - 1 - m.base));
 	output_put(out, head, sizeof(head));
-	output_section(out, codec->raw.bytes, bits_written(&raw));
-	return stream_write(codec, out, blocks, tokens);
+	output_section(out, codec->raw.bytes, bits_written(&m.raw));
+	return stream_write(codec, out, m.blocks, m.tokens);
 }
 
 /* Blocks whose tokens are decoded together; so that the rANS lanes stay full and all stays in L1. */

@@ -179,61 +179,31 @@ NAME(restore)(const ELEMENT *prediction, const ELEMENT *folded, size_t count,
 	}
 }
 
-/* First pass: differences, and each changed block's scale. */
+/* The first pass: tokens, raw bits, exponents and a first scale of every changed block. */
 static void
-NAME(measure)(const void *content, const void *prediction, size_t elements, const shape *s, survey *m)
+NAME(scan)(const void *content, const void *prediction, size_t elements, const shape *s, survey *m)
 {
-	ELEMENT    *folded = (ELEMENT *) m->folded;
-
 	for (size_t b = 0, at = 0; at < elements; b++, at += BLOCK)
 	{
 		size_t		count = block_count(elements, at);
+		int16_t    *e = m->exponent + m->tokens;
 		ELEMENT		c[BLOCK];
 		ELEMENT		p[BLOCK];
-		int16_t		e[BLOCK];
+		ELEMENT		folded[BLOCK];
 
-		memcpy(c, (const ELEMENT *) content + at, count * sizeof(ELEMENT));
+		memcpy(c, (const uint8_t *) content + at * sizeof(ELEMENT), count * sizeof(ELEMENT));
 		load_prediction(p, prediction, at * sizeof(ELEMENT), count * sizeof(ELEMENT));
-		if (NAME(differences)(c, p, count, s, folded + at) == 0)
-		{
-			survey_unchanged(m, b);
+		m->block[b] = UNCHANGED;
+		if (NAME(differences)(c, p, count, s, folded) == 0)
 			continue;
-		}
 		NAME(exponents)(p, count, s, e);
-		survey_block(m, b, NAME(block_scale)(folded + at, e, count), e, count);
+		m->block[b] = (int16_t) NAME(block_scale)(folded, e, count);
+		NAME(tokens)(folded, count, m->token + m->tokens, &m->raw);
+		m->tokens += count;
 	}
 }
 
-/* Second pass: tokens, their contexts and counts. Returns the number of tokens. */
-static size_t
-NAME(tokenise)(const void *prediction, size_t elements, const shape *s,
-			   const survey *m, sparse_codec *codec, bit_writer *raw)
-{
-	const ELEMENT *folded = (const ELEMENT *) m->folded;
-	size_t		tokens = 0;
-
-	for (size_t b = 0, at = 0; at < elements; b++, at += BLOCK)
-	{
-		size_t		count = block_count(elements, at);
-		uint8_t    *token = codec->token.bytes + tokens;
-		uint8_t    *context = codec->table.bytes + tokens;
-		ELEMENT		p[BLOCK];
-		int16_t		e[BLOCK];
-
-		if (codec->scale.bytes[b] == 0)
-			continue;
-		load_prediction(p, prediction, at * sizeof(ELEMENT), count * sizeof(ELEMENT));
-		NAME(exponents)(p, count, s, e);
-		block_contexts(e, count, codec->scale.bytes[b] + m->bias, context);
-		NAME(tokens)(folded + at, count, token, raw);
-		for (size_t i = 0; i < count; i++)
-			codec->histogram[context[i]][token[i]]++;
-		tokens += count;
-	}
-	return tokens;
-}
-
-/* Decodes the blocks from `first` on whose tokens are in `token`. */
+/* Decodes the block at element `at` from its tokens. */
 static bool
 NAME(rebuild)(const void *prediction, size_t at, size_t count, const shape *s,
 			  const uint8_t *token, raw_reader *raw, void *content)
