@@ -75,7 +75,10 @@ check_columns(const StoreQuery *query, TupleDesc columns)
 				 errdetail("A column of another type came from: %s", query->sql)));
 }
 
-/* SPI_execute_plan, with sequential scans discouraged should it come to planning. */
+/*
+ * SPI_execute_plan, with sequential scans discouraged should it come to planning:
+ * a plan made while the store was nearly empty serves a long import to its end.
+ */
 static int
 execute_by_index(StoreQuery *query, Datum *value, const char *null, bool read_only)
 {
@@ -97,8 +100,7 @@ query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPI
 
 	if (query->plan == NULL || query->sdelta != sdelta)
 		prepare(query, sdelta);
-	result = query->by_index ? execute_by_index(query, value, null, read_only) :
-		SPI_execute_plan(query->plan, value, null, read_only, 0);
+	result = execute_by_index(query, value, null, read_only);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
 	if (query->columns > 0)

@@ -7,7 +7,8 @@
  * not a crash.
  *
  * Plans are generic: with "place" as a parameter the executor prunes partitions
- * when it starts, and no chunk is planned for on its own.
+ * when it starts, and no chunk is planned for on its own. Every one of them goes
+ * by an index, however small the tables were when it was planned.
  */
 #ifndef SPARSE_STORE_QUERY_H
 #define SPARSE_STORE_QUERY_H
@@ -29,7 +30,6 @@ typedef struct StoreQuery
 	Oid			arg[QUERY_ARGS];
 	int			columns;
 	Oid			column[QUERY_COLUMNS];
-	bool		by_index;		/* never by a sequential scan, however small the table was when planned */
 
 	/* of this backend */
 	SPIPlanPtr	plan;

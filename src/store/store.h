@@ -74,6 +74,10 @@ typedef struct StoreVersion
  */
 extern void version_from_argument(FunctionCallInfo fcinfo, int arg, bool any_state, StoreVersion *version);
 extern void version_from_text(const char *reference, bool any_state, StoreVersion *version);
+extern void version_from_id(int64 id, bool any_state, StoreVersion *version);
+
+/* Refuse a name that no version may have: empty, too long, digits only, with "@" or control characters. */
+extern void version_check_name(const char *name);
 
 /*
  * Insert the open version `id` as the caller (whose insert policies decide), and

@@ -248,3 +248,39 @@ end
 $function$;
 comment on function sparse_create_store() is
 'Makes schema "sparse" with the tables of a store, owned by the caller.';
+
+create function sparse_drop(version bigint)
+returns void
+language c
+volatile strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'version_drop_sql';
+comment on function sparse_drop(bigint) is
+'Drops a version: it can no longer be read, its row stays as a tombstone. Its bytes go with sparse_collect().';
+
+create function sparse_drop(version text)
+returns void
+language c
+volatile strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'version_drop_sql';
+comment on function sparse_drop(text) is
+'Drops a version: it can no longer be read, its row stays as a tombstone. Its bytes go with sparse_collect().';
+
+create function sparse_collect(
+    open_older_than interval default '1 day',
+    out versions bigint,
+    out objects bigint,
+    out chunks bigint,
+    out bytes bigint
+)
+language c
+volatile strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+set row_security = off
+as 'MODULE_PATHNAME', 'sparse_collect';
+comment on function sparse_collect(interval) is
+'Removes what dropped versions, and open ones older than given, alone needed. For the store''s owner; writers wait, readers go on.';

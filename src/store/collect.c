@@ -1,0 +1,155 @@
+/*
+ * collect.c: removing what nothing needs.
+ *
+ * sparse_collect() keeps every writer away while it works, by a lock on
+ * sparse.object that each of them holds in a weaker form from before its first
+ * object until its end. So what it sees in a snapshot taken under the lock is all
+ * there is: an object without a file, a tensor or a child is needed by nobody.
+ * Readers go on; what is deleted stays visible to their snapshots.
+ *
+ * It acts as the store's owner. Versions that were dropped stay as tombstones,
+ * which lineage can still cross.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+
+#include "store/query.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(sparse_collect);
+
+/* Versions whose files and tensors are to go: dropped ones, and open ones given up. */
+#define DOOMED_VERSIONS \
+	"with doomed as materialized (" \
+	"  select v.id, v.state from sparse.version v " \
+	"  where (v.state operator(pg_catalog.=) 'dropped' and v.collected_at is null) " \
+	"     or (v.state operator(pg_catalog.=) 'open' " \
+	"         and v.created_at operator(pg_catalog.<) (pg_catalog.now() operator(pg_catalog.-) $1) " \
+	"         and not exists (select from sparse.parent p where p.parent operator(pg_catalog.=) v.id))" \
+	"  for update), "
+
+/*
+ * The rows of sparse.file refer to those of sparse.version, and those of
+ * sparse.tensor to sparse.file; such checks are made at the end of a statement.
+ */
+static StoreQuery collect_versions = {
+	.sql = DOOMED_VERSIONS
+		"tensors as (delete from sparse.tensor t using doomed d where t.version operator(pg_catalog.=) d.id), "
+		"files as (delete from sparse.file f using doomed d where f.version operator(pg_catalog.=) d.id), "
+		"parents as (delete from sparse.parent p using doomed d "
+		"  where p.child operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'open'), "
+		"given_up as (delete from sparse.version v using doomed d "
+		"  where v.id operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'open'), "
+		"tombstones as (update sparse.version v set collected_at = pg_catalog.now() from doomed d "
+		"  where v.id operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'dropped') "
+		"select pg_catalog.count(*) from doomed",
+	.args = 1, .arg = {INTERVALOID},
+	.columns = 1, .column = {INT8OID}
+};
+
+/* One layer of objects: those that no version names and nothing is predicted from. */
+static StoreQuery collect_objects = {
+	.sql = "with doomed as materialized ("
+		"  select o.place, o.id, o.stored_bytes from sparse.object o "
+		"  where not exists (select from sparse.tensor t "
+		"      where t.object operator(pg_catalog.=) o.id and t.place operator(pg_catalog.=) o.place) "
+		"    and not exists (select from sparse.file f "
+		"      where f.object operator(pg_catalog.=) o.id and f.place operator(pg_catalog.=) o.place) "
+		"    and not exists (select from sparse.object_parent p "
+		"      where p.parent operator(pg_catalog.=) o.id and p.place operator(pg_catalog.=) o.place)), "
+		"chunks as (delete from sparse.chunk c using doomed d "
+		"  where c.object operator(pg_catalog.=) d.id and c.place operator(pg_catalog.=) d.place returning 1), "
+		"edges as (delete from sparse.object_parent p using doomed d "
+		"  where p.object operator(pg_catalog.=) d.id and p.place operator(pg_catalog.=) d.place), "
+		"objects as (delete from sparse.object o using doomed d "
+		"  where o.id operator(pg_catalog.=) d.id and o.place operator(pg_catalog.=) d.place) "
+		"select pg_catalog.count(*), (select pg_catalog.count(*) from chunks), "
+		"  coalesce(pg_catalog.sum(stored_bytes), 0)::pg_catalog.int8 from doomed",
+	.args = 0,
+	.columns = 3, .column = {INT8OID, INT8OID, INT8OID}
+};
+
+typedef struct Collected
+{
+	int64		versions;
+	int64		objects;
+	int64		chunks;
+	int64		bytes;
+} Collected;
+
+/*
+ * Under a snapshot older than the lock, what a writer committed in between would
+ * look unneeded.
+ */
+static void
+check_isolation(void)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("sparse_collect() needs isolation level \"read committed\""),
+				 errhint("Call it in a transaction of its own.")));
+}
+
+static void
+collect_versions_older_than(Datum interval, Collected *collected)
+{
+	SPITupleTable *rows;
+
+	query_run(&collect_versions, &interval, NULL, false, &rows);
+	collected->versions = row_int64(rows, 0, 1);
+	SPI_freetuptable(rows);
+}
+
+/* True: there may be more, now that the children of others are gone. */
+static bool
+collect_layer_of_objects(Collected *collected)
+{
+	SPITupleTable *rows;
+	int64		objects;
+
+	query_run(&collect_objects, NULL, NULL, false, &rows);
+	objects = row_int64(rows, 0, 1);
+	collected->objects += objects;
+	collected->chunks += row_int64(rows, 0, 2);
+	collected->bytes += row_int64(rows, 0, 3);
+	SPI_freetuptable(rows);
+	return objects > 0;
+}
+
+Datum
+sparse_collect(PG_FUNCTION_ARGS)
+{
+	Collected	collected = {0};
+	StoreAccess access;
+	TupleDesc	row_type;
+	Datum		value[4];
+	bool		null[4] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	store_check_owner("collect");
+	check_isolation();
+	LockRelationOid(store_relation("object"), ShareRowExclusiveLock);
+	SPI_connect();
+	store_enter(&access);
+	collect_versions_older_than(PG_GETARG_DATUM(0), &collected);
+	while (collect_layer_of_objects(&collected))
+		CHECK_FOR_INTERRUPTS();
+	store_leave(&access);
+	SPI_finish();
+
+	value[0] = Int64GetDatum(collected.versions);
+	value[1] = Int64GetDatum(collected.objects);
+	value[2] = Int64GetDatum(collected.chunks);
+	value[3] = Int64GetDatum(collected.bytes);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row_type), value, null)));
+}

@@ -1,0 +1,614 @@
+/*
+ * read.c: reading objects: from ranges of bytes to chunks, from chunks to the
+ * chunks of their parents, and back.
+ *
+ *      object_read -> read_range -> decode_chunk -> gather -> read_range -> ...
+ *
+ * A chunk's delta names ranges of its object's parents; each is read in the same
+ * way, one level down. Depth falls at every level, so it ends.
+ *
+ * Memory: a level keeps its prediction (and where the parent's grid is another,
+ * one decoded chunk of it) while the levels below work. The delta itself is
+ * fetched in two steps: the tuple with a pointer to the value, of which the header
+ * is read first, and the rest only once the prediction is there. So a chain of
+ * eight levels of 1 MiB chunks holds about 16 MiB beside the cache.
+ *
+ * Chunks that were wanted in part, or as a dictionary, which the next chunk looks
+ * at too, are remembered within sparse.cache_size; other chunks wanted as a whole
+ * go straight to their target, since a scan does not come back.
+ *
+ * Nothing stored is trusted: grids, depths, references and lengths are checked
+ * before they are used, and what a delta decodes to is checked by the codec.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "access/detoast.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "sdelta/glue.h"
+#include "store/query.h"
+#include "store/reader.h"
+#include "store/store.h"
+
+/* Rows of objects that a reader remembers before it forgets them all. */
+#define KNOWN_OBJECTS_MAX 4096
+
+/* More parents than any predictor refers to: a row with more is corrupt. */
+#define PARENTS_MAX 1024
+
+typedef struct ObjectKey
+{
+	int64		object;
+	int64		place;
+} ObjectKey;
+
+typedef struct ObjectParent
+{
+	int16		ordinal;
+	int64		parent;
+} ObjectParent;
+
+typedef struct KnownObject
+{
+	ObjectKey	key;
+	ObjectInfo	info;
+	int			parents;
+	ObjectParent *parent;		/* by ordinal */
+} KnownObject;
+
+typedef struct ChunkKey
+{
+	int64		object;
+	int32		place;
+	int32		seq;
+} ChunkKey;
+
+typedef struct CachedChunk
+{
+	ChunkKey	key;
+	dlist_node	use;
+	uint64		bytes;
+	char	   *content;
+} CachedChunk;
+
+struct ObjectReader
+{
+	/* fixed for its life */
+	MemoryContext context;
+	bool		read_only;
+	sparse_codec *codec;
+
+	/* what it remembers */
+	MemoryContext known_context;
+	HTAB	   *known;
+	HTAB	   *cached;
+	dlist_head	uses;			/* most recent first */
+	uint64		cached_bytes;
+
+	/* what errors name */
+	char	   *version;
+	char	   *file;
+	char	   *tensor;
+};
+
+/* ---- life ---- */
+
+static void
+forget_objects(ObjectReader *reader)
+{
+	HASHCTL		control = {.keysize = sizeof(ObjectKey), .entrysize = sizeof(KnownObject)};
+
+	MemoryContextReset(reader->known_context);
+	control.hcxt = reader->known_context;
+	reader->known = hash_create("sparse objects", 64, &control,
+								HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+ObjectReader *
+object_reader_create(MemoryContext parent, bool read_only)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "sparse object reader",
+												  ALLOCSET_DEFAULT_SIZES);
+	ObjectReader *reader = MemoryContextAllocZero(context, sizeof(ObjectReader));
+	HASHCTL		control = {.keysize = sizeof(ChunkKey), .entrysize = sizeof(CachedChunk)};
+
+	reader->context = context;
+	reader->read_only = read_only;
+	reader->codec = sparse_codec_in_context(context);
+	reader->known_context = AllocSetContextCreate(context, "sparse objects",
+												  ALLOCSET_DEFAULT_SIZES);
+	forget_objects(reader);
+	control.hcxt = context;
+	reader->cached = hash_create("sparse chunks", 64, &control,
+								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	dlist_init(&reader->uses);
+	return reader;
+}
+
+void
+object_reader_free(ObjectReader *reader)
+{
+	MemoryContextDelete(reader->context);
+}
+
+sparse_codec *
+object_reader_codec(ObjectReader *reader)
+{
+	return reader->codec;
+}
+
+/* ---- errors ---- */
+
+static void
+replace_string(ObjectReader *reader, char **target, const char *value)
+{
+	if (*target != NULL)
+		pfree(*target);
+	*target = value == NULL ? NULL : MemoryContextStrdup(reader->context, value);
+}
+
+void
+object_reader_context(ObjectReader *reader, const char *version, const char *file, const char *tensor)
+{
+	replace_string(reader, &reader->version, version);
+	replace_string(reader, &reader->file, file);
+	replace_string(reader, &reader->tensor, tensor);
+}
+
+static void
+name_context(void *arg)
+{
+	ObjectReader *reader = arg;
+	StringInfoData name;
+
+	if (reader->version == NULL && reader->file == NULL && reader->tensor == NULL)
+		return;
+	initStringInfo(&name);
+	if (reader->version != NULL)
+		appendStringInfo(&name, " version %s", reader->version);
+	if (reader->file != NULL)
+		appendStringInfo(&name, "%s file \"%s\"", name.len > 0 ? "," : "", reader->file);
+	if (reader->tensor != NULL)
+		appendStringInfo(&name, "%s tensor \"%s\"", name.len > 0 ? "," : "", reader->tensor);
+	errcontext("reading%s", name.data);
+}
+
+pg_noreturn static void
+object_corrupt(const ObjectInfo *object, const char *problem)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("object " INT64_FORMAT " is corrupt", object->id),
+			 errdetail_internal("%s", problem)));
+	pg_unreachable();
+}
+
+pg_noreturn static void
+chunk_corrupt(int64 object, int32 seq, const char *problem)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("chunk %d of object " INT64_FORMAT " is corrupt", seq, object),
+			 errdetail_internal("%s", problem)));
+	pg_unreachable();
+}
+
+/* The codec's verdict on stored bytes: whatever is wrong with them is corruption. */
+static void
+check_chunk(sparse_status status, int64 object, int32 seq)
+{
+	if (status == SPARSE_NO_MEMORY)
+		sparse_report(status, "read a chunk");
+	if (status == SPARSE_WRONG_PREDICTION)
+		chunk_corrupt(object, seq, "The content of its parents is not what it was made against.");
+	if (status != SPARSE_OK)
+		chunk_corrupt(object, seq, psprintf("The reason: %s.", sparse_status_text(status)));
+}
+
+/* ---- rows of objects ---- */
+
+static StoreQuery object_row = {
+	.sql = "select dtype, bytes, stored_bytes, chunk_bytes, split_bytes, depth from sparse.object "
+		"where place operator(pg_catalog.=) $1 and id operator(pg_catalog.=) $2",
+	.args = 2, .arg = {INT2OID, INT8OID},
+	.columns = 6, .column = {TEXTOID, INT8OID, INT8OID, INT4OID, INT8OID, INT4OID}
+};
+
+static StoreQuery parent_rows = {
+	.sql = "select ordinal, parent from sparse.object_parent "
+		"where place operator(pg_catalog.=) $1 and object operator(pg_catalog.=) $2",
+	.args = 2, .arg = {INT2OID, INT8OID},
+	.columns = 2, .column = {INT2OID, INT8OID}
+};
+
+static sparse_dtype
+dtype_of_row(const ObjectInfo *object, Datum name)
+{
+	char	   *word = TextDatumGetCString(name);
+	sparse_dtype dtype;
+
+	if (!sparse_dtype_find(word, strlen(word), &dtype))
+		object_corrupt(object, psprintf("Its dtype \"%s\" is unknown.", word));
+	pfree(word);
+	return dtype;
+}
+
+/* Reads an object's row; false when there is none. */
+static bool
+fetch_object(ObjectReader *reader, int16 place, int64 object, ObjectInfo *info)
+{
+	Datum		value[2] = {Int16GetDatum(place), Int64GetDatum(object)};
+	SPITupleTable *rows;
+
+	if (query_run(&object_row, value, NULL, reader->read_only, &rows) == 0)
+	{
+		SPI_freetuptable(rows);
+		return false;
+	}
+	memset(info, 0, sizeof(*info));
+	info->id = object;
+	info->dtype = dtype_of_row(info, row_datum(rows, 0, 1));
+	info->bytes = row_int64(rows, 0, 2);
+	info->stored_bytes = row_int64(rows, 0, 3);
+	info->grid.content_bytes = info->bytes;
+	info->grid.chunk_bytes = row_int32(rows, 0, 4);
+	info->grid.split_bytes = row_int64(rows, 0, 5);
+	info->depth = row_int32(rows, 0, 6);
+	SPI_freetuptable(rows);
+	if (info->bytes > PG_INT64_MAX || info->grid.chunk_bytes > PG_INT32_MAX ||
+		info->depth < 0 || !sparse_grid_valid(&info->grid) ||
+		sparse_grid_chunks(&info->grid) > PG_INT32_MAX)
+		object_corrupt(info, "Its sizes contradict each other.");
+	return true;
+}
+
+/* Reads which objects an object is predicted from. */
+static void
+fetch_parents(ObjectReader *reader, int16 place, KnownObject *known)
+{
+	Datum		value[2] = {Int16GetDatum(place), Int64GetDatum(known->info.id)};
+	SPITupleTable *rows;
+	uint64		count = query_run(&parent_rows, value, NULL, reader->read_only, &rows);
+
+	if (count > PARENTS_MAX)
+		object_corrupt(&known->info, "It has too many parents.");
+	known->parent = MemoryContextAlloc(reader->known_context,
+									   Max(count, 1) * sizeof(ObjectParent));
+	for (uint64 i = 0; i < count; i++)
+	{
+		known->parent[i].ordinal = DatumGetInt16(row_datum(rows, i, 1));
+		known->parent[i].parent = row_int64(rows, i, 2);
+	}
+	known->parents = count;
+	SPI_freetuptable(rows);
+}
+
+/* An object's row and parents, remembered; NULL when there is none. */
+static KnownObject *
+know_object(ObjectReader *reader, int16 place, int64 object)
+{
+	ObjectKey	key = {object, place};
+	KnownObject *known = hash_search(reader->known, &key, HASH_FIND, NULL);
+	KnownObject fresh = {.key = key};
+
+	if (known != NULL)
+		return known;
+	if (!fetch_object(reader, place, object, &fresh.info))
+		return NULL;
+	if (fresh.info.depth > 0)
+		fetch_parents(reader, place, &fresh);
+	known = hash_search(reader->known, &key, HASH_ENTER, NULL);
+	*known = fresh;
+	return known;
+}
+
+bool
+object_info(ObjectReader *reader, int16 place, int64 object, ObjectInfo *info)
+{
+	KnownObject *known = know_object(reader, place, object);
+
+	if (known != NULL)
+		*info = known->info;
+	return known != NULL;
+}
+
+bool
+object_parent(ObjectReader *reader, int16 place, int64 object, int ordinal, int64 *parent)
+{
+	KnownObject *known = know_object(reader, place, object);
+
+	for (int i = 0; known != NULL && i < known->parents; i++)
+		if (known->parent[i].ordinal == ordinal)
+		{
+			*parent = known->parent[i].parent;
+			return true;
+		}
+	return false;
+}
+
+void
+object_forget(ObjectReader *reader, int16 place, int64 object)
+{
+	ObjectKey	key = {object, place};
+
+	hash_search(reader->known, &key, HASH_REMOVE, NULL);
+}
+
+/* ---- decoded chunks that are remembered ---- */
+
+static void
+evict(ObjectReader *reader, CachedChunk *chunk)
+{
+	dlist_delete(&chunk->use);
+	reader->cached_bytes -= chunk->bytes;
+	pfree(chunk->content);
+	hash_search(reader->cached, &chunk->key, HASH_REMOVE, NULL);
+}
+
+/* The content of a chunk, if it is remembered. */
+static const char *
+recall(ObjectReader *reader, const ChunkKey *key, uint64 bytes)
+{
+	CachedChunk *chunk = hash_search(reader->cached, key, HASH_FIND, NULL);
+
+	if (chunk == NULL || chunk->bytes != bytes)
+		return NULL;
+	dlist_move_head(&reader->uses, &chunk->use);
+	return chunk->content;
+}
+
+/*
+ * Hands content over to the cache, which may release it, or other content, at the
+ * next call.
+ */
+static void
+remember(ObjectReader *reader, const ChunkKey *key, uint64 bytes, char *content)
+{
+	uint64		limit = (uint64) sparse_cache_size * 1024;
+	CachedChunk *chunk;
+	bool		found;
+
+	while (reader->cached_bytes + bytes > limit && !dlist_is_empty(&reader->uses))
+		evict(reader, dlist_tail_element(CachedChunk, use, &reader->uses));
+	chunk = hash_search(reader->cached, key, HASH_ENTER, &found);
+	if (found)
+	{
+		dlist_delete(&chunk->use);
+		reader->cached_bytes -= chunk->bytes;
+		pfree(chunk->content);
+	}
+	chunk->bytes = bytes;
+	chunk->content = content;
+	dlist_push_head(&reader->uses, &chunk->use);
+	reader->cached_bytes += bytes;
+}
+
+/* ---- chunks ---- */
+
+static StoreQuery chunk_row = {
+	.sql = "select delta from sparse.chunk where place operator(pg_catalog.=) $1 "
+		"and object operator(pg_catalog.=) $2 and seq operator(pg_catalog.=) $3",
+	.args = 3, .arg = {INT2OID, INT8OID, INT4OID},
+	.columns = 1, .column = {SDELTA_TYPE}
+};
+
+/* The value of a chunk as it stands in its row: where it is toasted, a pointer to it. */
+static Datum
+fetch_chunk(ObjectReader *reader, int16 place, int64 object, int32 seq)
+{
+	Datum		value[3] = {Int16GetDatum(place), Int64GetDatum(object), Int32GetDatum(seq)};
+	SPITupleTable *rows;
+	Datum		delta;
+
+	if (query_run(&chunk_row, value, NULL, reader->read_only, &rows) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("chunk %d of object " INT64_FORMAT " is missing", seq, object)));
+	delta = datumCopy(row_datum(rows, 0, 1), false, -1);
+	SPI_freetuptable(rows);
+	return delta;
+}
+
+struct varlena *
+object_chunk(ObjectReader *reader, int16 place, int64 object, int32 seq)
+{
+	Datum		stored = fetch_chunk(reader, place, object, seq);
+	struct varlena *delta = PG_DETOAST_DATUM(stored);
+
+	if ((void *) delta != DatumGetPointer(stored))
+		pfree(DatumGetPointer(stored));
+	return delta;
+}
+
+/* Reads the header of a stored delta without the rest of it. */
+static void
+read_header(Datum stored, int64 object, int32 seq, sparse_delta_info *info)
+{
+	size_t		total = toast_raw_datum_size(stored) - VARHDRSZ;
+	struct varlena *prefix = PG_DETOAST_DATUM_SLICE(stored, 0, SPARSE_DELTA_PREFIX);
+
+	check_chunk(sparse_delta_read(VARDATA_ANY(prefix), VARSIZE_ANY_EXHDR(prefix), total, info),
+				object, seq);
+	if ((void *) prefix != DatumGetPointer(stored))
+		pfree(prefix);
+}
+
+static void read_range(ObjectReader *reader, int16 place, const KnownObject *known,
+					   uint64 first, uint64 bytes, char *target, bool keep);
+
+/* The parent that a reference of a chunk names, after checking that it holds the range. */
+static KnownObject *
+parent_of_reference(ObjectReader *reader, int16 place, const ObjectInfo *child, int32 seq,
+					const sparse_ref *ref)
+{
+	uint64		element_bytes = sparse_dtype_get(ref->dtype)->bytes;
+	int64		id;
+	KnownObject *parent;
+	uint64		elements;
+
+	if (!object_parent(reader, place, child->id, ref->parent, &id))
+		chunk_corrupt(child->id, seq, psprintf("It refers to parent %d, which its object does not have.",
+											   ref->parent));
+	parent = know_object(reader, place, id);
+	if (parent == NULL)
+		chunk_corrupt(child->id, seq, psprintf("Its parent " INT64_FORMAT " does not exist.", id));
+	if (parent->info.depth >= child->depth)
+		object_corrupt(child, psprintf("Its parent " INT64_FORMAT " is not less deep than itself.", id));
+	elements = parent->info.bytes / element_bytes;
+	if (ref->first > elements || ref->count > elements - ref->first)
+		chunk_corrupt(child->id, seq, psprintf("It refers to elements past the end of its parent "
+											   INT64_FORMAT ".", id));
+	return parent;
+}
+
+/*
+ * The prediction of a chunk: the ranges that it refers to, one after the other.
+ * NULL when it has none.
+ */
+static char *
+gather(ObjectReader *reader, int16 place, const ObjectInfo *child, int32 seq,
+	   const sparse_delta_info *info)
+{
+	char	   *prediction;
+	char	   *at;
+
+	if (info->refs == 0)
+		return NULL;
+	if (info->prediction_bytes > SPARSE_MAX_CONTENT)
+		chunk_corrupt(child->id, seq, "Its prediction is larger than the format allows.");
+	at = prediction = palloc(Max(info->prediction_bytes, 1));
+	for (int i = 0; i < info->refs; i++)
+	{
+		const sparse_ref *ref = &info->ref[i];
+		KnownObject *parent = parent_of_reference(reader, place, child, seq, ref);
+		uint64		element_bytes = sparse_dtype_get(ref->dtype)->bytes;
+
+		read_range(reader, place, parent, ref->first * element_bytes,
+				   ref->count * element_bytes, at, info->predictor == SPARSE_PREDICT_BYTES);
+		at += ref->count * element_bytes;
+	}
+	return prediction;
+}
+
+/* Decodes a chunk of `bytes` bytes of content into `target`. */
+static void
+decode_chunk(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq,
+			 uint64 bytes, char *target)
+{
+	Datum		stored = fetch_chunk(reader, place, object->id, seq);
+	sparse_delta_info info;
+	char	   *prediction;
+	struct varlena *delta;
+
+	read_header(stored, object->id, seq, &info);
+	if (info.content_bytes != bytes)
+		chunk_corrupt(object->id, seq, "Its content is not as long as the grid of its object says.");
+	prediction = gather(reader, place, object, seq, &info);
+	delta = PG_DETOAST_DATUM_PACKED(stored);
+	check_chunk(sparse_delta_apply(reader->codec,
+								   VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta),
+								   prediction, info.prediction_bytes, target, bytes),
+				object->id, seq);
+	if ((void *) delta != DatumGetPointer(stored))
+		pfree(delta);
+	pfree(DatumGetPointer(stored));
+	if (prediction != NULL)
+		pfree(prediction);
+}
+
+/* ---- ranges ---- */
+
+/*
+ * Copies `bytes` bytes of a chunk from byte `skip` of its content on. Where that
+ * is all of it and need not be kept, decodes it in place; else by way of the cache.
+ */
+static void
+read_chunk(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq,
+		   uint64 length, uint64 skip, uint64 bytes, char *target, bool keep)
+{
+	ChunkKey	key = {object->id, place, seq};
+	const char *known = recall(reader, &key, length);
+	char	   *content;
+
+	if (known != NULL)
+	{
+		memcpy(target, known + skip, bytes);
+		return;
+	}
+	if (bytes == length && !keep)
+	{
+		decode_chunk(reader, place, object, seq, length, target);
+		return;
+	}
+	content = MemoryContextAlloc(reader->context, length);
+	decode_chunk(reader, place, object, seq, length, content);
+	memcpy(target, content + skip, bytes);
+	if (length <= (uint64) sparse_cache_size * 1024)
+		remember(reader, &key, length, content);
+	else
+		pfree(content);
+}
+
+/* The range must lie within the object. */
+static void
+read_range(ObjectReader *reader, int16 place, const KnownObject *known,
+		   uint64 first, uint64 bytes, char *target, bool keep)
+{
+	ObjectInfo	object = known->info;
+	uint64		end = first + bytes;
+
+	check_stack_depth();
+	for (uint64 seq = sparse_grid_seq(&object.grid, first); first < end; seq++)
+	{
+		uint64		chunk_first;
+		uint64		length;
+		uint64		part;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!sparse_grid_chunk(&object.grid, seq, &chunk_first, &length) ||
+			length > SPARSE_MAX_CONTENT)
+			object_corrupt(&object, "Its chunks are larger than the format allows.");
+		part = Min(end, chunk_first + length) - first;
+		read_chunk(reader, place, &object, seq, length, first - chunk_first, part, target, keep);
+		target += part;
+		first += part;
+	}
+}
+
+void
+object_read(ObjectReader *reader, int16 place, int64 object,
+			uint64 first, uint64 bytes, char *target)
+{
+	object_read_keep(reader, place, object, first, bytes, target, false);
+}
+
+void
+object_read_keep(ObjectReader *reader, int16 place, int64 object,
+				 uint64 first, uint64 bytes, char *target, bool keep)
+{
+	ErrorContextCallback context = {error_context_stack, name_context, reader};
+	KnownObject *known;
+
+	error_context_stack = &context;
+	if (hash_get_num_entries(reader->known) > KNOWN_OBJECTS_MAX)
+		forget_objects(reader);
+	known = know_object(reader, place, object);
+	if (known == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("object " INT64_FORMAT " is missing", object)));
+	if (first > known->info.bytes || bytes > known->info.bytes - first)
+		object_corrupt(&known->info,
+					   psprintf("Bytes " UINT64_FORMAT " to " UINT64_FORMAT " were wanted; it has " UINT64_FORMAT ".",
+								first, first + bytes, known->info.bytes));
+	read_range(reader, place, known, first, bytes, target, keep);
+	error_context_stack = context.previous;
+}

@@ -1,0 +1,434 @@
+/*
+ * version.c: versions, read and written as the caller.
+ *
+ * The row of sparse.version decides who may see what belongs to it, so it is read
+ * as the caller, under row-level security. Rows are written as the caller too,
+ * whose insert and update policies decide; but only through the statements below:
+ * a trigger on the table lets nothing else through, so that nobody forges the
+ * author, the date or the state of a version.
+ *
+ * A superuser passes every policy anyway. He writes as the store's owner, so that
+ * triggers and defaults which that owner put on the table do not get his rights.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "store/query.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(version_guard);
+PG_FUNCTION_INFO_V1(version_drop_sql);
+
+#define NAME_MAX_CHARACTERS 512
+
+/* ---- the guard ---- */
+
+/* The row that a statement of this file may write just now; 0: none. */
+static int64 guard_allows = 0;
+
+static int64
+id_of(HeapTuple tuple, TupleDesc columns)
+{
+	int			column = SPI_fnumber(columns, "id");
+	bool		null = true;
+	Datum		id = (Datum) 0;
+
+	if (column > 0 && SPI_gettypeid(columns, column) == INT8OID)
+		id = SPI_getbinval(tuple, columns, column, &null);
+	return null ? 0 : DatumGetInt64(id);
+}
+
+/* Whether the statement that fired the trigger is one of this file. */
+static bool
+guard_lets_through(const TriggerData *trigger)
+{
+	TupleDesc	columns = RelationGetDescr(trigger->tg_relation);
+
+	if (guard_allows == 0 || TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		return false;
+	if (id_of(trigger->tg_trigtuple, columns) != guard_allows)
+		return false;
+	return !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
+		id_of(trigger->tg_newtuple, columns) == guard_allows;
+}
+
+Datum
+version_guard(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("sparse_version_guard() must be fired before insert, update or delete, for each row")));
+	if (!guard_lets_through(trigger) &&
+		!has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("rows of table \"%s\" are written by the functions of sparse",
+						RelationGetRelationName(trigger->tg_relation)),
+				 errhint("Use sparse_import_file(), sparse_drop() and their like.")));
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+						   trigger->tg_newtuple : trigger->tg_trigtuple);
+}
+
+/* Runs a statement that writes the version `id` and nothing else, as the caller. */
+static uint64
+write_version(StoreQuery *query, int64 id, Datum *value, const char *null)
+{
+	StoreAccess access;
+	bool		as_owner = superuser();
+	uint64		rows;
+
+	Assert(guard_allows == 0);
+	(void) store_owner();
+	if (as_owner)
+		store_enter(&access);
+	guard_allows = id;
+	PG_TRY();
+	{
+		rows = query_run(query, value, null, false, NULL);
+	}
+	PG_FINALLY();
+	{
+		guard_allows = 0;
+	}
+	PG_END_TRY();
+	if (as_owner)
+		store_leave(&access);
+	return rows;
+}
+
+/* ---- names ---- */
+
+pg_noreturn static void
+bad_name(const char *name, const char *rule)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_NAME),
+			 errmsg("invalid version name \"%s\"", name),
+			 errdetail("%s", rule)));
+	pg_unreachable();
+}
+
+void
+version_check_name(const char *name)
+{
+	if (name[0] == '\0')
+		bad_name(name, "A name must not be empty.");
+	if (pg_mbstrlen(name) > NAME_MAX_CHARACTERS)
+		bad_name(name, "A name has at most 512 characters.");
+	if (strspn(name, "0123456789") == strlen(name))
+		bad_name(name, "A name of digits only would be taken for an id.");
+	for (const char *at = name; *at != '\0'; at++)
+	{
+		if (*at == '@')
+			bad_name(name, "A name must not contain \"@\", which introduces a revision.");
+		if ((unsigned char) *at < 0x20 || *at == 0x7f)
+			bad_name(name, "A name must not contain control characters.");
+	}
+}
+
+/* ---- resolving references ---- */
+
+#define VERSION_COLUMNS "select v.id, v.name, v.revision, v.family, v.state, v.exact from sparse.version v "
+#define VERSION_RESULT .columns = 6, .column = {INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID, BOOLOID}
+
+static StoreQuery by_id = {
+	.sql = VERSION_COLUMNS
+		"where v.id operator(pg_catalog.=) $1",
+	.args = 1, .arg = {INT8OID},
+	VERSION_RESULT
+};
+
+static StoreQuery by_revision = {
+	.sql = VERSION_COLUMNS
+		"where v.name operator(pg_catalog.=) $1 and v.revision operator(pg_catalog.=) $2",
+	.args = 2, .arg = {TEXTOID, INT4OID},
+	VERSION_RESULT
+};
+
+static StoreQuery newest_ready = {
+	.sql = VERSION_COLUMNS
+		"where v.name operator(pg_catalog.=) $1 and v.state operator(pg_catalog.=) 'ready' "
+		"order by v.revision desc limit 1",
+	.args = 1, .arg = {TEXTOID},
+	VERSION_RESULT
+};
+
+static StoreQuery newest = {
+	.sql = VERSION_COLUMNS
+		"where v.name operator(pg_catalog.=) $1 order by v.revision desc limit 1",
+	.args = 1, .arg = {TEXTOID},
+	VERSION_RESULT
+};
+
+static StoreQuery family_place = {
+	.sql = "select place from sparse.family where id operator(pg_catalog.=) $1",
+	.args = 1, .arg = {INT8OID},
+	.columns = 1, .column = {INT2OID}
+};
+
+/* The place of a family. Read as the owner: whoever sees the version may know it. */
+static int16
+place_of_family(int64 family)
+{
+	StoreAccess access;
+	SPITupleTable *rows;
+	Datum		value = Int64GetDatum(family);
+	int16		place;
+
+	store_enter(&access);
+	if (query_run(&family_place, &value, NULL, true, &rows) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("family " INT64_FORMAT " does not exist", family)));
+	place = DatumGetInt16(row_datum(rows, 0, 1));
+	SPI_freetuptable(rows);
+	store_leave(&access);
+	return place;
+}
+
+/* Runs one of the queries above; false when it finds nothing. */
+static bool
+find_version(StoreQuery *query, Datum *value, MemoryContext context, StoreVersion *version)
+{
+	SPITupleTable *rows;
+
+	if (query_run(query, value, NULL, true, &rows) == 0)
+		return false;
+	version->id = row_int64(rows, 0, 1);
+	version->name = MemoryContextStrdup(context, TextDatumGetCString(row_datum(rows, 0, 2)));
+	version->revision = row_int32(rows, 0, 3);
+	version->family = row_int64(rows, 0, 4);
+	version->state = *TextDatumGetCString(row_datum(rows, 0, 5));
+	version->exact = DatumGetBool(row_datum(rows, 0, 6));
+	SPI_freetuptable(rows);
+	version->place = place_of_family(version->family);
+	return true;
+}
+
+static bool
+find_by_id(int64 id, MemoryContext context, StoreVersion *version)
+{
+	Datum		value = Int64GetDatum(id);
+
+	return find_version(&by_id, &value, context, version);
+}
+
+static bool
+find_newest(const char *name, bool any_state, MemoryContext context, StoreVersion *version)
+{
+	Datum		value = CStringGetTextDatum(name);
+
+	return find_version(&newest_ready, &value, context, version) ||
+		(any_state && find_version(&newest, &value, context, version));
+}
+
+static bool
+find_by_revision(const char *name, int32 revision, MemoryContext context, StoreVersion *version)
+{
+	Datum		value[2] = {CStringGetTextDatum(name), Int32GetDatum(revision)};
+
+	return find_version(&by_revision, value, context, version);
+}
+
+/* A number of digits only; false when it is none. Too large: limit + 1. */
+static bool
+parse_digits(const char *text, int64 limit, int64 *number)
+{
+	int64		value = 0;
+
+	if (*text == '\0')
+		return false;
+	for (; *text >= '0' && *text <= '9'; text++)
+	{
+		int			digit = *text - '0';
+
+		value = value > (limit - digit) / 10 ? limit + 1 : value * 10 + digit;
+		if (value > limit)
+			break;
+	}
+	*number = value;
+	return strspn(text, "0123456789") == strlen(text);
+}
+
+/* What follows the name in "name@3". */
+static int32
+parse_revision(const char *reference, const char *text)
+{
+	int64		revision;
+
+	if (!parse_digits(text, PG_INT32_MAX, &revision))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid version reference \"%s\"", reference),
+				 errdetail("After \"@\" comes the number of a revision."),
+				 errhint("Write an id (7), a name (org/name) or a name and its revision (org/name@3).")));
+	return (int32) Min(revision, PG_INT32_MAX);
+}
+
+/* Finds what `reference` names, as described in store.h. */
+static bool
+find_reference(const char *reference, bool any_state, MemoryContext context, StoreVersion *version)
+{
+	const char *at = strchr(reference, '@');
+	int64		id;
+
+	if (parse_digits(reference, PG_INT64_MAX - 1, &id))
+		return find_by_id(id, context, version);
+	if (at == NULL)
+		return find_newest(reference, any_state, context, version);
+	return find_by_revision(pnstrdup(reference, at - reference),
+							parse_revision(reference, at + 1), context, version);
+}
+
+/* Refuses a version that cannot be read; any_state: none is refused. */
+static void
+check_state(const StoreVersion *version, bool any_state)
+{
+	if (any_state || version->state == 'r')
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("version " INT64_FORMAT " (\"%s@%d\") is not ready",
+					version->id, version->name, version->revision),
+			 version->state == 'd' ? errdetail("It was dropped.") :
+			 errdetail("It is still being written.")));
+}
+
+pg_noreturn static void
+no_such_version(const char *reference)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("version \"%s\" does not exist", reference),
+			 errdetail("There is none, or row-level security hides it.")));
+	pg_unreachable();
+}
+
+void
+version_from_text(const char *reference, bool any_state, StoreVersion *version)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool		found;
+
+	(void) store_owner();
+	SPI_connect();
+	found = find_reference(reference, any_state, context, version);
+	SPI_finish();
+	if (!found)
+		no_such_version(reference);
+	check_state(version, any_state);
+}
+
+void
+version_from_id(int64 id, bool any_state, StoreVersion *version)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool		found;
+
+	(void) store_owner();
+	SPI_connect();
+	found = find_by_id(id, context, version);
+	SPI_finish();
+	if (!found)
+		no_such_version(psprintf(INT64_FORMAT, id));
+	check_state(version, any_state);
+}
+
+void
+version_from_argument(FunctionCallInfo fcinfo, int arg, bool any_state, StoreVersion *version)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, arg);
+
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("version must not be null")));
+	if (type == INT8OID)
+		version_from_id(PG_GETARG_INT64(arg), any_state, version);
+	else if (type == TEXTOID)
+		version_from_text(text_to_cstring(PG_GETARG_TEXT_PP(arg)), any_state, version);
+	else
+		elog(ERROR, "version is given as type %u", type);
+}
+
+/* ---- writing ---- */
+
+static StoreQuery insert_version = {
+	.sql = "insert into sparse.version (id, kind, name, revision, family, created_by, message, metadata) "
+		"values ($1, $2, $3, $4, $5, $6, $7, $8)",
+	.args = 8, .arg = {INT8OID, TEXTOID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, JSONBOID}
+};
+
+static StoreQuery drop_version = {
+	.sql = "update sparse.version set state = 'dropped', dropped_at = pg_catalog.now() "
+		"where id operator(pg_catalog.=) $1 and state operator(pg_catalog.<>) 'dropped'",
+	.args = 1, .arg = {INT8OID}
+};
+
+void
+version_insert(int64 id, const char *kind, const char *name, int32 revision, int64 family,
+			   const char *message, Datum metadata_jsonb)
+{
+	Datum		value[8];
+	char		null[8] = "        ";
+
+	version_check_name(name);
+	SPI_connect();
+	value[0] = Int64GetDatum(id);
+	value[1] = CStringGetTextDatum(kind);
+	value[2] = CStringGetTextDatum(name);
+	value[3] = Int32GetDatum(revision);
+	value[4] = Int64GetDatum(family);
+	value[5] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
+	value[6] = message == NULL ? (Datum) 0 : CStringGetTextDatum(message);
+	null[6] = message == NULL ? 'n' : ' ';
+	value[7] = metadata_jsonb;
+	if (write_version(&insert_version, id, value, null) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("version \"%s@%d\" was not inserted", name, revision),
+				 errdetail("A trigger or a rule of table sparse.version suppressed it.")));
+	SPI_finish();
+}
+
+void
+version_drop(int64 id)
+{
+	Datum		value = Int64GetDatum(id);
+	uint64		rows;
+
+	SPI_connect();
+	rows = write_version(&drop_version, id, &value, NULL);
+	SPI_finish();
+	if (rows != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to drop version " INT64_FORMAT, id),
+				 errdetail("Row-level security of sparse.version does not let you update it, or it was dropped just now.")));
+}
+
+/* sparse_drop(version): what was dropped before stays as it is. */
+Datum
+version_drop_sql(PG_FUNCTION_ARGS)
+{
+	StoreVersion version;
+
+	version_from_argument(fcinfo, 0, true, &version);
+	if (version.state != 'd')
+		version_drop(version.id);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,561 @@
+/*
+ * write.c: storing objects.
+ *
+ *   1. The SHA-256 is looked up; what is stored already is locked and done with.
+ *   2. The object's row is inserted: whoever stores the same content meanwhile
+ *      waits for us at the unique index, and finds ours.
+ *   3. Of the candidates, the one that predicts a few samples best is taken.
+ *   4. The content is encoded chunk by chunk; each delta is decoded again, and
+ *      stored.
+ *   5. The row gets its figures, and its edge to the parent if any delta used it.
+ *
+ * Two ways to be predicted: by elements, from the same place of a parent of the
+ * same dtype, as far as both reach (the grid starts anew there: split_bytes); or,
+ * for content without elements, by bytes, from what lies around the same place.
+ *
+ * Memory: a chunk of content, its prediction (by bytes: of up to four chunks), its
+ * delta, the same as a value, and the check's copy of the content.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "sdelta/glue.h"
+#include "store/query.h"
+#include "store/reader.h"
+#include "store/store.h"
+
+/* A candidate is judged on this many samples of this many bytes. */
+#define SAMPLES 3
+#define SAMPLE_BYTES ((uint64) 64 * 1024)
+
+/* By bytes: chunks of the parent before the place of a chunk, and from it on. */
+#define WINDOW_BEFORE 1
+#define WINDOW_AFTER 3
+
+/*
+ * Reading a chunk by bytes reads several of its parent, and each of those several
+ * of its own: such chains must be short, however long others may be.
+ */
+#define MAX_DEPTH_BY_BYTES 2
+
+/* Attempts to find or insert a row that others keep taking away. */
+#define ATTEMPTS 10
+
+/* What an object is predicted from. */
+typedef struct Prediction
+{
+	int64		parent;			/* 0: nothing */
+	int32		depth;			/* of the parent */
+	uint64		bytes;			/* of the parent */
+	uint64		shared;			/* bytes of content from the start on that it predicts */
+	bool		by_elements;
+} Prediction;
+
+typedef struct Writer
+{
+	/* fixed for the object */
+	ObjectReader *reader;
+	sparse_codec *codec;
+	const ObjectSpec *spec;
+	int64		id;
+	uint64		element_bytes;
+	uint64		chunk_bytes;
+	char	   *content;		/* of one chunk */
+	char	   *check;			/* room for its decoded copy */
+
+	/* known once the candidates were judged */
+	Prediction	prediction;
+	sparse_grid grid;
+
+	/* grow as chunks are written */
+	uint64		stored_bytes;
+	bool		used[SPARSE_PREDICTORS];
+} Writer;
+
+/* ---- the object's row ---- */
+
+static StoreQuery find_object = {
+	.sql = "select id, bytes, stored_bytes, chunk_bytes, split_bytes from sparse.object "
+		"where place operator(pg_catalog.=) $1 and sha256 operator(pg_catalog.=) $2 for key share",
+	.args = 2, .arg = {INT2OID, BYTEAOID},
+	.columns = 5, .column = {INT8OID, INT8OID, INT8OID, INT4OID, INT8OID}
+};
+
+static StoreQuery reserve_object = {
+	.sql = "insert into sparse.object (place, id, sha256, dtype, bytes, chunk_bytes) "
+		"values ($1, pg_catalog.nextval('sparse.object_id_seq'), $2, $3, $4, $5) "
+		"on conflict do nothing returning id",
+	.args = 5, .arg = {INT2OID, BYTEAOID, TEXTOID, INT8OID, INT4OID},
+	.columns = 1, .column = {INT8OID}
+};
+
+static StoreQuery finish_object = {
+	.sql = "update sparse.object set stored_bytes = $3, split_bytes = $4, predictor = $5, depth = $6 "
+		"where place operator(pg_catalog.=) $1 and id operator(pg_catalog.=) $2",
+	.args = 6, .arg = {INT2OID, INT8OID, INT8OID, INT8OID, TEXTOID, INT4OID}
+};
+
+static StoreQuery insert_edge = {
+	.sql = "insert into sparse.object_parent (place, object, depth, ordinal, parent, parent_depth) "
+		"values ($1, $2, $3, 0, $4, $5)",
+	.args = 5, .arg = {INT2OID, INT8OID, INT4OID, INT8OID, INT4OID}
+};
+
+static StoreQuery insert_chunk = {
+	.sql = "insert into sparse.chunk (place, object, seq, delta) values ($1, $2, $3, $4)",
+	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, SDELTA_TYPE}
+};
+
+static bytea *
+sha256_value(const uint8 *sha256)
+{
+	bytea	   *value = palloc(VARHDRSZ + SPARSE_SHA256_BYTES);
+
+	SET_VARSIZE(value, VARHDRSZ + SPARSE_SHA256_BYTES);
+	memcpy(VARDATA(value), sha256, SPARSE_SHA256_BYTES);
+	return value;
+}
+
+/*
+ * Finds the object that has this content, and holds its row against deletion
+ * until the transaction ends.
+ */
+static bool
+find_existing(const ObjectSpec *spec, ObjectResult *result)
+{
+	Datum		value[2] = {Int16GetDatum(spec->place), PointerGetDatum(sha256_value(spec->sha256))};
+	SPITupleTable *rows;
+	bool		found = query_run(&find_object, value, NULL, false, &rows) > 0;
+
+	if (found)
+	{
+		sparse_grid grid = {
+			.content_bytes = row_int64(rows, 0, 2),
+			.chunk_bytes = row_int32(rows, 0, 4),
+			.split_bytes = row_int64(rows, 0, 5)
+		};
+
+		result->id = row_int64(rows, 0, 1);
+		result->stored_bytes = row_int64(rows, 0, 3);
+		if (grid.content_bytes != spec->bytes || !sparse_grid_valid(&grid))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("object " INT64_FORMAT " is corrupt", result->id),
+					 errdetail("It has the SHA-256 of the content to be stored, but another length.")));
+		result->chunks = sparse_grid_chunks(&grid);
+		result->existed = true;
+	}
+	SPI_freetuptable(rows);
+	return found;
+}
+
+/* Inserts the row of a new object; false when somebody else's is in the way. */
+static bool
+reserve(const ObjectSpec *spec, uint64 chunk_bytes, int64 *id)
+{
+	Datum		value[5] = {
+		Int16GetDatum(spec->place),
+		PointerGetDatum(sha256_value(spec->sha256)),
+		CStringGetTextDatum(sparse_dtype_get(spec->dtype)->name),
+		Int64GetDatum(spec->bytes),
+		Int32GetDatum(chunk_bytes)
+	};
+	SPITupleTable *rows;
+	bool		inserted = query_run(&reserve_object, value, NULL, false, &rows) > 0;
+
+	if (inserted)
+		*id = row_int64(rows, 0, 1);
+	SPI_freetuptable(rows);
+	return inserted;
+}
+
+/* True: the object is there. False: its row is ours and the content is to be written. */
+static bool
+find_or_reserve(const ObjectSpec *spec, uint64 chunk_bytes, ObjectResult *result)
+{
+	for (int i = 0; i < ATTEMPTS; i++)
+	{
+		if (find_existing(spec, result))
+			return true;
+		if (reserve(spec, chunk_bytes, &result->id))
+			return false;
+		CHECK_FOR_INTERRUPTS();
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not store an object because of concurrent updates")));
+}
+
+/* ---- what predicts it ---- */
+
+/* The part of the parent that predicts `bytes` bytes of content from `first` on. */
+static sparse_ref
+reference(const Writer *writer, const Prediction *prediction, uint64 first, uint64 bytes)
+{
+	uint64		begin = first;
+	uint64		end = first + bytes;
+
+	if (!prediction->by_elements)
+	{
+		uint64		middle = Min(first, prediction->bytes);
+
+		begin = middle - Min(middle, WINDOW_BEFORE * writer->chunk_bytes);
+		end = middle + Min(prediction->bytes - middle, WINDOW_AFTER * writer->chunk_bytes);
+	}
+	return (sparse_ref) {
+		.parent = 0,
+		.dtype = writer->spec->dtype,
+		.first = begin / writer->element_bytes,
+		.count = (end - begin) / writer->element_bytes
+	};
+}
+
+/*
+ * Encodes `bytes` bytes of content that start at `first`. The delta is the
+ * codec's, valid until its next call.
+ */
+static void
+encode(Writer *writer, const Prediction *prediction, uint64 first, uint64 bytes,
+	   char *predicted, const uint8_t **delta, size_t *delta_bytes)
+{
+	bool		use = prediction->parent != 0 && first + bytes <= prediction->shared;
+	sparse_ref	ref = {0};
+	size_t		predicted_bytes = 0;
+	sparse_status status;
+
+	if (use)
+	{
+		ref = reference(writer, prediction, first, bytes);
+		predicted_bytes = ref.count * writer->element_bytes;
+		object_read_keep(writer->reader, writer->spec->place, prediction->parent,
+						 ref.first * writer->element_bytes, predicted_bytes, predicted,
+						 !prediction->by_elements);
+	}
+	status = sparse_delta_encode(writer->codec, writer->content, bytes, writer->spec->dtype,
+								 use ? &ref : NULL, use ? 1 : 0,
+								 use ? predicted : NULL, predicted_bytes, delta, delta_bytes);
+	if (status != SPARSE_OK)
+		sparse_report(status, "encode a chunk");
+}
+
+/* Room for whatever encode() reads of a parent. */
+static char *
+prediction_buffer(const Writer *writer, const Prediction *prediction)
+{
+	uint64		bytes = writer->chunk_bytes;
+
+	if (!prediction->by_elements)
+		bytes = Min(bytes * (WINDOW_BEFORE + WINDOW_AFTER), prediction->bytes);
+	return palloc(Max(bytes, 1));
+}
+
+/* How long the deltas of a few samples are against this prediction. */
+static uint64
+sample_cost(Writer *writer, const Prediction *prediction)
+{
+	uint64		unit = writer->element_bytes;
+	uint64		bytes = Min(SAMPLE_BYTES, Min(writer->chunk_bytes, writer->spec->bytes));
+	char	   *predicted = prediction_buffer(writer, prediction);
+	uint64		cost = 0;
+
+	bytes -= bytes % unit;
+	for (int i = 0; i < SAMPLES; i++)
+	{
+		uint64		first = (writer->spec->bytes - bytes) / (SAMPLES - 1) * i;
+		const uint8_t *delta;
+		size_t		delta_bytes;
+
+		CHECK_FOR_INTERRUPTS();
+		first -= first % unit;
+		writer->spec->source(writer->spec->source_state, first, bytes, writer->content);
+		encode(writer, prediction, first, bytes, predicted, &delta, &delta_bytes);
+		cost += delta_bytes;
+	}
+	pfree(predicted);
+	return cost;
+}
+
+/* The candidate itself, or the nearest of its ancestors that leaves the chain short enough. */
+static bool
+within_depth(Writer *writer, int64 candidate, ObjectInfo *info)
+{
+	int16		place = writer->spec->place;
+	int			most = writer->spec->dtype == SPARSE_BYTES ?
+		Min(sparse_max_chain_depth, MAX_DEPTH_BY_BYTES) : sparse_max_chain_depth;
+
+	for (;;)
+	{
+		if (!object_info(writer->reader, place, candidate, info))
+			return false;
+		if (info->depth < most)
+			return true;
+		if (!object_parent(writer->reader, place, candidate, 0, &candidate))
+			return false;
+	}
+}
+
+/* How far a parent reaches into the content: in whole rows, or else in whole elements. */
+static uint64
+shared_bytes(const Writer *writer, uint64 parent_bytes)
+{
+	uint64		row = writer->spec->row_bytes;
+	uint64		unit = writer->element_bytes;
+
+	if (parent_bytes >= writer->spec->bytes)
+		return writer->spec->bytes;
+	if (row > 0 && row <= parent_bytes && row % unit == 0)
+		unit = row;
+	return parent_bytes - parent_bytes % unit;
+}
+
+/* Whether, and how, a candidate can predict the content. */
+static bool
+consider(Writer *writer, int64 candidate, Prediction *prediction)
+{
+	ObjectInfo	info;
+
+	if (candidate == writer->id || !within_depth(writer, candidate, &info))
+		return false;
+	if (info.dtype != writer->spec->dtype || info.bytes == 0)
+		return false;
+	prediction->parent = info.id;
+	prediction->depth = info.depth;
+	prediction->bytes = info.bytes;
+	prediction->by_elements = info.dtype != SPARSE_BYTES;
+	prediction->shared = prediction->by_elements ?
+		shared_bytes(writer, info.bytes) : writer->spec->bytes;
+	return prediction->shared > 0;
+}
+
+static bool
+contains(const Prediction *among, int count, int64 parent)
+{
+	for (int i = 0; i < count; i++)
+		if (among[i].parent == parent)
+			return true;
+	return false;
+}
+
+/* Picks the candidate that is cheapest on the samples; the only one without a look. */
+static Prediction
+choose_prediction(Writer *writer)
+{
+	Prediction	fit[lengthof(writer->spec->candidate)];
+	Prediction	best = {0};
+	uint64		best_cost = PG_UINT64_MAX;
+	int			fits = 0;
+
+	if (writer->spec->bytes == 0)
+		return best;
+	for (int i = 0; i < writer->spec->candidates; i++)
+		if (consider(writer, writer->spec->candidate[i], &fit[fits]) &&
+			!contains(fit, fits, fit[fits].parent))
+			fits++;
+	if (fits == 1)
+		return fit[0];
+	for (int i = 0; i < fits; i++)
+	{
+		uint64		cost = sample_cost(writer, &fit[i]);
+
+		if (cost < best_cost)
+		{
+			best_cost = cost;
+			best = fit[i];
+		}
+	}
+	return best;
+}
+
+/* ---- chunks ---- */
+
+/* A delta that does not give its content back must not be stored. */
+static void
+verify(Writer *writer, const void *delta, size_t delta_bytes,
+	   const sparse_delta_info *info, const char *predicted, uint64 bytes)
+{
+	sparse_status status;
+
+	status = sparse_delta_apply(writer->codec, delta, delta_bytes,
+								info->refs > 0 ? predicted : NULL, info->prediction_bytes,
+								writer->check, bytes);
+	if (status != SPARSE_OK || memcmp(writer->check, writer->content, bytes) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("a delta does not decode to the content that it was made of"),
+				 errdetail("Nothing was stored. Codec: %s.", sparse_status_text(status)),
+				 errhint("This is a bug of the extension \"sparse\".")));
+}
+
+static void
+store_chunk(const Writer *writer, int32 seq, struct varlena *delta)
+{
+	Datum		value[4] = {
+		Int16GetDatum(writer->spec->place), Int64GetDatum(writer->id),
+		Int32GetDatum(seq), PointerGetDatum(delta)
+	};
+
+	query_run(&insert_chunk, value, NULL, false, NULL);
+}
+
+static void
+write_chunk(Writer *writer, int32 seq, uint64 first, uint64 bytes, char *predicted)
+{
+	const uint8_t *bytes_of_delta;
+	size_t		delta_bytes;
+	struct varlena *delta;
+	sparse_delta_info info;
+	sparse_status status;
+
+	writer->spec->source(writer->spec->source_state, first, bytes, writer->content);
+	encode(writer, &writer->prediction, first, bytes, predicted, &bytes_of_delta, &delta_bytes);
+	delta = palloc(VARHDRSZ + delta_bytes);
+	SET_VARSIZE(delta, VARHDRSZ + delta_bytes);
+	memcpy(VARDATA(delta), bytes_of_delta, delta_bytes);
+
+	status = sparse_delta_read(VARDATA(delta), delta_bytes, delta_bytes, &info);
+	if (status != SPARSE_OK)
+		sparse_report(status, "read a delta just made");
+	if (sparse_verify_writes)
+		verify(writer, VARDATA(delta), delta_bytes, &info, predicted, bytes);
+	store_chunk(writer, seq, delta);
+	pfree(delta);
+	writer->used[info.predictor] = true;
+	writer->stored_bytes += delta_bytes;
+}
+
+static void
+write_chunks(Writer *writer)
+{
+	char	   *predicted = prediction_buffer(writer, &writer->prediction);
+	uint64		chunks = sparse_grid_chunks(&writer->grid);
+	uint64		first;
+	uint64		bytes;
+
+	for (uint64 seq = 0; seq < chunks; seq++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!sparse_grid_chunk(&writer->grid, seq, &first, &bytes))
+			elog(ERROR, "grid has no chunk " UINT64_FORMAT, seq);
+		write_chunk(writer, (int32) seq, first, bytes, predicted);
+	}
+	pfree(predicted);
+}
+
+/* ---- the object as a whole ---- */
+
+/*
+ * One word for the predictors of all chunks: the only one, where "same" counts as
+ * the other that has a parent; else "mixed".
+ */
+static const char *
+predictor_of_object(const Writer *writer)
+{
+	const char *word = NULL;
+	bool		other_parent = writer->used[SPARSE_PREDICT_PARENT] ||
+		writer->used[SPARSE_PREDICT_BYTES];
+
+	for (int i = 0; i < SPARSE_PREDICTORS; i++)
+	{
+		if (!writer->used[i] || (i == SPARSE_PREDICT_SAME && other_parent))
+			continue;
+		if (word != NULL)
+			return "mixed";
+		word = sparse_predictor_name(i);
+	}
+	return word == NULL ? sparse_predictor_name(SPARSE_PREDICT_NONE) : word;
+}
+
+static bool
+parent_was_used(const Writer *writer)
+{
+	for (int i = 0; i < SPARSE_PREDICTORS; i++)
+		if (i != SPARSE_PREDICT_NONE && writer->used[i])
+			return true;
+	return false;
+}
+
+static void
+finish(const Writer *writer)
+{
+	int16		place = writer->spec->place;
+	bool		predicted = parent_was_used(writer);
+	int32		depth = predicted ? writer->prediction.depth + 1 : 0;
+	Datum		figures[6] = {
+		Int16GetDatum(place), Int64GetDatum(writer->id),
+		Int64GetDatum(writer->stored_bytes), Int64GetDatum(writer->grid.split_bytes),
+		CStringGetTextDatum(predictor_of_object(writer)), Int32GetDatum(depth)
+	};
+	Datum		edge[5] = {
+		Int16GetDatum(place), Int64GetDatum(writer->id), Int32GetDatum(depth),
+		Int64GetDatum(writer->prediction.parent), Int32GetDatum(writer->prediction.depth)
+	};
+
+	query_run(&finish_object, figures, NULL, false, NULL);
+	if (predicted)
+		query_run(&insert_edge, edge, NULL, false, NULL);
+	object_forget(writer->reader, place, writer->id);
+}
+
+static void
+write_content(Writer *writer)
+{
+	const ObjectSpec *spec = writer->spec;
+	uint64		room = Max(Min(writer->chunk_bytes, spec->bytes), 1);
+
+	writer->codec = object_reader_codec(writer->reader);
+	writer->content = palloc(room);
+	writer->check = sparse_verify_writes ? palloc(room) : NULL;
+	writer->prediction = choose_prediction(writer);
+	writer->grid.content_bytes = spec->bytes;
+	writer->grid.chunk_bytes = writer->chunk_bytes;
+	writer->grid.split_bytes = writer->prediction.shared < spec->bytes ? writer->prediction.shared : 0;
+	write_chunks(writer);
+	finish(writer);
+}
+
+static void
+check_spec(const ObjectSpec *spec)
+{
+	if (spec->bytes % sparse_dtype_get(spec->dtype)->bytes != 0)
+		elog(ERROR, "content of " UINT64_FORMAT " bytes is not made of whole elements of %s",
+			 spec->bytes, sparse_dtype_get(spec->dtype)->name);
+	if (spec->candidates > (int) lengthof(spec->candidate))
+		elog(ERROR, "too many candidates: %d", spec->candidates);
+	/* a grid has at most one chunk more than this, at the split */
+	if (spec->bytes / ((uint64) sparse_chunk_size * 512) >= PG_INT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("object of " UINT64_FORMAT " bytes has too many chunks", spec->bytes),
+				 errhint("Raise \"sparse.chunk_size\".")));
+}
+
+void
+object_write(ObjectReader *reader, const ObjectSpec *spec, ObjectResult *result)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(caller, "sparse object writer",
+												  ALLOCSET_DEFAULT_SIZES);
+	Writer		writer = {.reader = reader, .spec = spec};
+
+	check_spec(spec);
+	MemoryContextSwitchTo(context);
+	memset(result, 0, sizeof(*result));
+	writer.element_bytes = sparse_dtype_get(spec->dtype)->bytes;
+	writer.chunk_bytes = sparse_grid_chunk_bytes(spec->row_bytes, writer.element_bytes,
+												 (uint64) sparse_chunk_size * 1024);
+	if (!find_or_reserve(spec, writer.chunk_bytes, result))
+	{
+		writer.id = result->id;
+		write_content(&writer);
+		result->stored_bytes = writer.stored_bytes;
+		result->chunks = sparse_grid_chunks(&writer.grid);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
