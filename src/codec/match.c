@@ -36,7 +36,8 @@ sparse_tensor_shared_bytes(const sparse_tensor *child, const sparse_tensor *pare
 	/* Of an unknown dtype the bytes may differ where the shape does not. */
 	if (child->rank == 0 || child->shape[0] == parent->shape[0])
 		return child->bytes == parent->bytes ? child->bytes : 0;
-	if (sparse_tensor_row_bytes(child) != sparse_tensor_row_bytes(parent))
+	if (sparse_tensor_row_bytes(child) == 0 ||
+		sparse_tensor_row_bytes(child) != sparse_tensor_row_bytes(parent))
 		return 0;
 	return child->bytes < parent->bytes ? child->bytes : parent->bytes;
 }

@@ -1,0 +1,278 @@
+/*
+ * files.c: sources, SHA-256 and the output that appears only when it is right
+ * (see files.h).
+ */
+#include "files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+
+#include "client.h"
+
+#define READ_BYTES ((size_t) 1 << 20)
+#define TEMPORARY ".pg_sparse.XXXXXX"
+
+/* ---- SHA-256 ---- */
+
+struct sha256
+{
+	EVP_MD_CTX *context;
+};
+
+sha256 *
+sha256_create(void)
+{
+	sha256	   *sum = allocate(sizeof *sum);
+
+	sum->context = EVP_MD_CTX_new();
+	if (sum->context == NULL || !EVP_DigestInit_ex(sum->context, EVP_sha256(), NULL))
+		fail(STATUS_FAILED, NULL, "SHA-256 is not available");
+	return sum;
+}
+
+void
+sha256_add(sha256 *sum, const void *bytes, size_t length)
+{
+	if (!EVP_DigestUpdate(sum->context, bytes, length))
+		fail(STATUS_FAILED, NULL, "could not compute SHA-256");
+}
+
+void
+sha256_finish(sha256 *sum, uint8_t digest[SHA256_BYTES])
+{
+	if (!EVP_DigestFinal_ex(sum->context, digest, NULL))
+		fail(STATUS_FAILED, NULL, "could not compute SHA-256");
+	EVP_MD_CTX_free(sum->context);
+	free(sum);
+}
+
+void
+sha256_text(const uint8_t digest[SHA256_BYTES], char text[2 * SHA256_BYTES + 1])
+{
+	for (int i = 0; i < SHA256_BYTES; i++)
+		sprintf(text + 2 * i, "%02x", digest[i]);
+}
+
+/* ---- sources ---- */
+
+void
+source_open(source *file, const char *path)
+{
+	file->path = path;
+	file->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (file->fd < 0 || fstat(file->fd, &file->identity) != 0)
+		fail_file("open", path);
+	if (!S_ISREG(file->identity.st_mode))
+		fail(STATUS_FAILED, "Only ordinary files can be read in any order.",
+			 "\"%s\" is not a regular file", path);
+	file->bytes = (uint64_t) file->identity.st_size;
+}
+
+void
+source_read(const source *file, uint64_t first, void *bytes, size_t length)
+{
+	char	   *at = bytes;
+
+	while (length > 0)
+	{
+		ssize_t		got = pread(file->fd, at, length, (off_t) first);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			fail_file("read", file->path);
+		if (got == 0)
+			fail(STATUS_FAILED, "It must not change while it is read.",
+				 "\"%s\" has become shorter", file->path);
+		at += got;
+		first += (uint64_t) got;
+		length -= (size_t) got;
+	}
+}
+
+void
+source_sha256(const source *file, bool quiet, uint8_t digest[SHA256_BYTES])
+{
+	sha256	   *sum = sha256_create();
+	uint8_t    *buffer = allocate(READ_BYTES);
+	progress	bar;
+
+	progress_begin(&bar, "reading base", file->bytes, quiet);
+	for (uint64_t at = 0; at < file->bytes; at += READ_BYTES)
+	{
+		size_t		length = file->bytes - at < READ_BYTES ? (size_t) (file->bytes - at) : READ_BYTES;
+
+		source_read(file, at, buffer, length);
+		sha256_add(sum, buffer, length);
+		progress_add(&bar, length);
+	}
+	progress_end(&bar);
+	free(buffer);
+	sha256_finish(sum, digest);
+}
+
+/* ---- the output ---- */
+
+static struct
+{
+	const char *path;
+	char	   *temporary;
+	int			fd;
+	uint64_t	bytes;
+	volatile sig_atomic_t pending;	/* the temporary file is there and ours */
+}			output;
+
+static void
+remove_output(void)
+{
+	if (output.pending)
+		unlink(output.temporary);
+	output.pending = 0;
+}
+
+static void
+on_signal(int number)
+{
+	remove_output();
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
+static const int ending_signals[] = {SIGHUP, SIGINT, SIGTERM};
+
+#define ENDING_SIGNALS (sizeof ending_signals / sizeof ending_signals[0])
+
+/* Whatever ends the program removes the output; what is ignored stays ignored. */
+static void
+arm_removal(void)
+{
+	atexit(remove_output);
+	for (size_t i = 0; i < ENDING_SIGNALS; i++)
+		if (signal(ending_signals[i], on_signal) == SIG_IGN)
+			signal(ending_signals[i], SIG_IGN);
+}
+
+/* mkstemp, during which no signal arrives. */
+static int
+create_temporary(char *template)
+{
+	sigset_t	ending;
+	sigset_t	before;
+	int			fd;
+
+	sigemptyset(&ending);
+	for (size_t i = 0; i < ENDING_SIGNALS; i++)
+		sigaddset(&ending, ending_signals[i]);
+	sigprocmask(SIG_BLOCK, &ending, &before);
+	fd = mkstemp(template);
+	output.pending = fd >= 0;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return fd;
+}
+
+/* The part of a path up to and with its last slash. */
+static size_t
+directory_bytes(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? (size_t) (slash - path) + 1 : 0;
+}
+
+static void
+check_target(const char *path, const source *const *sources, int count)
+{
+	struct stat there;
+
+	if (path[0] == '\0' || path[strlen(path) - 1] == '/')
+		fail(STATUS_USAGE, NULL, "\"%s\" is not the name of a file", path);
+	if (stat(path, &there) != 0)
+		return;
+	if (!S_ISREG(there.st_mode))
+		fail(STATUS_FAILED, "Give the name of an ordinary file.", "\"%s\" is not a regular file", path);
+	for (int i = 0; i < count; i++)
+		if (sources[i]->identity.st_dev == there.st_dev && sources[i]->identity.st_ino == there.st_ino)
+			fail(STATUS_USAGE, "Give the output a name of its own.",
+				 "\"%s\" is both read and to be written", path);
+}
+
+void
+output_create(const char *path, const source *const *sources, int count)
+{
+	size_t		directory = directory_bytes(path);
+	mode_t		mask = umask(0);
+
+	umask(mask);
+	check_target(path, sources, count);
+	output.path = path;
+	output.temporary = allocate(directory + sizeof TEMPORARY);
+	memcpy(output.temporary, path, directory);
+	strcpy(output.temporary + directory, TEMPORARY);
+	arm_removal();
+	output.fd = create_temporary(output.temporary);
+	if (output.fd < 0 || fchmod(output.fd, 0666 & ~mask) != 0)
+		fail_file("create", path);
+}
+
+void
+output_write(const void *bytes, size_t length)
+{
+	const char *at = bytes;
+
+	output.bytes += length;
+	while (length > 0)
+	{
+		ssize_t		put = write(output.fd, at, length);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			fail_file("write", output.path);
+		at += put;
+		length -= (size_t) put;
+	}
+}
+
+uint64_t
+output_bytes(void)
+{
+	return output.bytes;
+}
+
+/* A rename is safe on disk once its directory is. */
+static void
+sync_directory(void)
+{
+	size_t		directory = directory_bytes(output.path);
+	char	   *name = allocate(directory + 2);
+	int			fd;
+
+	memcpy(name, output.path, directory);
+	strcpy(name + directory, directory ? "" : ".");
+	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+	{
+		(void) fsync(fd);		/* some file systems cannot: the file itself is safe */
+		close(fd);
+	}
+	free(name);
+}
+
+void
+output_commit(void)
+{
+	if (fsync(output.fd) != 0 || close(output.fd) != 0)
+		fail_file("write", output.path);
+	if (rename(output.temporary, output.path) != 0)
+		fail_file("rename into place", output.path);
+	output.pending = 0;
+	sync_directory();
+	free(output.temporary);
+}

@@ -1,0 +1,66 @@
+/*
+ * files.h: the files that commands read, and the one they write.
+ *
+ * Sources are read by position and must not change meanwhile. The output is
+ * written under a temporary name in its own directory, synced, and renamed into
+ * place only when it is complete and known to be right; whichever way the program
+ * ends before that, by an error or by a signal, nothing is left of it.
+ *
+ * All failures end the program (see client.h).
+ */
+#ifndef SPARSE_CLIENT_FILES_H
+#define SPARSE_CLIENT_FILES_H
+
+#include <stdint.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+#include "deltafile.h"
+#include "progress.h"
+
+/* ---- SHA-256 ---- */
+
+typedef struct sha256 sha256;
+
+extern sha256 *sha256_create(void);
+extern void sha256_add(sha256 *sum, const void *bytes, size_t length);
+
+/* Leaves the digest and releases the sum. */
+extern void sha256_finish(sha256 *sum, uint8_t digest[SHA256_BYTES]);
+
+/* 64 hexadecimal digits and a zero. */
+extern void sha256_text(const uint8_t digest[SHA256_BYTES], char text[2 * SHA256_BYTES + 1]);
+
+/* ---- sources ---- */
+
+typedef struct source
+{
+	const char *path;
+	int			fd;
+	uint64_t	bytes;
+	struct stat identity;
+} source;
+
+/* Opens a regular file. */
+extern void source_open(source *file, const char *path);
+
+/* Reads exactly those bytes. */
+extern void source_read(const source *file, uint64_t first, void *bytes, size_t length);
+
+/* Reads all of it; draws its own progress. */
+extern void source_sha256(const source *file, bool quiet, uint8_t digest[SHA256_BYTES]);
+
+/* ---- the output ---- */
+
+/* Creates the one output of the program. It may not be one of the sources. */
+extern void output_create(const char *path, const source *const *sources, int count);
+
+extern void output_write(const void *bytes, size_t length);
+
+/* The bytes written so far. */
+extern uint64_t output_bytes(void);
+
+/* Syncs the output and gives it its name. */
+extern void output_commit(void);
+
+#endif

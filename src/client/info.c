@@ -1,0 +1,337 @@
+/*
+ * info.c: pg_sparse info: what a delta file holds, without its base.
+ *
+ * The whole file is read and its checksum verified; the deltas' headers are
+ * enough to say how each chunk was predicted and coded.
+ */
+#include "client.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files.h"
+
+typedef struct tally
+{
+	uint64_t	chunks;
+	uint64_t	content_bytes;
+	uint64_t	delta_bytes;
+} tally;
+
+typedef struct summary
+{
+	const char *path;
+	bool		json;
+	bool		tensors;		/* a line each */
+	FILE	   *stream;
+	uint64_t	file_bytes;
+	deltafile_reader *reader;
+	tally		all;
+	tally		mix[SPARSE_PREDICTORS][SPARSE_CODINGS];
+	uint64_t	parts;
+	tally		part;			/* the part at hand */
+	bool		is_tensor;
+	uint64_t	base_bytes;
+	char	   *label;
+} summary;
+
+static size_t
+get_bytes(void *state, void *bytes, size_t length)
+{
+	summary    *s = state;
+	size_t		got = fread(bytes, 1, length, s->stream);
+
+	s->file_bytes += got;
+	return got;
+}
+
+static void
+count(tally *t, const deltafile_chunk *chunk)
+{
+	t->chunks++;
+	t->content_bytes += chunk->bytes;
+	t->delta_bytes += chunk->delta_bytes;
+}
+
+static double
+fraction(uint64_t part, uint64_t whole)
+{
+	return whole ? (double) part / (double) whole : 0;
+}
+
+/* ---- JSON ---- */
+
+static void
+print_json_string(const char *text)
+{
+	putchar('"');
+	for (const unsigned char *c = (const unsigned char *) text; *c; c++)
+		if (*c < 0x20 || *c == 0x7F)
+			printf("\\u%04x", *c);
+		else if (*c == '"' || *c == '\\')
+			printf("\\%c", *c);
+		else
+			putchar(*c);
+	putchar('"');
+}
+
+static void
+print_json_tally(const tally *t)
+{
+	printf("\"chunks\": %" PRIu64 ", \"content_bytes\": %" PRIu64 ", \"delta_bytes\": %" PRIu64,
+		   t->chunks, t->content_bytes, t->delta_bytes);
+}
+
+static void
+print_json_head(const deltafile_head *head)
+{
+	char		digest[2 * SHA256_BYTES + 1];
+
+	sha256_text(head->base_sha256, digest);
+	printf("{\n  \"format\": %d,\n  \"kind\": \"%s\",\n  \"child_bytes\": %" PRIu64 ",\n",
+		   DELTAFILE_VERSION, head->kind == DELTAFILE_SAFETENSORS ? "safetensors" : "bytes", head->child_bytes);
+	if (head->has_base)
+		printf("  \"base_bytes\": %" PRIu64 ",\n  \"base_sha256\": \"%s\",\n", head->base_bytes, digest);
+	else
+		printf("  \"base_bytes\": null,\n  \"base_sha256\": null,\n");
+	printf("  \"parts\": [");
+}
+
+static void
+print_json_part(const summary *s)
+{
+	printf("%s\n    {\"label\": ", s->parts > 1 ? "," : "");
+	print_json_string(s->label);
+	printf(", \"tensor\": %s, \"base_bytes\": %" PRIu64 ", ", s->is_tensor ? "true" : "false", s->base_bytes);
+	print_json_tally(&s->part);
+	putchar('}');
+}
+
+static void
+print_json_end(const summary *s, const char *child_sha256)
+{
+	const char *separator = "";
+
+	printf("\n  ],\n  \"mix\": [");
+	for (int p = 0; p < SPARSE_PREDICTORS; p++)
+		for (int c = 0; c < SPARSE_CODINGS; c++)
+			if (s->mix[p][c].chunks > 0)
+			{
+				printf("%s\n    {\"predictor\": \"%s\", \"coding\": \"%s\", ", separator,
+					   sparse_predictor_name((sparse_predictor) p), sparse_coding_name((sparse_coding) c));
+				print_json_tally(&s->mix[p][c]);
+				putchar('}');
+				separator = ",";
+			}
+	printf("\n  ],\n  \"chunks\": %" PRIu64 ",\n  \"child_sha256\": \"%s\",\n  \"file_bytes\": %" PRIu64
+		   ",\n  \"fraction\": %.4f\n}\n", s->all.chunks, child_sha256, s->file_bytes,
+		   fraction(s->file_bytes, s->all.content_bytes));
+}
+
+/* ---- words ---- */
+
+static void
+print_head(const summary *s, const deltafile_head *head)
+{
+	char		digest[2 * SHA256_BYTES + 1];
+
+	printf("delta file  %s, format %d\n", s->path, DELTAFILE_VERSION);
+	if (head->has_base)
+	{
+		sha256_text(head->base_sha256, digest);
+		printf("base        %" PRIu64 " bytes, sha256 %s\n", head->base_bytes, digest);
+	}
+	else
+		printf("base        none\n");
+	if (s->tensors)
+		printf("\n%14s %14s %9s  %s\n", "content", "stored", "fraction", "part");
+}
+
+static void
+print_part(const summary *s)
+{
+	char		shown[SPARSE_SHOWN];
+
+	printf("%14" PRIu64 " %14" PRIu64 " %9.4f  %s\n", s->part.content_bytes, s->part.delta_bytes,
+		   fraction(s->part.delta_bytes, s->part.content_bytes),
+		   sparse_show_name(shown, s->label, strlen(s->label)));
+}
+
+static void
+print_mix(const summary *s)
+{
+	printf("\n%-9s %-9s %8s %14s %14s %9s\n", "predictor", "coding", "chunks", "content", "stored", "fraction");
+	for (int p = 0; p < SPARSE_PREDICTORS; p++)
+		for (int c = 0; c < SPARSE_CODINGS; c++)
+		{
+			const tally *t = &s->mix[p][c];
+
+			if (t->chunks > 0)
+				printf("%-9s %-9s %8" PRIu64 " %14" PRIu64 " %14" PRIu64 " %9.4f\n",
+					   sparse_predictor_name((sparse_predictor) p), sparse_coding_name((sparse_coding) c),
+					   t->chunks, t->content_bytes, t->delta_bytes, fraction(t->delta_bytes, t->content_bytes));
+		}
+}
+
+static void
+print_end(const summary *s, const deltafile_head *head, const char *child_sha256)
+{
+	if (s->tensors)
+		putchar('\n');
+	printf("child       %" PRIu64 " bytes, %s, sha256 %s\n", head->child_bytes,
+		   head->kind == DELTAFILE_SAFETENSORS ? "safetensors" : "bytes", child_sha256);
+	printf("stored      %" PRIu64 " bytes, %.4f of the child, in %" PRIu64 " parts and %" PRIu64 " chunks\n",
+		   s->file_bytes, fraction(s->file_bytes, head->child_bytes), s->parts, s->all.chunks);
+	print_mix(s);
+}
+
+/* ---- the whole ---- */
+
+/* Shows the part at hand, if there is one. */
+static void
+finish_part(summary *s)
+{
+	if (s->parts == 0)
+		return;
+	if (s->json)
+		print_json_part(s);
+	else if (s->tensors)
+		print_part(s);
+	free(s->label);
+}
+
+static void
+begin_part(summary *s)
+{
+	const deltafile_part *part = deltafile_get_part(s->reader);
+
+	finish_part(s);
+	s->parts++;
+	s->part = (tally) {0};
+	s->is_tensor = part->is_tensor;
+	s->base_bytes = part->base_bytes;
+	s->label = allocate(strlen(part->label) + 1);
+	strcpy(s->label, part->label);
+}
+
+static void
+count_chunk(summary *s)
+{
+	const deltafile_chunk *chunk = deltafile_get_chunk(s->reader);
+
+	count(&s->all, chunk);
+	count(&s->part, chunk);
+	count(&s->mix[chunk->info.predictor][chunk->info.coding], chunk);
+}
+
+__attribute__((noreturn))
+static void
+fail_reading(const summary *s)
+{
+	if (ferror(s->stream))
+		fail_file("read", s->path);
+	if (deltafile_status(s->reader) == SPARSE_NO_MEMORY)
+		fail(STATUS_FAILED, NULL, "out of memory");
+	fail(STATUS_DAMAGED, "Get the delta file again.", "\"%s\": %s", s->path, deltafile_error(s->reader));
+}
+
+static void
+read_parts(summary *s)
+{
+	deltafile_next next;
+
+	while ((next = deltafile_read_next(s->reader)) != DELTAFILE_IS_END)
+		if (next == DELTAFILE_IS_PART)
+			begin_part(s);
+		else if (next == DELTAFILE_IS_CHUNK)
+			count_chunk(s);
+		else
+			fail_reading(s);
+	finish_part(s);
+}
+
+static void
+open_delta(summary *s)
+{
+	s->stream = fopen(s->path, "rb");
+	if (s->stream == NULL)
+		fail_file("open", s->path);
+	s->reader = deltafile_open(get_bytes, s);
+	if (s->reader == NULL)
+		fail(STATUS_FAILED, NULL, "out of memory");
+	if (deltafile_error(s->reader))
+		fail_reading(s);
+}
+
+static void
+run(summary *s)
+{
+	const deltafile_head *head;
+	char		child_sha256[2 * SHA256_BYTES + 1];
+
+	open_delta(s);
+	head = deltafile_get_head(s->reader);
+	if (s->json)
+		print_json_head(head);
+	else
+		print_head(s, head);
+	read_parts(s);
+	sha256_text(deltafile_get_end(s->reader)->child_sha256, child_sha256);
+	if (s->json)
+		print_json_end(s, child_sha256);
+	else
+		print_end(s, head, child_sha256);
+	deltafile_reader_free(s->reader);
+	fclose(s->stream);
+}
+
+/* ---- the command line ---- */
+
+static void
+print_help(void)
+{
+	printf("Say what a delta file holds, and check that it is whole.\n\n"
+		   "Usage:\n"
+		   "  pg_sparse info DELTA [--tensors | --json]\n\n"
+		   "Options:\n"
+		   "      --tensors  a line for each tensor\n"
+		   "      --json     everything, as one JSON object\n"
+		   "  -h, --help     this help\n");
+}
+
+int
+info_main(int argc, char **argv)
+{
+	static const struct option known[] = {
+		{"json", no_argument, NULL, 'j'},
+		{"tensors", no_argument, NULL, 't'},
+		{"help", no_argument, NULL, 'h'},
+		{0}
+	};
+	summary		s = {0};
+	int			letter;
+
+	while ((letter = getopt_long(argc, argv, ":h", known, NULL)) != -1)
+		switch (letter)
+		{
+			case 'j':
+				s.json = true;
+				break;
+			case 't':
+				s.tensors = true;
+				break;
+			case 'h':
+				print_help();
+				return STATUS_OK;
+			default:
+				fail_usage(argv[0], "unknown option \"%s\"", argv[optind - 1]);
+		}
+	if (argc - optind != 1)
+		fail_usage(argv[0], "expected DELTA, got %d arguments", argc - optind);
+	s.path = argv[optind];
+	run(&s);
+	return STATUS_OK;
+}

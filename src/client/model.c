@@ -1,0 +1,90 @@
+/*
+ * model.c: opens a model and finds its tensors by name (see model.h).
+ */
+#include "model.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client.h"
+
+static bool
+parse_header(model *m, char error[SPARSE_MESSAGE])
+{
+	uint8_t		first[8] = {0};
+	uint64_t	bytes;
+	uint8_t    *header;
+	sparse_status status;
+
+	source_read(&m->file, 0, first, m->file.bytes < 8 ? (size_t) m->file.bytes : 8);
+	if (sparse_safetensors_header_bytes(first, m->file.bytes, &bytes, error, SPARSE_MESSAGE) != SPARSE_OK)
+		return false;
+	header = allocate(bytes);
+	source_read(&m->file, 0, header, (size_t) bytes);
+	status = sparse_safetensors_parse(NULL, header, bytes, m->file.bytes, &m->header, error, SPARSE_MESSAGE);
+	free(header);
+	if (status == SPARSE_NO_MEMORY)
+		fail(STATUS_FAILED, NULL, "\"%s\": %s", m->file.path, error);
+	return status == SPARSE_OK;
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp((*(const sparse_tensor *const *) a)->name, (*(const sparse_tensor *const *) b)->name);
+}
+
+static void
+sort_by_name(model *m)
+{
+	m->by_name = allocate(m->header.tensors * sizeof *m->by_name);
+	for (uint32_t i = 0; i < m->header.tensors; i++)
+		m->by_name[i] = &m->header.tensor[i];
+	qsort(m->by_name, m->header.tensors, sizeof *m->by_name, compare_names);
+}
+
+static bool
+ought_to_be_safetensors(const char *path)
+{
+	static const char ending[] = ".safetensors";
+	size_t		bytes = strlen(path);
+
+	return bytes >= sizeof ending - 1 && strcmp(path + bytes - (sizeof ending - 1), ending) == 0;
+}
+
+void
+model_open(model *m, const char *path)
+{
+	char		error[SPARSE_MESSAGE];
+
+	*m = (model) {.kind = DELTAFILE_BYTES};
+	source_open(&m->file, path);
+	if (parse_header(m, error))
+	{
+		m->kind = DELTAFILE_SAFETENSORS;
+		sort_by_name(m);
+	}
+	else if (ought_to_be_safetensors(path))
+		warn("\"%s\" is not a valid safetensors file and is taken as bytes: %s", path, error);
+}
+
+const sparse_tensor *
+model_find(const model *m, const char *name)
+{
+	sparse_tensor wanted = {.name = name};
+	const sparse_tensor *key = &wanted;
+	const sparse_tensor **found = m->by_name == NULL ? NULL :
+		bsearch(&key, m->by_name, m->header.tensors, sizeof *m->by_name, compare_names);
+
+	return found ? *found : NULL;
+}
+
+void
+model_close(model *m)
+{
+	close(m->file.fd);
+	free(m->by_name);
+	if (m->kind == DELTAFILE_SAFETENSORS)
+		sparse_safetensors_free(NULL, &m->header);
+}

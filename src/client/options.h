@@ -1,0 +1,25 @@
+/*
+ * options.h: the command line that compress and reconstruct have in common: a
+ * base (or none), a file, and an output.
+ */
+#ifndef SPARSE_CLIENT_OPTIONS_H
+#define SPARSE_CLIENT_OPTIONS_H
+
+#include <stdbool.h>
+
+typedef struct options
+{
+	const char *base;			/* NULL: none */
+	const char *file;
+	const char *output;
+	bool		quiet;
+} options;
+
+/*
+ * Parses the arguments of the command argv[0]. `file` and `output` are the words
+ * for the operand and the output in messages; print_help is called for --help.
+ */
+extern void options_parse(options *o, int argc, char **argv, const char *file,
+						  const char *output, void (*print_help) (void));
+
+#endif
