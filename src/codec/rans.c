@@ -110,30 +110,31 @@ decode_one(uint32_t x, rans_slot slot)
 	return (slot >> 8 & (RANS_SLOTS - 1)) * (x >> RANS_BITS) + (slot >> 20);
 }
 
-/* `steps` steps of all the lanes, where no step can run out of words. */
-static void
-decode_steps(rans_decoder *decoder, const rans_slot *slots,
-			 const uint8_t *table, size_t steps, uint8_t *symbol)
+/* `steps` steps of all the lanes, where no step can run out of words. Inlined, so that lanes is a constant. */
+static inline __attribute__((always_inline)) void
+decode_steps(rans_decoder *decoder, const unsigned lanes, const rans_slot *restrict slots,
+			 const uint8_t *restrict table, size_t steps, uint8_t *restrict symbol)
 {
-	const unsigned lanes = decoder->lanes;
 	const uint8_t *word = decoder->word;
+	uint32_t	state[RANS_MAX_LANES];
+
+	memcpy(state, decoder->state, sizeof(state));
 
 	for (; steps > 0; steps--, table += lanes, symbol += lanes)
 		for (unsigned lane = 0; lane < lanes; lane++)
 		{
-			uint32_t	x = decoder->state[lane];
+			uint32_t	x = state[lane];
 			rans_slot	slot = slots[(size_t) table[lane] << RANS_BITS | (x & (RANS_SLOTS - 1))];
-			uint32_t	full;
-			bool		empty;
+			uint32_t	empty;
 
 			symbol[lane] = (uint8_t) slot;
 			x = decode_one(x, slot);
-			full = x << 16 | load16(word);
-			empty = x < RANS_LOW;
-			decoder->state[lane] = empty ? full : x;
-			word += empty ? 2 : 0;
+			empty = 0 - (uint32_t) (x < RANS_LOW);	/* arithmetic: a branch would be a coin toss */
+			state[lane] = x << (empty & 16) | (load16(word) & empty);
+			word += empty & 2;
 		}
 	decoder->word = word;
+	memcpy(decoder->state, state, sizeof(state));
 }
 
 /* Symbol by symbol, watching the end of the stream. */
@@ -175,7 +176,10 @@ rans_decode(rans_decoder *decoder, const rans_slot *slots,
 
 		if (steps == 0)
 			break;
-		decode_steps(decoder, slots, table, steps, symbol);
+		if (lanes == RANS_MAX_LANES)
+			decode_steps(decoder, RANS_MAX_LANES, slots, table, steps, symbol);
+		else
+			decode_steps(decoder, decoder->lanes, slots, table, steps, symbol);
 		table += steps * lanes;
 		symbol += steps * lanes;
 		count -= steps * lanes;
