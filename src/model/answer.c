@@ -3,9 +3,12 @@
  */
 #include "answer.h"
 
+#include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 
 void
 answer_connect(void)
@@ -73,4 +76,60 @@ sha256_datum(const uint8 sha256[SPARSE_SHA256_BYTES])
 	SET_VARSIZE(value, VARHDRSZ + SPARSE_SHA256_BYTES);
 	memcpy(VARDATA(value), sha256, SPARSE_SHA256_BYTES);
 	return PointerGetDatum(value);
+}
+
+void
+answer_begin(FunctionCallInfo fcinfo, Answer *answer)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext previous;
+
+	if (result == NULL || !IsA(result, ReturnSetInfo) || !(result->allowedModes & SFRM_Materialize))
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("set-valued function called in context that cannot accept a set"));
+	previous = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+	if (get_call_result_type(fcinfo, NULL, &answer->columns) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	answer->rows = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
+										 false, work_mem);
+	result->returnMode = SFRM_Materialize;
+	result->setResult = answer->rows;
+	result->setDesc = answer->columns;
+	MemoryContextSwitchTo(previous);
+}
+
+void
+answer_add(Answer *answer, const Datum *value, const bool *null)
+{
+	tuplestore_putvalues(answer->rows, answer->columns,
+						 unconstify(Datum *, value), unconstify(bool *, null));
+}
+
+void
+answer_add_row(Answer *answer, const SPITupleTable *rows, uint64 row, int skip)
+{
+	Datum		value[QUERY_COLUMNS];
+	bool		null[QUERY_COLUMNS];
+
+	Assert(rows->tupdesc->natts - skip == answer->columns->natts);
+	heap_deform_tuple(rows->vals[row], rows->tupdesc, value, null);
+	answer_add(answer, value + skip, null + skip);
+}
+
+bytea *
+answer_bytes(MemoryContext context, uint64 bytes, const char *what, const char *hint)
+{
+	bytea	   *value;
+
+	if (bytes > MaxAllocSize - VARHDRSZ)
+		ereport(ERROR,
+				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("%s is too large for one value", what),
+				errdetail("It has " UINT64_FORMAT " bytes; a value holds at most " UINT64_FORMAT ".",
+						  bytes, (uint64) (MaxAllocSize - VARHDRSZ)),
+				errhint("%s", hint));
+	value = MemoryContextAlloc(context, VARHDRSZ + bytes);
+	SET_VARSIZE(value, VARHDRSZ + bytes);
+	return value;
 }

@@ -8,6 +8,9 @@
 #include "postgres.h"
 #include "compat.h"
 
+#include "fmgr.h"
+#include "utils/tuplestore.h"
+
 #include "store/query.h"
 #include "store/store.h"
 
@@ -23,6 +26,23 @@ extern char *row_text(MemoryContext context, const SPITupleTable *rows, uint64 r
 /* A bytea that must have 32 bytes. */
 extern void row_sha256(const SPITupleTable *rows, uint64 row, int column,
 					   uint8 sha256[SPARSE_SHA256_BYTES]);
+
+/* The answer of a set-returning function that gives it as a whole: its rows, and where to put them. */
+typedef struct Answer
+{
+	Tuplestorestate *rows;
+	TupleDesc	columns;
+} Answer;
+
+extern void answer_begin(FunctionCallInfo fcinfo, Answer *answer);
+
+/* Adds the row, without its first `skip` columns, which must be the columns of the answer. */
+extern void answer_add_row(Answer *answer, const SPITupleTable *rows, uint64 row, int skip);
+
+extern void answer_add(Answer *answer, const Datum *value, const bool *null);
+
+/* Room for a bytea of `bytes` bytes; more than a value can hold is an error with `hint`. */
+extern bytea *answer_bytes(MemoryContext context, uint64 bytes, const char *what, const char *hint);
 
 /* An array of `type` from `count` values. */
 extern Datum array_datum(Oid type, Datum *value, int count);

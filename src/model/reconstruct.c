@@ -46,7 +46,7 @@ open_stream(FunctionCallInfo fcinfo, MemoryContext context, const char *path)
 	answer_connect();
 	MemoryContextSwitchTo(context);
 	file = path == NULL ? only_file(version) : version_file(context, version, path);
-	stream = stream_open(context, version, file);
+	stream = file_stream_open(context, version, file);
 	answer_finish();
 	store_leave(&access);
 	MemoryContextSwitchTo(previous);
@@ -62,7 +62,7 @@ next_piece(FileStream *stream)
 
 	store_enter(&access);
 	answer_connect();
-	piece = stream_next(stream, result);
+	piece = file_stream_next(stream, result);
 	answer_finish();
 	store_leave(&access);
 	return piece;

@@ -28,7 +28,7 @@ struct FileStream
 };
 
 FileStream *
-stream_open(MemoryContext context, const StoreVersion *version, const VersionFile *file)
+file_stream_open(MemoryContext context, const StoreVersion *version, const VersionFile *file)
 {
 	FileStream *stream = MemoryContextAllocZero(context, sizeof(FileStream));
 
@@ -136,7 +136,7 @@ fill_piece(FileStream *stream, char *target, uint64 room)
 }
 
 bytea *
-stream_next(FileStream *stream, MemoryContext context)
+file_stream_next(FileStream *stream, MemoryContext context)
 {
 	uint64		room = PIECE_BYTES;
 	bytea	   *piece;

@@ -15,7 +15,7 @@
 typedef struct FileStream FileStream;
 
 /* `version` and `file` must outlive the stream; it is released with `context`. */
-extern FileStream *stream_open(MemoryContext context, const StoreVersion *version,
+extern FileStream *file_stream_open(MemoryContext context, const StoreVersion *version,
 							   const VersionFile *file);
 
 /*
@@ -23,6 +23,6 @@ extern FileStream *stream_open(MemoryContext context, const StoreVersion *versio
  * empty piece. NULL after the last one, once the SHA-256 of all of them was found
  * to be the file's; if it is not: data_corrupted.
  */
-extern bytea *stream_next(FileStream *stream, MemoryContext context);
+extern bytea *file_stream_next(FileStream *stream, MemoryContext context);
 
 #endif

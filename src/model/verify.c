@@ -1,0 +1,338 @@
+/*
+ * verify.c: sparse_verify, which reads a version as any reader would and reports
+ * what is wrong with it, a row per problem, without stopping at the first.
+ *
+ * Each chunk is read in a subtransaction: whatever corruption makes reading it
+ * fail, in a delta, in a parent of it or in the server's own pages, becomes a row,
+ * and the next chunk is tried. Errors that say nothing about the data (a
+ * cancelled query, no memory) end the function as usual. Only where every chunk of
+ * an object, or of a file, could be read are their SHA-256 compared.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "answer.h"
+#include "hash.h"
+#include "layout.h"
+#include "source.h"
+
+PG_FUNCTION_INFO_V1(model_verify);
+
+typedef struct Verifier
+{
+	Answer		answer;
+	MemoryContext context;		/* of a file's work */
+	MemoryContext scratch;		/* of one attempt */
+	ObjectReader *reader;
+	Sha256	   *file_sum;
+	Sha256	   *object_sum;
+	char	   *buffer;			/* grows to the largest chunk */
+	uint64		buffer_bytes;
+
+	const char *label;			/* of the version */
+	const VersionFile *file;
+	const char *tensor;			/* NULL: the file's own object */
+	uint64		problems;		/* of this file so far */
+} Verifier;
+
+/* chunk -1: the whole of it. */
+static void
+report(Verifier *verifier, int chunk, const char *problem)
+{
+	Datum		value[4];
+	bool		null[4] = {false, verifier->tensor == NULL, chunk < 0, false};
+
+	value[0] = CStringGetTextDatum(verifier->file->path);
+	value[1] = verifier->tensor == NULL ? (Datum) 0 : CStringGetTextDatum(verifier->tensor);
+	value[2] = Int32GetDatum(chunk);
+	value[3] = CStringGetTextDatum(problem);
+	answer_add(&verifier->answer, value, null);
+	verifier->problems++;
+}
+
+/* ---- attempts that may fail ---- */
+
+/* After an error a reader may be left with something half done. */
+static void
+renew_reader(Verifier *verifier)
+{
+	if (verifier->reader != NULL)
+		object_reader_free(verifier->reader);
+	verifier->reader = object_reader_create(verifier->context, true);
+	object_reader_context(verifier->reader, verifier->label, verifier->file->path,
+						  verifier->tensor);
+}
+
+/* What an error says, if it is about the data; else it is raised again. */
+static const char *
+problem_of_error(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TO_CATEGORY(ERRCODE_INTERNAL_ERROR))
+		PG_RE_THROW();
+	FlushErrorState();
+	return error->detail == NULL ? error->message
+		: psprintf("%s. %s", error->message, error->detail);
+}
+
+typedef void (*Attempt) (Verifier *verifier, void *argument);
+
+/* Does it in a subtransaction. What went wrong with the data; NULL when nothing did. */
+static const char *
+attempt(Verifier *verifier, Attempt what, void *argument)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	const char *volatile problem = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(verifier->scratch);
+	PG_TRY();
+	{
+		what(verifier, argument);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		problem = problem_of_error(context);
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	MemoryContextReset(verifier->scratch);
+	if (problem != NULL)
+		renew_reader(verifier);
+	return problem;
+}
+
+typedef struct InfoAttempt
+{
+	int64		object;
+	bool		found;
+	ObjectInfo	info;
+} InfoAttempt;
+
+static void
+try_info(Verifier *verifier, void *argument)
+{
+	InfoAttempt *wanted = argument;
+
+	wanted->found = object_info(verifier->reader, verifier->file->place,
+								wanted->object, &wanted->info);
+}
+
+typedef struct ReadAttempt
+{
+	int64		object;
+	uint64		first;
+	uint64		bytes;
+} ReadAttempt;
+
+static void
+try_read(Verifier *verifier, void *argument)
+{
+	ReadAttempt *range = argument;
+
+	object_read(verifier->reader, verifier->file->place, range->object,
+				range->first, range->bytes, verifier->buffer);
+}
+
+/* ---- one object ---- */
+
+static void
+make_room(Verifier *verifier, uint64 bytes)
+{
+	if (bytes <= verifier->buffer_bytes)
+		return;
+	verifier->buffer = repalloc_huge(verifier->buffer, bytes);
+	verifier->buffer_bytes = bytes;
+}
+
+/* Reads a chunk and adds it to the sums; a problem is reported. */
+static void
+verify_chunk(Verifier *verifier, const ObjectInfo *object, uint64 seq)
+{
+	ReadAttempt range = {.object = object->id};
+	const char *problem;
+
+	if (!sparse_grid_chunk(&object->grid, seq, &range.first, &range.bytes)
+		|| range.bytes > SPARSE_MAX_CONTENT)
+	{
+		report(verifier, (int) seq, "the chunk is larger than the format allows");
+		return;
+	}
+	make_room(verifier, range.bytes);
+	problem = attempt(verifier, try_read, &range);
+	if (problem != NULL)
+	{
+		report(verifier, (int) seq, problem);
+		return;
+	}
+	sha256_add(verifier->object_sum, verifier->buffer, range.bytes);
+	sha256_add(verifier->file_sum, verifier->buffer, range.bytes);
+}
+
+static StoreQuery sha256_query = {
+	.sql = "select o.sha256 from sparse.object o where o.place = $1 and o.id = $2",
+	.args = 2, .arg = {INT2OID, INT8OID},
+	.columns = 1, .column = {BYTEAOID}};
+
+static void
+compare_object(Verifier *verifier, int64 object)
+{
+	Datum		argument[2] = {Int16GetDatum(verifier->file->place), Int64GetDatum(object)};
+	uint8		computed[SPARSE_SHA256_BYTES];
+	uint8		stored[SPARSE_SHA256_BYTES];
+	SPITupleTable *rows;
+
+	sha256_finish(verifier->object_sum, computed);
+	if (query_run(&sha256_query, argument, NULL, true, &rows) == 0)
+		report(verifier, -1, "the object is missing");
+	else
+	{
+		row_sha256(rows, 0, 1, stored);
+		if (memcmp(stored, computed, SPARSE_SHA256_BYTES) != 0)
+			report(verifier, -1, psprintf("the content's SHA-256 is %s, but %s was stored",
+										  sha256_text(computed), sha256_text(stored)));
+	}
+	SPI_freetuptable(rows);
+}
+
+static void
+verify_object(Verifier *verifier, const ObjectInfo *object)
+{
+	uint64		before = verifier->problems;
+	uint64		chunks = sparse_grid_chunks(&object->grid);
+
+	sha256_reset(verifier->object_sum);
+	for (uint64 seq = 0; seq < chunks; seq++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		verify_chunk(verifier, object, seq);
+	}
+	if (verifier->problems == before)
+		compare_object(verifier, object->id);
+}
+
+static void
+verify_part(Verifier *verifier, const FilePart *part)
+{
+	InfoAttempt wanted = {.object = part->object};
+	const char *problem;
+
+	verifier->tensor = part->tensor;
+	object_reader_context(verifier->reader, verifier->label, verifier->file->path, part->tensor);
+	problem = attempt(verifier, try_info, &wanted);
+	if (problem != NULL)
+		report(verifier, -1, problem);
+	else if (!wanted.found)
+		report(verifier, -1, psprintf("object " INT64_FORMAT " is missing", part->object));
+	else if (wanted.info.bytes != part->bytes)
+		report(verifier, -1, psprintf("object " INT64_FORMAT " has " UINT64_FORMAT " bytes instead of " UINT64_FORMAT,
+									  part->object, wanted.info.bytes, part->bytes));
+	else
+		verify_object(verifier, &wanted.info);
+}
+
+/* ---- a file, a version ---- */
+
+static void
+compare_file(Verifier *verifier)
+{
+	uint8		computed[SPARSE_SHA256_BYTES];
+
+	sha256_finish(verifier->file_sum, computed);
+	if (verifier->problems == 0
+		&& memcmp(verifier->file->sha256, computed, SPARSE_SHA256_BYTES) != 0)
+		report(verifier, -1, psprintf("the file's SHA-256 is %s, but %s was stored",
+									  sha256_text(computed), sha256_text(verifier->file->sha256)));
+}
+
+typedef struct PartAttempt
+{
+	PartReader *parts;
+	FilePart	part;
+	bool		found;
+} PartAttempt;
+
+static void
+try_part(Verifier *verifier, void *argument)
+{
+	PartAttempt *next = argument;
+
+	(void) verifier;
+	next->found = parts_next(next->parts, &next->part);
+}
+
+static void
+verify_file(Verifier *verifier, int64 version)
+{
+	PartAttempt next = {.parts = parts_open(verifier->context, version, verifier->file, 0)};
+	const char *problem;
+
+	sha256_reset(verifier->file_sum);
+	verifier->problems = 0;
+	while ((problem = attempt(verifier, try_part, &next)) == NULL && next.found)
+		verify_part(verifier, &next.part);
+	verifier->tensor = NULL;
+	if (problem != NULL)
+		report(verifier, -1, problem);
+	compare_file(verifier);
+}
+
+static void
+verify_files(Verifier *verifier, const StoreVersion *version)
+{
+	VersionFile *file;
+	int			files = version_files(CurrentMemoryContext, version->id, &file);
+
+	for (int i = 0; i < files; i++)
+	{
+		MemoryContext previous;
+
+		verifier->context = AllocSetContextCreate(CurrentMemoryContext, "sparse verify",
+												  ALLOCSET_DEFAULT_SIZES);
+		previous = MemoryContextSwitchTo(verifier->context);
+		verifier->scratch = AllocSetContextCreate(verifier->context, "sparse verify attempt",
+												  ALLOCSET_DEFAULT_SIZES);
+		verifier->file = &file[i];
+		verifier->reader = NULL;
+		renew_reader(verifier);
+		verify_file(verifier, version->id);
+		MemoryContextSwitchTo(previous);
+		MemoryContextDelete(verifier->context);
+	}
+}
+
+Datum
+model_verify(PG_FUNCTION_ARGS)
+{
+	StoreVersion version;
+	StoreAccess access;
+	Verifier	verifier = {0};
+
+	answer_begin(fcinfo, &verifier.answer);
+	version_from_argument(fcinfo, 0, false, &version);
+	store_enter(&access);
+	answer_connect();
+	verifier.label = version_label(CurrentMemoryContext, &version);
+	verifier.file_sum = sha256_create(CurrentMemoryContext);
+	verifier.object_sum = sha256_create(CurrentMemoryContext);
+	verifier.buffer_bytes = PIECE_BYTES;
+	verifier.buffer = palloc(verifier.buffer_bytes);
+	verify_files(&verifier, &version);
+	answer_finish();
+	store_leave(&access);
+	return (Datum) 0;
+}
