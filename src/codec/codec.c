@@ -15,7 +15,15 @@ sparse_codec_create(const sparse_allocator *allocator)
 		return NULL;
 	memset(codec, 0, sizeof(sparse_codec));
 	codec->allocator = *allocator;
+	codec->simd = sparse_simd_best();
 	return codec;
+}
+
+void
+sparse_codec_restrict(sparse_codec *codec, sparse_simd level)
+{
+	if (level < codec->simd)
+		codec->simd = level;
 }
 
 void

@@ -31,6 +31,7 @@ typedef struct buffer
 struct sparse_codec
 {
 	sparse_allocator allocator;
+	sparse_simd simd;
 	ZSTD_CCtx  *compressor;
 	ZSTD_DCtx  *decompressor;
 	buffer		payload;		/* the best delta so far */
@@ -86,21 +87,21 @@ output_section(output *o, const void *bytes, size_t length)
  * Block scales, and the tokens of an element stream: shared by the two float
  * coders (stream.c). `tokens` counts the elements of blocks whose scale is not 0.
  */
-extern sparse_status stream_write(sparse_codec *codec, output *out, size_t blocks, size_t tokens);
+extern sparse_status token_stream_write(sparse_codec *codec, output *out, size_t blocks, size_t tokens);
 
-typedef struct stream
+typedef struct token_stream
 {
 	rans_decoder decoder;
 	const rans_slot *slots;		/* of the tokens */
 	const uint8_t *of_context;	/* context to table */
 	const uint8_t *scale;		/* of each block */
-} stream;
+} token_stream;
 
 /*
  * Reads scales and tables of a stream over `elements` elements from a payload's
  * remaining sections, of which nothing may be left over.
  */
-extern sparse_status stream_open(sparse_codec *codec, cursor *in, size_t elements, stream *s);
+extern sparse_status token_stream_open(sparse_codec *codec, cursor *in, size_t elements, token_stream *s);
 
 /*
  * The residual coder: content against a prediction of the same dtype and count

@@ -102,6 +102,20 @@ extern sparse_codec *sparse_codec_create(const sparse_allocator *allocator);
 /* Releases everything; codec may be NULL. */
 extern void sparse_codec_free(sparse_codec *codec);
 
+/* Instruction sets that the inner loops exist for, each a superset of the one before. */
+typedef enum sparse_simd
+{
+	SPARSE_SIMD_NONE = 0,
+	SPARSE_SIMD_AVX2 = 1
+} sparse_simd;
+
+/* What this machine has, and a new codec uses. */
+extern sparse_simd sparse_simd_best(void);
+extern const char *sparse_simd_name(sparse_simd level);
+
+/* Restricts a codec to a level, at most the best: for tests and measurements. */
+extern void sparse_codec_restrict(sparse_codec *codec, sparse_simd level);
+
 /*
  * Encodes `content` of `bytes` bytes as elements of `dtype`. `prediction` is the
  * concatenation of the ranges that `refs` name (their bytes must add up to

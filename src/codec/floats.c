@@ -217,7 +217,7 @@ floats_encode(sparse_codec *codec, const void *content, size_t elements, sparse_
 	head[2] = (uint8_t) l.low_zeros;
 	output_put(out, head, sizeof(head));
 	output_section(out, codec->raw.bytes, bits_written(&raw));
-	return stream_write(codec, out, blocks, tokens);
+	return token_stream_write(codec, out, blocks, tokens);
 }
 
 typedef struct raw_bits
@@ -272,7 +272,7 @@ restore_block(const uint8_t *token, size_t count, unsigned bytes, const layout *
 }
 
 static inline __attribute__((always_inline)) sparse_status
-decode_elements(stream *st, size_t elements, unsigned bytes, const layout *l,
+decode_elements(token_stream *st, size_t elements, unsigned bytes, const layout *l,
 				raw_bits *raw, uint8_t *content)
 {
 	for (size_t b = 0, at = 0; at < elements; b++, at += BLOCK)
@@ -295,7 +295,7 @@ decode_elements(stream *st, size_t elements, unsigned bytes, const layout *l,
 }
 
 static sparse_status
-decode_any(stream *st, size_t elements, const layout *l, raw_bits *raw, uint8_t *content)
+decode_any(token_stream *st, size_t elements, const layout *l, raw_bits *raw, uint8_t *content)
 {
 	switch (l->element_bytes)
 	{
@@ -317,7 +317,7 @@ floats_decode(sparse_codec *codec, cursor payload, size_t elements, sparse_dtype
 	uint32_t	head = cursor_u32(&payload);
 	cursor		bits = cursor_section(&payload);
 	raw_bits	raw = {bits.at, 0, 0};
-	stream		st;
+	token_stream st;
 
 	if (!cursor_ok(&payload))
 		return SPARSE_TRUNCATED;
@@ -326,7 +326,7 @@ floats_decode(sparse_codec *codec, cursor payload, size_t elements, sparse_dtype
 	SPARSE_CHECK((head >> 16 & 0xff) <= l.mantissa_bits && head >> 24 == 0);
 	layout_finish(&l, head >> 16 & 0xff);
 	raw.length = cursor_left(&bits);
-	SPARSE_TRY(stream_open(codec, &payload, elements, &st));
+	SPARSE_TRY(token_stream_open(codec, &payload, elements, &st));
 	SPARSE_TRY(decode_any(&st, elements, &l, &raw, content));
 	SPARSE_CHECK((raw.position + 7) / 8 == raw.length);
 	return SPARSE_OK;

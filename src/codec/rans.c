@@ -88,7 +88,7 @@ rans_encode(const uint8_t *symbol, const uint8_t *table, size_t count,
 }
 
 sparse_status
-rans_decode_begin(rans_decoder *decoder, cursor stream, unsigned lanes)
+rans_decode_begin(rans_decoder *decoder, cursor stream, unsigned lanes, sparse_simd simd)
 {
 	for (unsigned lane = 0; lane < lanes; lane++)
 		decoder->state[lane] = cursor_u32(&stream);
@@ -100,6 +100,7 @@ rans_decode_begin(rans_decoder *decoder, cursor stream, unsigned lanes)
 	decoder->word = stream.at;
 	decoder->end = stream.end;
 	decoder->lanes = lanes;
+	decoder->simd = simd;
 	decoder->failed = false;
 	return SPARSE_OK;
 }
@@ -137,6 +138,8 @@ decode_steps(rans_decoder *decoder, const unsigned lanes, const rans_slot *restr
 	memcpy(decoder->state, state, sizeof(state));
 }
 
+#define STREAM_SLACK 16			/* bytes that a vector load may reach beyond a step's words */
+
 /* Symbol by symbol, watching the end of the stream. */
 static void
 decode_carefully(rans_decoder *decoder, const rans_slot *slots,
@@ -163,6 +166,21 @@ decode_carefully(rans_decoder *decoder, const rans_slot *slots,
 	}
 }
 
+/* As many steps as the stream has words for, whatever the symbols. */
+static void
+decode_full_steps(rans_decoder *decoder, const rans_slot *slots,
+				  const uint8_t *table, size_t steps, uint8_t *symbol)
+{
+	if (decoder->lanes != RANS_MAX_LANES)
+		decode_steps(decoder, decoder->lanes, slots, table, steps, symbol);
+#ifdef SPARSE_HAVE_AVX2
+	else if (decoder->simd >= SPARSE_SIMD_AVX2)
+		rans_decode_steps_avx2(decoder, slots, table, steps, symbol);
+#endif
+	else
+		decode_steps(decoder, RANS_MAX_LANES, slots, table, steps, symbol);
+}
+
 void
 rans_decode(rans_decoder *decoder, const rans_slot *slots,
 			const uint8_t *table, size_t count, uint8_t *symbol)
@@ -171,15 +189,13 @@ rans_decode(rans_decoder *decoder, const rans_slot *slots,
 
 	while (count >= lanes)
 	{
-		size_t		safe = (size_t) (decoder->end - decoder->word) / (2 * lanes);
+		size_t		left = (size_t) (decoder->end - decoder->word);
+		size_t		safe = left < STREAM_SLACK ? 0 : (left - STREAM_SLACK) / (2 * lanes);
 		size_t		steps = count / lanes < safe ? count / lanes : safe;
 
 		if (steps == 0)
 			break;
-		if (lanes == RANS_MAX_LANES)
-			decode_steps(decoder, RANS_MAX_LANES, slots, table, steps, symbol);
-		else
-			decode_steps(decoder, decoder->lanes, slots, table, steps, symbol);
+		decode_full_steps(decoder, slots, table, steps, symbol);
 		table += steps * lanes;
 		symbol += steps * lanes;
 		count -= steps * lanes;

@@ -17,6 +17,7 @@
 #define SPARSE_CODEC_RANS_H
 
 #include "bytes.h"
+#include "simd.h"
 #include "status.h"
 
 #define RANS_BITS 12			/* precision of a probability */
@@ -60,11 +61,13 @@ typedef struct rans_decoder
 	const uint8_t *word;		/* the next one */
 	const uint8_t *end;
 	unsigned	lanes;
+	sparse_simd simd;
 	bool		failed;			/* ran out of words */
 } rans_decoder;
 
 /* lanes: 1 to RANS_MAX_LANES. */
-extern sparse_status rans_decode_begin(rans_decoder *decoder, cursor stream, unsigned lanes);
+extern sparse_status rans_decode_begin(rans_decoder *decoder, cursor stream, unsigned lanes,
+									   sparse_simd simd);
 
 /*
  * Decodes the next `count` symbols; all calls but the last take a multiple of
@@ -72,6 +75,13 @@ extern sparse_status rans_decode_begin(rans_decoder *decoder, cursor stream, uns
  */
 extern void rans_decode(rans_decoder *decoder, const rans_slot *slots,
 						const uint8_t *table, size_t count, uint8_t *symbol);
+
+/*
+ * The vector path of rans_decode: `steps` steps of RANS_MAX_LANES lanes, with at
+ * least 16 bytes more in the stream than the steps can take (rans_avx2.c).
+ */
+extern void rans_decode_steps_avx2(rans_decoder *decoder, const rans_slot *slots,
+								   const uint8_t *table, size_t steps, uint8_t *symbol);
 
 /* True when the stream ended exactly as its encoder had begun it. */
 extern bool rans_decode_done(const rans_decoder *decoder);

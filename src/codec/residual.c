@@ -365,7 +365,7 @@ residual_encode(sparse_codec *codec, const void *content, const void *prediction
 	store32(head, (uint16_t) (int16_t) (lowest - 1 - m.base));
 	output_put(out, head, sizeof(head));
 	output_section(out, codec->raw.bytes, bits_written(&m.raw));
-	return stream_write(codec, out, m.blocks, m.tokens);
+	return token_stream_write(codec, out, m.blocks, m.tokens);
 }
 
 /* Blocks whose tokens are decoded together; so that the rANS lanes stay full and all stays in L1. */
@@ -381,7 +381,7 @@ typedef struct batch
 } batch;
 
 static bool
-flush_batch(batch *k, stream *st, const loops *loop, const shape *s, const void *prediction,
+flush_batch(batch *k, token_stream *st, const loops *loop, const shape *s, const void *prediction,
 			size_t elements, raw_reader *raw, void *content)
 {
 	const uint8_t *token = k->token;
@@ -401,7 +401,7 @@ flush_batch(batch *k, stream *st, const loops *loop, const shape *s, const void 
 }
 
 static sparse_status
-decode_blocks(stream *st, const shape *s, int bias, const void *prediction,
+decode_blocks(token_stream *st, const shape *s, int bias, const void *prediction,
 			  size_t elements, raw_reader *raw, void *content)
 {
 	const loops *loop = loops_of(s);
@@ -439,13 +439,13 @@ residual_decode(sparse_codec *codec, cursor payload, const void *prediction,
 	uint32_t	head = cursor_u32(&payload);
 	cursor		bits = cursor_section(&payload);
 	raw_reader	raw = {bits.at, 0, 0};
-	stream		st;
+	token_stream st;
 
 	if (!cursor_ok(&payload))
 		return SPARSE_TRUNCATED;
 	SPARSE_CHECK(head >> 16 == 0);
 	raw.length = cursor_left(&bits);
-	SPARSE_TRY(stream_open(codec, &payload, elements, &st));
+	SPARSE_TRY(token_stream_open(codec, &payload, elements, &st));
 	SPARSE_TRY(decode_blocks(&st, &s, (int16_t) head, prediction, elements, &raw, content));
 	SPARSE_CHECK((raw.position + 7) / 8 == raw.length);
 	return SPARSE_OK;

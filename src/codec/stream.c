@@ -87,7 +87,7 @@ contexts_to_tables(const uint8_t *of_context, uint8_t *table, size_t count)
 #define MODEL_BYTES 32768
 
 sparse_status
-stream_write(sparse_codec *codec, output *out, size_t blocks, size_t tokens)
+token_stream_write(sparse_codec *codec, output *out, size_t blocks, size_t tokens)
 {
 	uint8_t    *symbol;
 	uint8_t    *zero;
@@ -148,7 +148,7 @@ read_scales(sparse_codec *codec, cursor in, const tables *t, rans_slot *slots, s
 	zero = codec->scale.bytes + blocks;
 	memset(zero, 0, blocks);
 	decode_tables(t, slots);
-	SPARSE_TRY(rans_decode_begin(&decoder, in, lanes_for(blocks)));
+	SPARSE_TRY(rans_decode_begin(&decoder, in, lanes_for(blocks), codec->simd));
 	rans_decode(&decoder, slots, zero, blocks, codec->scale.bytes);
 	SPARSE_CHECK(rans_decode_done(&decoder));
 	symbols_to_scales(codec->scale.bytes, blocks);
@@ -167,7 +167,7 @@ count_tokens(const uint8_t *scale, size_t blocks, size_t elements)
 }
 
 sparse_status
-stream_open(sparse_codec *codec, cursor *in, size_t elements, stream *s)
+token_stream_open(sparse_codec *codec, cursor *in, size_t elements, token_stream *s)
 {
 	size_t		blocks = (elements + BLOCK - 1) / BLOCK;
 	cursor		model = cursor_section(in);
@@ -192,5 +192,5 @@ stream_open(sparse_codec *codec, cursor *in, size_t elements, stream *s)
 	s->of_context = codec->tables.of_context;
 	s->scale = codec->scale.bytes;
 	return rans_decode_begin(&s->decoder, tokens,
-							 lanes_for(count_tokens(s->scale, blocks, elements)));
+							 lanes_for(count_tokens(s->scale, blocks, elements)), codec->simd);
 }

@@ -1,0 +1,103 @@
+/*
+ * rans_avx2.c: 32 lanes of the rANS decoder in four vectors of eight.
+ *
+ * A step gathers 32 slots, multiplies, and refills the states that fell below
+ * RANS_LOW: the next words of the stream are spread over those lanes by a
+ * permutation looked up by their mask. The vectors depend on each other only by
+ * the count of the words that those before them took.
+ */
+#include "rans.h"
+
+#ifdef SPARSE_HAVE_AVX2
+
+#include <immintrin.h>
+
+/*
+ * For each mask of lanes that need a word: which of the next words each lane
+ * takes, a byte a lane (lanes that need none may take any).
+ */
+static const uint64_t spread[256] = {
+#define TAKES(mask, lane) ((uint64_t) __builtin_popcount((mask) & ((1u << (lane)) - 1)) << (8 * (lane)))
+#define ROW(mask) \
+	(TAKES(mask, 0) | TAKES(mask, 1) | TAKES(mask, 2) | TAKES(mask, 3) \
+	 | TAKES(mask, 4) | TAKES(mask, 5) | TAKES(mask, 6) | TAKES(mask, 7))
+#define ROWS4(mask) ROW(mask), ROW((mask) + 1), ROW((mask) + 2), ROW((mask) + 3)
+#define ROWS16(mask) ROWS4(mask), ROWS4((mask) + 4), ROWS4((mask) + 8), ROWS4((mask) + 12)
+#define ROWS64(mask) ROWS16(mask), ROWS16((mask) + 16), ROWS16((mask) + 32), ROWS16((mask) + 48)
+	ROWS64(0), ROWS64(64), ROWS64(128), ROWS64(192)
+};
+
+#define INLINE_AVX2 static inline __attribute__((always_inline)) TARGET_AVX2
+
+/* The slots of eight lanes. */
+INLINE_AVX2 __m256i
+look_up(__m256i state, const rans_slot *slots, const uint8_t *table)
+{
+	__m256i		base = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *) (const void *) table));
+	__m256i		index = _mm256_or_si256(_mm256_slli_epi32(base, RANS_BITS),
+										_mm256_and_si256(state, _mm256_set1_epi32(RANS_SLOTS - 1)));
+
+	return _mm256_i32gather_epi32((const int *) (const void *) slots, index, 4);
+}
+
+INLINE_AVX2 __m256i
+advance(__m256i state, __m256i slot)
+{
+	__m256i		frequency = _mm256_and_si256(_mm256_srli_epi32(slot, 8), _mm256_set1_epi32(RANS_SLOTS - 1));
+
+	return _mm256_add_epi32(_mm256_mullo_epi32(frequency, _mm256_srli_epi32(state, RANS_BITS)),
+							_mm256_srli_epi32(slot, 20));
+}
+
+/* Refills the lanes that need it; *word moves on by what they took. */
+INLINE_AVX2 __m256i
+refill(__m256i state, const uint8_t **word)
+{
+	__m256i		empty = _mm256_cmpeq_epi32(_mm256_srli_epi32(state, 16), _mm256_setzero_si256());
+	unsigned	mask = (unsigned) _mm256_movemask_ps(_mm256_castsi256_ps(empty));
+	__m256i		words = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *) (const void *) *word));
+	__m256i		order = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long) spread[mask]));
+	__m256i		full = _mm256_or_si256(_mm256_slli_epi32(state, 16),
+									   _mm256_permutevar8x32_epi32(words, order));
+
+	*word += 2 * _mm_popcnt_u32(mask);
+	return _mm256_blendv_epi8(state, full, empty);
+}
+
+TARGET_AVX2 void
+rans_decode_steps_avx2(rans_decoder *decoder, const rans_slot *slots,
+					   const uint8_t *table, size_t steps, uint8_t *symbol)
+{
+	const __m256i low_byte = _mm256_set1_epi32(255);
+	const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+	const uint8_t *word = decoder->word;
+	__m256i    *states = (__m256i *) (void *) decoder->state;
+	__m256i		a = _mm256_loadu_si256(states);
+	__m256i		b = _mm256_loadu_si256(states + 1);
+	__m256i		c = _mm256_loadu_si256(states + 2);
+	__m256i		d = _mm256_loadu_si256(states + 3);
+
+	for (; steps > 0; steps--, table += RANS_MAX_LANES, symbol += RANS_MAX_LANES)
+	{
+		__m256i		sa = look_up(a, slots, table);
+		__m256i		sb = look_up(b, slots, table + 8);
+		__m256i		sc = look_up(c, slots, table + 16);
+		__m256i		sd = look_up(d, slots, table + 24);
+		__m256i		ab = _mm256_packus_epi32(_mm256_and_si256(sa, low_byte), _mm256_and_si256(sb, low_byte));
+		__m256i		cd = _mm256_packus_epi32(_mm256_and_si256(sc, low_byte), _mm256_and_si256(sd, low_byte));
+
+		_mm256_storeu_si256((__m256i *) (void *) symbol,
+							_mm256_permutevar8x32_epi32(_mm256_packus_epi16(ab, cd), in_order));
+		a = refill(advance(a, sa), &word);
+		b = refill(advance(b, sb), &word);
+		c = refill(advance(c, sc), &word);
+		d = refill(advance(d, sd), &word);
+	}
+	_mm256_storeu_si256(states, a);
+	_mm256_storeu_si256(states + 1, b);
+	_mm256_storeu_si256(states + 2, c);
+	_mm256_storeu_si256(states + 3, d);
+	decoder->word = word;
+}
+
+#endif
