@@ -34,6 +34,7 @@ restart(ObjectStream *stream)
 {
 	XXH3_64bits_reset_withSeed(&stream->checksum, stream->seed);
 	stream->position = 0;
+	stream->verified = false;
 }
 
 static void
@@ -64,14 +65,10 @@ static void
 store_object(Import *import, ObjectReader *reader, PlanObject *object)
 {
 	const PlanFile *file = &import->plan->file[object->file];
-	ObjectStream stream;
+	ObjectStream stream = {.object = object, .source = file->source, .seed = import->plan->seed};
 	ObjectSpec	spec = {0};
 	ObjectResult result;
 
-	stream.object = object;
-	stream.source = file->source;
-	stream.seed = import->plan->seed;
-	stream.verified = false;
 	restart(&stream);
 
 	spec.place = import->place;

@@ -32,7 +32,7 @@ typedef struct Digester
 static void
 digest_object(Digester *digester, PlanFile *file, PlanObject *object)
 {
-	XXH3_state_t checksum;
+	XXH3_state_t checksum = {0};
 
 	XXH3_64bits_reset_withSeed(&checksum, digester->plan->seed);
 	sha256_reset(digester->object_sum);
