@@ -17,16 +17,7 @@
  * The context of an element is clamp(scale + bias - 2 x exponent), scale being
  * the stored one. Integers have exponent 0, and a missing prediction is zero.
  */
-#include "bits.h"
-#include "codec.h"
-
-/* What the width's loops must know of a dtype. */
-typedef struct shape
-{
-	unsigned	element_bytes;
-	unsigned	mantissa_bits;
-	uint32_t	exponent_mask;	/* 0: integers */
-} shape;
+#include "residual.h"
 
 static shape
 shape_of(sparse_dtype dtype)
@@ -36,120 +27,24 @@ shape_of(sparse_dtype dtype)
 	return (shape) {info->bytes, info->mantissa_bits, (1u << info->exponent_bits) - 1};
 }
 
-/* What the first pass learns of a chunk. Tokens and exponents are those of changed blocks, one after another. */
-#define UNCHANGED (-1)
-typedef struct survey
+static const residual_loops *
+loops_of(const sparse_codec *codec, const shape *s)
 {
-	size_t		elements;
-	size_t		blocks;
-	int16_t    *block;			/* scale of each block, or UNCHANGED */
-	size_t		tokens;
-	uint8_t    *token;
-	int16_t    *exponent;		/* of each token's prediction */
-	bit_writer	raw;
-	int			base;			/* context 0 is this scale at exponent 0 */
-} survey;
+	const residual_loops *loops = residual_loops_portable;
 
-static size_t
-block_count(size_t elements, size_t at)
-{
-	return elements - at < BLOCK ? elements - at : BLOCK;
+#ifdef SPARSE_HAVE_AVX2
+	if (codec->simd >= SPARSE_SIMD_AVX2)
+		loops = residual_loops_avx2;
+#endif
+	(void) codec;
+	return &loops[__builtin_ctz(s->element_bytes)];
 }
 
-static void
-load_prediction(void *to, const void *prediction, size_t at, size_t bytes)
-{
-	if (prediction)
-		memcpy(to, (const uint8_t *) prediction + at, bytes);
-	else
-		memset(to, 0, bytes);
-}
-
-/* scale: the stored one plus the bias. */
-static void
-block_contexts(const int16_t *exponent, size_t count, int scale, uint8_t *context)
-{
-	const int16_t s = (int16_t) scale;
-
-	for (size_t i = 0; i < count; i++)
-	{
-		int16_t		c = (int16_t) (s - 2 * exponent[i]);
-
-		c = c > 0 ? c : 0;
-		context[i] = (uint8_t) (c < TABLES_CONTEXTS ? c : TABLES_CONTEXTS - 1);
-	}
-}
-
-/* The bits of the elements that are not in their tokens. */
-typedef struct raw_reader
-{
-	const uint8_t *bytes;
-	size_t		length;
-	uint64_t	position;
-} raw_reader;
-
-static inline uint64_t
-raw_take(raw_reader *r, unsigned width)
-{
-	uint64_t	value = 0;
-	unsigned	low = 0;
-
-	if (width > 32)
-	{
-		value = bits_get(r->bytes, r->length, r->position, 32);
-		low = 32;
-	}
-	if ((r->position >> 3) + 16 < r->length)
-		value |= bits_get_fast(r->bytes, r->position + low, width - low) << low;
-	else
-		value |= bits_get(r->bytes, r->length, r->position + low, width - low) << low;
-	r->position += width;
-	return value;
-}
-
-static inline bool
-raw_ok(const raw_reader *r)
-{
-	return r->position <= 8 * (uint64_t) r->length;
-}
-
-#define WIDTH 8
-#define DIRECT 256
-#define LEAD 0
-#include "residual_width.h"
-#define WIDTH 16
-#define DIRECT 128
-#define LEAD 3
-#include "residual_width.h"
-#define WIDTH 32
-#define DIRECT 16
-#define LEAD 3
-#include "residual_width.h"
-#define WIDTH 64
-#define DIRECT 8
-#define LEAD 2
-#include "residual_width.h"
-
-/* The loops of each width. */
-typedef struct loops
-{
-	void		(*scan) (const void *, const void *, size_t, const shape *, survey *);
-	void		(*contexts) (const void *, size_t, size_t, const shape *, int, uint8_t *);
-	bool		(*rebuild) (const void *, size_t, size_t, const shape *, const uint8_t *, raw_reader *, void *);
-} loops;
-
-static const loops *
-loops_of(const shape *s)
-{
-	static const loops of_log[4] = {
-		{scan8, prediction_contexts8, rebuild8},
-		{scan16, prediction_contexts16, rebuild16},
-		{scan32, prediction_contexts32, rebuild32},
-		{scan64, prediction_contexts64, rebuild64},
-	};
-
-	return &of_log[__builtin_ctz(s->element_bytes)];
-}
+/* Contexts as they are. */
+static const uint8_t identity[TABLES_CONTEXTS] = {
+	0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+	16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+};
 
 static sparse_status
 survey_begin(sparse_codec *codec, size_t elements, const shape *s, survey *m)
@@ -211,7 +106,7 @@ place_contexts(sparse_codec *codec, survey *m)
 
 /* Each token's context, and how often each token came in each. */
 static void
-count_tokens(sparse_codec *codec, const survey *m)
+count_tokens(sparse_codec *codec, const residual_loops *loop, const survey *m)
 {
 	memset(codec->histogram, 0, sizeof(codec->histogram));
 	for (size_t b = 0, at = 0; b < m->blocks; b++)
@@ -221,7 +116,7 @@ count_tokens(sparse_codec *codec, const survey *m)
 
 		if (m->block[b] == UNCHANGED)
 			continue;
-		block_contexts(m->exponent + at, count, m->block[b] - m->base, context);
+		loop->contexts(m->exponent + at, count, m->block[b] - m->base, identity, context);
 		for (size_t i = 0; i < count; i++)
 			codec->histogram[context[i]][m->token[at + i]]++;
 		at += count;
@@ -347,25 +242,36 @@ residual_encode(sparse_codec *codec, const void *content, const void *prediction
 				size_t elements, sparse_dtype dtype, output *out)
 {
 	shape		s = shape_of(dtype);
+	const residual_loops *loop = loops_of(codec, &s);
 	survey		m;
 	int			lowest;
 	uint8_t		head[4];
 
 	SPARSE_TRY(survey_begin(codec, elements, &s, &m));
-	loops_of(&s)->scan(content, prediction, elements, &s, &m);
+	loop->scan(content, prediction, elements, &s, &m);
 	SPARSE_TRY(place_contexts(codec, &m));
 	for (int i = 0; i < REFINEMENTS; i++)
 	{
-		count_tokens(codec, &m);
+		count_tokens(codec, loop, &m);
 		refine_scales(codec, &m);
 	}
 	lowest = store_scales(&m, codec->scale.bytes);
-	count_tokens(codec, &m);
+	count_tokens(codec, loop, &m);
 
 	store32(head, (uint16_t) (int16_t) (lowest - 1 - m.base));
 	output_put(out, head, sizeof(head));
 	output_section(out, codec->raw.bytes, bits_written(&m.raw));
 	return token_stream_write(codec, out, m.blocks, m.tokens);
+}
+
+/* An unchanged block. */
+static void
+copy_prediction(void *content, const void *prediction, size_t at, size_t bytes)
+{
+	if (prediction)
+		memcpy((uint8_t *) content + at, (const uint8_t *) prediction + at, bytes);
+	else
+		memset((uint8_t *) content + at, 0, bytes);
 }
 
 /* Blocks whose tokens are decoded together; so that the rANS lanes stay full and all stays in L1. */
@@ -381,7 +287,7 @@ typedef struct batch
 } batch;
 
 static bool
-flush_batch(batch *k, token_stream *st, const loops *loop, const shape *s, const void *prediction,
+flush_batch(batch *k, token_stream *st, const residual_loops *loop, const shape *s, const void *prediction,
 			size_t elements, raw_reader *raw, void *content)
 {
 	const uint8_t *token = k->token;
@@ -401,10 +307,9 @@ flush_batch(batch *k, token_stream *st, const loops *loop, const shape *s, const
 }
 
 static sparse_status
-decode_blocks(token_stream *st, const shape *s, int bias, const void *prediction,
-			  size_t elements, raw_reader *raw, void *content)
+decode_blocks(token_stream *st, const residual_loops *loop, const shape *s, int bias,
+			  const void *prediction, size_t elements, raw_reader *raw, void *content)
 {
-	const loops *loop = loops_of(s);
 	batch		k = {.blocks = 0, .elements = 0};
 
 	for (size_t b = 0, at = 0; at < elements; b++, at += BLOCK)
@@ -414,13 +319,10 @@ decode_blocks(token_stream *st, const shape *s, int bias, const void *prediction
 
 		if (st->scale[b] == 0)
 		{
-			load_prediction((uint8_t *) content + at * s->element_bytes, prediction,
-							at * s->element_bytes, count * s->element_bytes);
+			copy_prediction(content, prediction, at * s->element_bytes, count * s->element_bytes);
 			continue;
 		}
-		loop->contexts(prediction, at, count, s, st->scale[b] + bias, table);
-		for (size_t i = 0; i < count; i++)
-			table[i] = st->of_context[table[i]];
+		loop->predict(prediction, at, count, s, st->scale[b] + bias, st->of_context, table);
 		k.at[k.blocks++] = at;
 		k.elements += count;
 		if (k.blocks == BATCH)
@@ -446,7 +348,8 @@ residual_decode(sparse_codec *codec, cursor payload, const void *prediction,
 	SPARSE_CHECK(head >> 16 == 0);
 	raw.length = cursor_left(&bits);
 	SPARSE_TRY(token_stream_open(codec, &payload, elements, &st));
-	SPARSE_TRY(decode_blocks(&st, &s, (int16_t) head, prediction, elements, &raw, content));
+	SPARSE_TRY(decode_blocks(&st, loops_of(codec, &s), &s, (int16_t) head,
+							 prediction, elements, &raw, content));
 	SPARSE_CHECK((raw.position + 7) / 8 == raw.length);
 	return SPARSE_OK;
 }

@@ -1,7 +1,7 @@
 /*
  * residual_width.h: the loops of the residual coder for one element width.
  *
- * Included by residual.c once for each width, with WIDTH (8, 16, 32, 64), DIRECT
+ * Included by residual_loops.h once for each width, with WIDTH (8, 16, 32, 64), DIRECT
  * and LEAD set. A folded difference below DIRECT is its own token; above, the
  * token names its octave and the LEAD bits after the leading one, and the rest
  * are raw bits. Every loop is over one block, without branches where the
@@ -133,13 +133,12 @@ static bool
 NAME(untokens)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *folded)
 {
 #if DIRECT < 256
-	unsigned	largest = 0;
+	uint8_t		largest = 0;
 
 	for (size_t i = 0; i < count; i++)
-	{
-		folded[i] = token[i];
 		largest = token[i] > largest ? token[i] : largest;
-	}
+	for (size_t i = 0; i < count; i++)
+		folded[i] = token[i];
 	if (largest < DIRECT)
 		return true;
 	if (largest >= DIRECT + (WIDTH - DIRECT_LOG) * (1u << LEAD))
@@ -220,15 +219,15 @@ NAME(rebuild)(const void *prediction, size_t at, size_t count, const shape *s,
 }
 
 static void
-NAME(prediction_contexts)(const void *prediction, size_t at, size_t count, const shape *s,
-						  int scale, uint8_t *context)
+NAME(predict)(const void *prediction, size_t at, size_t count, const shape *s,
+			  int scale, const uint8_t *of_context, uint8_t *context)
 {
 	ELEMENT		p[BLOCK];
 	int16_t		e[BLOCK];
 
 	load_prediction(p, prediction, at * sizeof(ELEMENT), count * sizeof(ELEMENT));
 	NAME(exponents)(p, count, s, e);
-	block_contexts(e, count, scale, context);
+	block_contexts(e, count, scale, of_context, context);
 }
 
 #undef PASTE_
