@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../codec/match.h"
+#include "codec/match.h"
 #include "model.h"
 #include "options.h"
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "../codec/bytes.h"
+#include "codec/bytes.h"
 
 static const uint8_t magic[7] = {0x93, 'S', 'P', 'A', 'R', 'S', 'E'};
 
@@ -341,7 +341,7 @@ read_chunk(deltafile_reader *r)
 	if (!get(r, length, sizeof length))
 		return false;
 	bytes = load32(length);
-	if (bytes < SPARSE_DELTA_HEADER || bytes > sparse_delta_bound((size_t) r->chunk.bytes))
+	if (bytes < SPARSE_DELTA_HEADER || bytes > DELTAFILE_DELTA_OVERHEAD + r->chunk.bytes)
 		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: chunk %llu of \"%s\" has an impossible length",
 					(unsigned long long) r->seq, r->shown);
 	if (!reserve(r, bytes) || !get(r, r->buffer, bytes))

@@ -13,9 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../codec/delta.h"
-#include "../codec/grid.h"
-#include "../codec/message.h"
+#include "codec/delta.h"
+#include "codec/grid.h"
+#include "codec/message.h"
 
 #define DELTAFILE_VERSION 0
 #define DELTAFILE_HEAD 72
@@ -24,6 +24,7 @@
 #define DELTAFILE_MAX_CHUNK ((uint64_t) 4 << 20)		/* content bytes of a chunk */
 #define DELTAFILE_MAX_PREDICTION ((uint64_t) 8 << 20)	/* bytes that its references add up to */
 #define DELTAFILE_MAX_LABEL 65535
+#define DELTAFILE_DELTA_OVERHEAD (SPARSE_DELTA_HEADER + SPARSE_MAX_REFS * SPARSE_DELTA_REF)
 #define SHA256_BYTES 32
 
 typedef enum deltafile_kind

@@ -29,6 +29,7 @@ static const command commands[] = {
 
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
+__attribute__((format(printf, 2, 0)))
 static void
 say(const char *kind, const char *format, va_list args)
 {

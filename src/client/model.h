@@ -5,7 +5,7 @@
 #ifndef SPARSE_CLIENT_MODEL_H
 #define SPARSE_CLIENT_MODEL_H
 
-#include "../codec/safetensors.h"
+#include "codec/safetensors.h"
 #include "files.h"
 
 typedef struct model

@@ -4,8 +4,8 @@
  * size); the rest is the JSON, whose length is put before it. What is accepted
  * must keep the promises of safetensors.h.
  */
-#include "../../src/codec/message.h"
-#include "../../src/codec/safetensors.h"
+#include "codec/message.h"
+#include "codec/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>

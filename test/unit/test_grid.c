@@ -2,7 +2,7 @@
  * test_grid.c: chunk grids tile their content, on every grid small enough to try
  * them all and on the largest that 64 bits can hold.
  */
-#include "../../src/codec/grid.h"
+#include "codec/grid.h"
 
 #include <stdio.h>
 

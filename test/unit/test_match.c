@@ -1,7 +1,7 @@
 /*
  * test_match.c: which tensors predict which, and how far.
  */
-#include "../../src/codec/match.h"
+#include "codec/match.h"
 
 #include <stdio.h>
 

@@ -2,8 +2,8 @@
  * test_safetensors.c: what the safetensors parser accepts, what it refuses and
  * with which words, and that no header, however broken, hurts it.
  */
-#include "../../src/codec/message.h"
-#include "../../src/codec/safetensors.h"
+#include "codec/message.h"
+#include "codec/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,319 @@
+# pg_sparse compress, reconstruct and info on files, without a server: what comes
+# back is the child, byte for byte; a wrong base or a damaged delta file is refused
+# by its exit code and leaves nothing behind.
+use strict;
+use warnings;
+
+use Digest::SHA;
+use File::Basename qw(dirname);
+use File::Temp;
+use JSON::PP;
+use Test::More;
+
+my $program = $ENV{PG_SPARSE} // (-x './pg_sparse' ? './pg_sparse' : 'pg_sparse');
+my $data = $ENV{SPARSE_TEST_DATA} // 'test/data';
+my $directory = File::Temp->newdir();
+
+# Exit codes: the command line's contract.
+my ($failed, $usage, $wrong_base, $damaged) = (1, 2, 3, 4);
+
+sub model { return "$data/$_[0].safetensors" }
+sub scratch { return "$directory/$_[0]" }
+
+sub read_whole
+{
+	my ($path) = @_;
+	open my $file, '<:raw', $path or die "$path: $!";
+	local $/;
+	return scalar <$file>;
+}
+
+sub write_whole
+{
+	my ($path, $bytes) = @_;
+	open my $file, '>:raw', $path or die "$path: $!";
+	print {$file} $bytes;
+	close $file or die "$path: $!";
+	return $path;
+}
+
+sub sha256 { return Digest::SHA->new(256)->addfile($_[0], 'b')->hexdigest }
+
+# Runs pg_sparse: its exit code (or signal), standard output and standard error.
+sub run_program
+{
+	my (@arguments) = @_;
+	my ($out, $err) = (scratch('stdout'), scratch('stderr'));
+	my $pid = fork() // die "fork: $!";
+	if ($pid == 0)
+	{
+		open STDOUT, '>', $out or die;
+		open STDERR, '>', $err or die;
+		exec $program, @arguments or die "$program: $!";
+	}
+	waitpid $pid, 0;
+	return (($? & 127) ? "signal " . ($? & 127) : $? >> 8, read_whole($out), read_whole($err));
+}
+
+# Whether the run fails with that code, in one line of error and at most one hint.
+sub fails_with
+{
+	my ($code, $words, $name, @arguments) = @_;
+	my ($got, $out, $err) = run_program(@arguments);
+	my $good = $got eq $code && $err =~ /\Apg_sparse: error: [^\n]*$words[^\n]*\n(hint: [^\n]+\n)?\z/;
+	ok($good, $name) or diag("exit $got, expected $code with /$words/: $err");
+	return;
+}
+
+# Nothing of an output is left: neither it nor a temporary file beside it.
+sub leaves_nothing
+{
+	my ($path, $name) = @_;
+	my @left = glob(dirname($path) . '/.pg_sparse.*');
+	ok(!-e $path && !@left, $name) or diag("left: $path @left");
+	return;
+}
+
+# Compresses, reconstructs, compares; returns the fraction of the child that was stored.
+sub round_trips
+{
+	my ($base, $child, $name) = @_;
+	my ($delta, $again) = (scratch('delta'), scratch('again'));
+	my @base = defined $base ? ($base) : ('--no-base');
+	unlink $delta, $again;
+	my ($code, $out, $err) = run_program('compress', @base, $child, '-o', $delta);
+	($code, $out, $err) = run_program('reconstruct', @base, $delta, '-o', $again) if $code eq '0';
+	ok($code eq '0' && $err eq '' && sha256($again) eq sha256($child), $name) or diag("exit $code: $err");
+	return (-s $delta) / ((-s $child) || 1);
+}
+
+sub at_most
+{
+	my ($fraction, $limit, $name) = @_;
+	cmp_ok($fraction, '<=', $limit, $name);
+	return;
+}
+
+# ---- every kind of child comes back ----
+
+my %at_most = (
+	'main-base main-finetune' => 0.225,
+	'mini-base mini-finetune' => 0.240,
+	'mini-base mini-finetune-strong' => 0.345,
+	'mini-base mini-finetune-light' => 0.080,
+	'mini-finetune mini-chain-1' => 0.240,
+	'mini-chain-1 mini-chain-2' => 0.220,
+	'mini-base-fp16 mini-finetune-fp16' => 0.420,
+	'mini-base-fp32 mini-finetune-fp32' => 0.610,
+	'mini-base mini-longer-vocabulary' => 0.250,
+	'mini-base mini-base-fp32' => 1,
+	'mini-base mini-base-int8' => 1,
+	'mini-base mini-lora-adapter' => 1,
+	'mini-base mini-base' => 0.001);
+
+for my $pair (sort keys %at_most)
+{
+	my ($base, $child) = split ' ', $pair;
+	my $fraction = round_trips(model($base), model($child), "$child comes back from its delta against $base");
+	at_most($fraction, $at_most{$pair}, "... which takes at most $at_most{$pair} of it");
+}
+
+at_most(round_trips(undef, model('mini-base'), 'mini-base comes back without a base'),
+	0.690, '... from at most .690 of it');
+
+# ---- files that are no models, or odd ones ----
+
+my $text = join '', map { "line $_ of a table, $_\n" } 1 .. 200_000;
+my $edited = $text;
+substr $edited, 1_000_000, 0, "an inserted line\n";
+write_whole(scratch('text'), $text);
+write_whole(scratch('edited'), $edited);
+write_whole(scratch('empty'), '');
+
+at_most(round_trips(scratch('text'), scratch('edited'), 'any file comes back from a delta against any other'),
+	0.01, '... small when they are alike');
+round_trips(model('mini-base'), scratch('text'), 'a text comes back from a delta against a model');
+round_trips(scratch('text'), model('mini-base'), 'a model comes back from a delta against a text');
+round_trips(scratch('text'), scratch('empty'), 'an empty file comes back');
+round_trips(scratch('empty'), scratch('text'), 'a file comes back from a delta against an empty one');
+round_trips(undef, scratch('empty'), 'an empty file comes back without a base');
+
+# A safetensors file of entries [name, dtype, shape, bytes].
+sub safetensors
+{
+	my ($path, $padding, @tensors) = @_;
+	my ($offset, $bytes, @entries) = (0, '');
+	for my $tensor (@tensors)
+	{
+		my ($name, $dtype, $shape, $content) = @$tensor;
+		my $end = $offset + length $content;
+		push @entries, qq("$name":{"shape":$shape,"data_offsets":[$offset,$end],"dtype":"$dtype"});
+		$bytes .= $content;
+		$offset = $end;
+	}
+	my $header = '{' . join(',', @entries) . '}' . ' ' x $padding;
+	return write_whole($path, pack('Q<', length $header) . $header . $bytes);
+}
+
+my @odd = (
+	['nan', 'F32', '[4]', pack('L<*', 0x7fc00001, 0xffc12345, 0x80000000, 0x7f800001)],
+	['empty', 'BF16', '[0,7]', ''],
+	['scalar', 'F64', '[]', pack('d<', -0.0)],
+	['odd', 'F4', '[5]', 'abc'],
+	["\xC3\xA9\\u0041", 'I8', '[3]', 'xyz'],
+	['flags', 'BOOL', '[2,3]', "\0\1\0\1\1\0"]);
+my @odd_child = map { [@$_] } @odd;
+$odd_child[0][3] = pack('L<*', 0x7fc00002, 0xffc12345, 0, 0xff800001);
+$odd_child[3] = ['odd', 'F4', '[7]', 'abcd'];
+splice @odd_child, 2, 1;
+
+round_trips(
+	safetensors(scratch('odd.safetensors'), 13, @odd),
+	safetensors(scratch('odd-child.safetensors'), 0, @odd_child),
+	'NaNs, minus zeros, empty tensors, scalars, unknown dtypes and paddings come back');
+safetensors(scratch('none.safetensors'), 5);
+round_trips(scratch('odd.safetensors'), scratch('none.safetensors'), 'a model without tensors comes back');
+
+my $broken = write_whole(scratch('broken.safetensors'), substr read_whole(model('mini-base')), 0, 100_000);
+my ($code, $out, $err) = run_program('compress', model('mini-base'), $broken, '-o', scratch('delta'));
+ok( $code eq '0' && $err =~ /\Apg_sparse: warning: [^\n]*taken as bytes: [^\n]+\n\z/,
+	'a safetensors file that is none is taken as bytes, with a warning that says why') or diag($err);
+($code) = run_program('reconstruct', model('mini-base'), scratch('delta'), '-o', scratch('again'));
+ok($code eq '0' && sha256(scratch('again')) eq sha256($broken), '... and comes back');
+
+# ---- info ----
+
+my $delta = scratch('finetune.delta');
+run_program('compress', model('mini-base'), model('mini-finetune'), '-o', $delta);
+
+($code, $out) = run_program('info', $delta, '--json');
+my $info = eval { decode_json($out) } // {};
+is($code, 0, 'info reads a delta file');
+is($info->{child_sha256}, sha256(model('mini-finetune')), '... and knows the sha256 of the child');
+is($info->{base_sha256}, sha256(model('mini-base')), '... and of the base');
+is($info->{file_bytes}, -s $delta, '... and the bytes that are stored');
+is($info->{child_bytes}, -s model('mini-finetune'), '... and those of the child');
+my $content = 0;
+$content += $_->{content_bytes} for @{ $info->{parts} };
+is($content, $info->{child_bytes}, '... whose parts add up to it');
+($code, $out) = run_program('info', $delta, '--tensors');
+like($out, qr/model\.embed_tokens\.weight\n/, 'info lists the tensors');
+
+# ---- what is refused ----
+
+my $target = scratch('refused');
+fails_with($wrong_base, 'is not the base', 'a wrong base of another length is refused',
+	'reconstruct', model('mini-base-fp16'), $delta, '-o', $target);
+my $other = read_whole(model('mini-base'));
+substr $other, -1, 1, chr(ord(substr $other, -1) ^ 1);
+write_whole(scratch('other'), $other);
+fails_with($wrong_base, 'is not the base', 'a base with one bit changed is refused',
+	'reconstruct', scratch('other'), $delta, '-o', $target);
+fails_with($wrong_base, 'needs the base', 'a missing base is refused', 'reconstruct', '--no-base', $delta, '-o', $target);
+fails_with($wrong_base, 'needs the base', '... also when it is "-"', 'reconstruct', '-', $delta, '-o', $target);
+fails_with($damaged, 'not a delta file', 'what is no delta file is refused',
+	'reconstruct', model('mini-base'), model('mini-finetune'), '-o', $target);
+fails_with($damaged, 'not a delta file', '... by info as well', 'info', model('mini-finetune'));
+leaves_nothing($target, 'none of them leaves an output');
+
+fails_with($failed, 'could not open', 'a missing file is an error', 'compress', 'no-such-file', model('mini-base'), '-o', $target);
+fails_with($failed, 'not a regular file', 'a directory is an error', 'compress', "$directory", model('mini-base'), '-o', $target);
+fails_with($failed, 'could not create', 'a missing directory for the output is an error',
+	'compress', model('mini-base'), model('mini-base'), '-o', scratch('no/such/directory'));
+fails_with($failed, 'not a regular file', 'a device is not replaced by the output',
+	'compress', model('mini-base'), model('mini-base'), '-o', '/dev/null');
+fails_with($usage, 'both read and to be written', 'an input is not overwritten',
+	'compress', scratch('text'), scratch('edited'), '-o', scratch('edited'));
+fails_with($usage, 'no command', 'no command is an error of usage');
+fails_with($usage, 'no command "frobnicate"', 'an unknown command is an error of usage', 'frobnicate');
+fails_with($usage, 'unknown option', 'an unknown option is an error of usage', 'compress', '--frobnicate', 'a', 'b', '-o', 'c');
+fails_with($usage, 'needs a value', 'an option without its value is an error of usage', 'compress', 'a', 'b', '-o');
+fails_with($usage, 'BASE and CHILD', 'a missing operand is an error of usage', 'compress', 'a', '-o', 'b');
+fails_with($usage, '-o DELTA is missing', 'a missing output is an error of usage', 'compress', 'a', 'b');
+leaves_nothing($target, 'none of them leaves an output');
+
+for my $command ([], ['compress'], ['reconstruct'], ['info'])
+{
+	($code, $out, $err) = run_program(@$command, '--help');
+	ok($code eq '0' && $out =~ /Usage:/ && $err eq '', join ' ', 'pg_sparse', @$command, '--help', 'helps');
+}
+
+# ---- damage ----
+
+run_program('compress', scratch('odd.safetensors'), scratch('odd-child.safetensors'), '-o', scratch('small'));
+my $small = read_whole(scratch('small'));
+my $hurt = scratch('hurt');
+my @survived;
+my %codes;
+
+sub refuses_hurt
+{
+	my ($bytes, $what) = @_;
+	write_whole($hurt, $bytes);
+	my ($code) = run_program('reconstruct', scratch('odd.safetensors'), $hurt, '-o', $target);
+	$codes{$code}++;
+	push @survived, $what if -e $target || glob("$directory/.pg_sparse.*") || $code !~ /^[34]$/;
+	return;
+}
+
+# Every record is hit; fuzz_deltafile tries the bytes in between.
+refuses_hurt(substr($small, 0, $_), "cut at $_") for grep { $_ % 5 == 0 } 0 .. length($small) - 1;
+ok(!@survived, 'a delta file cut anywhere is refused') or diag("@survived");
+@survived = ();
+for my $at (grep { $_ % 3 == 0 } 0 .. length($small) - 1)
+{
+	my $flipped = $small;
+	substr $flipped, $at, 1, chr(ord(substr $flipped, $at, 1) ^ (1 << $at % 8));
+	refuses_hurt($flipped, "flipped at $at");
+}
+ok(!@survived, 'a delta file with a bit flipped anywhere is refused') or diag("@survived");
+is(join(' ', sort keys %codes), $damaged, '... with the exit code for damage');
+@survived = ();
+refuses_hurt($small . "\0", 'one byte more');
+refuses_hurt($small . $small, 'twice');
+ok(!@survived, 'a delta file that goes on behind its end is refused');
+
+my $large = read_whole($delta);
+@survived = ();
+for my $at (map { int $_ * length($large) / 23 } 1 .. 22)
+{
+	my $flipped = $large;
+	substr $flipped, $at, 1, chr(ord(substr $flipped, $at, 1) ^ 16);
+	write_whole($hurt, $flipped);
+	my ($code) = run_program('reconstruct', model('mini-base'), $hurt, '-o', $target);
+	push @survived, $at if $code ne $damaged || -e $target;
+	($code) = run_program('info', $hurt);
+	push @survived, "$at by info" if $code ne $damaged;
+}
+ok(!@survived, "a real model's delta file is refused with a bit flipped anywhere, by info as well") or diag("@survived");
+
+# ---- the output appears whole or not at all ----
+
+write_whole($target, 'what was there before');
+fails_with($damaged, 'truncated', 'a failure is told', 'reconstruct', model('mini-base'),
+	write_whole($hurt, substr $large, 0, -1), '-o', $target);
+is(read_whole($target), 'what was there before', '... and leaves what stood at the output before');
+($code) = run_program('reconstruct', model('mini-base'), $delta, '-o', $target);
+is(sha256($target), sha256(model('mini-finetune')), '... which success replaces');
+unlink $target;
+
+# A child that takes a while, interrupted as soon as its delta file is begun.
+write_whole(scratch('large'), join '', map { pack 'L<*', map { int rand 2**32 } 1 .. 250_000 } 1 .. 16);
+my $pid = fork() // die "fork: $!";
+if ($pid == 0)
+{
+	exec $program, 'compress', '--no-base', scratch('large'), '-o', $target or die;
+}
+my $begun = 0;
+for (1 .. 2000)
+{
+	last if $begun = () = glob "$directory/.pg_sparse.*";
+	select undef, undef, undef, 0.002;
+}
+kill 'INT', $pid;
+waitpid $pid, 0;
+ok($begun, 'the output is begun under a temporary name');
+is($? & 127, 2, 'an interrupt ends the program by its signal');
+leaves_nothing($target, '... and removes what was begun');
+
+done_testing();
