@@ -17,7 +17,7 @@
 
 #define BLOCK 128				/* elements that share a scale */
 #define PRICE_TRIES 8			/* scales tried for a block, side by side in a vector */
-#define PRICE_MARGIN (2 * PRICE_TRIES)
+#define PRICE_MARGIN PRICE_TRIES
 #define PRICE_UNIT 64			/* a bit */
 #define SCALE_STEP_PRICE (PRICE_UNIT * 6 / 10)	/* of a half octave in the scale stream, about */
 
@@ -45,6 +45,7 @@ struct sparse_codec
 	buffer		slots;			/* decoding tables of the elements */
 	tables		tables;
 	tables_histogram histogram;
+	tables_histogram odd;		/* the histogram of every other element, while counting */
 	uint16_t	price[RANS_SYMBOLS][TABLES_CONTEXTS + 2 * PRICE_MARGIN];	/* residual.c */
 	rans_symbol symbols[TABLES_CONTEXTS * RANS_SYMBOLS];
 };

@@ -41,22 +41,40 @@ rans_bound(size_t count, unsigned lanes)
 	return 4 * (size_t) lanes + 2 * count;
 }
 
-/* Gives off at most one word, backwards, and takes the symbol in. */
-static inline uint32_t
+/*
+ * Takes a symbol in, giving off at most one word, backwards. Whether it does is a
+ * coin toss: written in any case, kept by arithmetic.
+ */
+static inline __attribute__((always_inline)) uint32_t
 encode_one(uint32_t x, const rans_symbol *s, uint8_t **word)
 {
+	uint32_t	full = 0 - (uint32_t) (x >= s->limit);
 	uint32_t	quotient;
 
-	if (x >= s->limit)
-	{
-		*word -= 2;
-		store16(*word, (uint16_t) x);
-		x >>= 16;
-	}
+	store16(*word - 2, (uint16_t) x);
+	*word -= full & 2;
+	x >>= full & 16;
 	quotient = (uint32_t) (x * s->reciprocal >> RECIPROCAL_BITS);
 	return x + s->start + quotient * s->complement;
 }
 
+/* Symbols 0 to `count`, a multiple of the lanes, from the last to the first. Inlined: lanes is a constant. */
+static inline __attribute__((always_inline)) uint8_t *
+encode_steps(uint32_t *restrict state, const unsigned lanes, const uint8_t *restrict symbol,
+			 const uint8_t *restrict table, size_t count, const rans_symbol *restrict symbols, uint8_t *word)
+{
+	while (count > 0)
+	{
+		count -= lanes;
+		for (unsigned lane = lanes; lane-- > 0;)
+			state[lane] = encode_one(state[lane],
+									 &symbols[(size_t) table[count + lane] * RANS_SYMBOLS + symbol[count + lane]],
+									 &word);
+	}
+	return word;
+}
+
+/* Words grow downwards from the end; the states' place, still free, takes the store in vain before the first of them. */
 size_t
 rans_encode(const uint8_t *symbol, const uint8_t *table, size_t count,
 			unsigned lanes, const rans_symbol *symbols, uint8_t *out)
@@ -64,23 +82,17 @@ rans_encode(const uint8_t *symbol, const uint8_t *table, size_t count,
 	uint32_t	state[RANS_MAX_LANES];
 	uint8_t    *end = out + rans_bound(count, lanes);
 	uint8_t    *word = end;
-	size_t		i = count;
+	size_t		whole = count - count % lanes;
 
 	for (unsigned lane = 0; lane < lanes; lane++)
 		state[lane] = RANS_LOW;
-	while (i % lanes != 0)
-	{
-		i--;
+	for (size_t i = count; i-- > whole;)
 		state[i % lanes] = encode_one(state[i % lanes],
 									  &symbols[(size_t) table[i] * RANS_SYMBOLS + symbol[i]], &word);
-	}
-	while (i > 0)
-		for (unsigned lane = lanes; lane-- > 0;)
-		{
-			i--;
-			state[lane] = encode_one(state[lane],
-									 &symbols[(size_t) table[i] * RANS_SYMBOLS + symbol[i]], &word);
-		}
+	if (lanes == RANS_MAX_LANES)
+		word = encode_steps(state, RANS_MAX_LANES, symbol, table, whole, symbols, word);
+	else
+		word = encode_steps(state, lanes, symbol, table, whole, symbols, word);
 	for (unsigned lane = 0; lane < lanes; lane++)
 		store32(out + 4 * lane, state[lane]);
 	memmove(out + 4 * lanes, word, (size_t) (end - word));

@@ -104,43 +104,67 @@ place_contexts(sparse_codec *codec, survey *m)
 	return SPARSE_OK;
 }
 
-/* Each token's context, and how often each token came in each. */
+/* The largest token of the chunk, for loops over what occurs. */
+static unsigned
+tokens_used(const survey *m)
+{
+	uint8_t		largest = 0;
+
+	for (size_t i = 0; i < m->tokens; i++)
+		largest = m->token[i] > largest ? m->token[i] : largest;
+	return largest + 1u;
+}
+
+/*
+ * Each token's context, and how often each token came in each. Two histograms
+ * in turn: most neighbours are equal, and would wait for each other's store.
+ */
 static void
-count_tokens(sparse_codec *codec, const residual_loops *loop, const survey *m)
+count_tokens(sparse_codec *codec, const residual_loops *loop, const survey *m, unsigned used)
 {
 	memset(codec->histogram, 0, sizeof(codec->histogram));
+	memset(codec->odd, 0, sizeof(codec->odd));
 	for (size_t b = 0, at = 0; b < m->blocks; b++)
 	{
 		size_t		count = block_count(m->elements, b * BLOCK);
 		uint8_t    *context = codec->table.bytes + at;
+		const uint8_t *token = m->token + at;
 
 		if (m->block[b] == UNCHANGED)
 			continue;
 		loop->contexts(m->exponent + at, count, m->block[b] - m->base, identity, context);
-		for (size_t i = 0; i < count; i++)
-			codec->histogram[context[i]][m->token[at + i]]++;
+		for (size_t i = 0; i + 2 <= count; i += 2)
+		{
+			codec->histogram[context[i]][token[i]]++;
+			codec->odd[context[i + 1]][token[i + 1]]++;
+		}
+		if (count % 2)
+			codec->histogram[context[count - 1]][token[count - 1]]++;
 		at += count;
 	}
+	for (unsigned c = 0; c < TABLES_CONTEXTS; c++)
+		for (unsigned t = 0; t < used; t++)
+			codec->histogram[c][t] += codec->odd[c][t];
 }
 
 /* What each token costs in each context by the counts so far; contexts outside cost what the outermost do. */
 static void
-price_tokens(sparse_codec *codec)
+price_tokens(sparse_codec *codec, unsigned used)
 {
 	for (unsigned c = 0; c < TABLES_CONTEXTS; c++)
 	{
 		const uint32_t *count = codec->histogram[c];
-		uint64_t	total = RANS_SYMBOLS;
+		uint32_t	total = RANS_SYMBOLS;
 		uint32_t	log_total;
 
-		for (unsigned t = 0; t < RANS_SYMBOLS; t++)
-			total += (uint64_t) count[t] * 16;
-		log_total = fixed_log2((uint32_t) total);
-		for (unsigned t = 0; t < RANS_SYMBOLS; t++)
+		for (unsigned t = 0; t < used; t++)
+			total += count[t] * 16;
+		log_total = fixed_log2(total);
+		for (unsigned t = 0; t < used; t++)
 			codec->price[t][PRICE_MARGIN + c] =
 				(uint16_t) ((log_total - fixed_log2(1 + 16 * count[t])) / (65536 / PRICE_UNIT));
 	}
-	for (unsigned t = 0; t < RANS_SYMBOLS; t++)
+	for (unsigned t = 0; t < used; t++)
 		for (unsigned i = 0; i < PRICE_MARGIN; i++)
 		{
 			codec->price[t][i] = codec->price[t][PRICE_MARGIN];
@@ -148,31 +172,42 @@ price_tokens(sparse_codec *codec)
 		}
 }
 
+/* PRICE_TRIES prices side by side: a vector on every machine that has one of 128 bits. */
+typedef uint16_t prices __attribute__((vector_size(2 * PRICE_TRIES)));
+
 /* The price of a block at PRICE_TRIES neighbouring scales, the middle one being `scale`. */
 static void
 price_block(const sparse_codec *codec, const uint8_t *token, const int16_t *exponent, size_t count,
 			int scale, uint32_t *price)
 {
+	const int16_t lowest = -PRICE_TRIES / 2;
+	const int16_t highest = TABLES_CONTEXTS + PRICE_TRIES / 2;
+	int16_t		context[BLOCK];
+
+	for (size_t i = 0; i < count; i++)
+	{
+		int16_t		c = (int16_t) (scale - 2 * exponent[i]);
+
+		c = c < lowest ? lowest : c;
+		context[i] = c > highest ? highest : c;
+	}
 	for (int k = 0; k < PRICE_TRIES; k++)
 		price[k] = 0;
+	/* 32 prices, each below 2048, fit 16 bits */
 	for (size_t first = 0; first < count; first += 32)
 	{
 		size_t		end = count - first < 32 ? count : first + 32;
-		uint16_t	part[PRICE_TRIES] = {0};
+		prices		sum = {0};
 
 		for (size_t i = first; i < end; i++)
 		{
-			int			c = scale - 2 * exponent[i];
-			const uint16_t *p;
+			prices		p;
 
-			c = c < -PRICE_TRIES / 2 ? -PRICE_TRIES / 2 : c;
-			c = c > TABLES_CONTEXTS + PRICE_TRIES / 2 ? TABLES_CONTEXTS + PRICE_TRIES / 2 : c;
-			p = &codec->price[token[i]][PRICE_MARGIN + c - PRICE_TRIES / 2];
-			for (int k = 0; k < PRICE_TRIES; k++)
-				part[k] = (uint16_t) (part[k] + p[k]);
+			memcpy(&p, &codec->price[token[i]][PRICE_MARGIN - PRICE_TRIES / 2 + context[i]], sizeof(p));
+			sum += p;
 		}
 		for (int k = 0; k < PRICE_TRIES; k++)
-			price[k] += part[k];
+			price[k] += sum[k];
 	}
 }
 
@@ -183,11 +218,11 @@ price_block(const sparse_codec *codec, const uint8_t *token, const int16_t *expo
  * less, those of a light one 9%.
  */
 static void
-refine_scales(sparse_codec *codec, survey *m)
+refine_scales(sparse_codec *codec, survey *m, unsigned used)
 {
 	int			last = 0;
 
-	price_tokens(codec);
+	price_tokens(codec, used);
 	for (size_t b = 0, at = 0; b < m->blocks; b++)
 	{
 		size_t		count = block_count(m->elements, b * BLOCK);
@@ -244,19 +279,21 @@ residual_encode(sparse_codec *codec, const void *content, const void *prediction
 	shape		s = shape_of(dtype);
 	const residual_loops *loop = loops_of(codec, &s);
 	survey		m;
+	unsigned	used;
 	int			lowest;
 	uint8_t		head[4];
 
 	SPARSE_TRY(survey_begin(codec, elements, &s, &m));
 	loop->scan(content, prediction, elements, &s, &m);
 	SPARSE_TRY(place_contexts(codec, &m));
+	used = tokens_used(&m);
 	for (int i = 0; i < REFINEMENTS; i++)
 	{
-		count_tokens(codec, loop, &m);
-		refine_scales(codec, &m);
+		count_tokens(codec, loop, &m, used);
+		refine_scales(codec, &m, used);
 	}
 	lowest = store_scales(&m, codec->scale.bytes);
-	count_tokens(codec, loop, &m);
+	count_tokens(codec, loop, &m, used);
 
 	store32(head, (uint16_t) (int16_t) (lowest - 1 - m.base));
 	output_put(out, head, sizeof(head));

@@ -11,24 +11,25 @@
 /* What describing one symbol takes, in 1/65536 bits; measured on real fine-tunes. */
 #define SYMBOL_COST (UINT64_C(5) << 15)
 
+/* log2(1 + i / 64), in 1/65536. */
+static const uint32_t log2_table[65] = {
+	0, 1466, 2909, 4331, 5732, 7112, 8473, 9814, 11136, 12440, 13727,
+	14996, 16248, 17484, 18704, 19909, 21098, 22272, 23433, 24579, 25711, 26830,
+	27936, 29029, 30109, 31178, 32234, 33279, 34312, 35334, 36346, 37346, 38336,
+	39316, 40286, 41246, 42196, 43137, 44068, 44990, 45904, 46809, 47705, 48593,
+	49472, 50344, 51207, 52063, 52911, 53751, 54584, 55410, 56229, 57040, 57845,
+	58643, 59434, 60219, 60997, 61769, 62534, 63294, 64047, 64794, 65536
+};
+
 uint32_t
 fixed_log2(uint32_t value)
 {
 	uint32_t	octave = 31 - (uint32_t) __builtin_clz(value);
-	uint64_t	x = (uint64_t) value << (31 - octave);	/* in [2^31, 2^32) */
-	uint32_t	fraction = 0;
+	uint32_t	fraction = value << (31 - octave) << 1;	/* of 2^32 */
+	uint32_t	i = fraction >> 26;
+	uint32_t	within = fraction >> 10 & 0xffff;
 
-	/* squaring doubles the logarithm: a bit of it each time */
-	for (int bit = 9; bit >= 0; bit--)
-	{
-		x = x * x >> 31;
-		if (x >> 32)
-		{
-			fraction |= 1u << bit;
-			x >>= 1;
-		}
-	}
-	return octave << 16 | fraction << 6;
+	return octave * 65536 + log2_table[i] + ((log2_table[i + 1] - log2_table[i]) * within >> 16);
 }
 
 /* The bits that a histogram's tokens and its table take, in 1/65536. */
