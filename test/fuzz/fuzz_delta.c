@@ -1,0 +1,89 @@
+/*
+ * fuzz_delta.c: any bytes as a delta. The first byte of the input seeds the
+ * prediction, the rest is the delta, whose checksum of the prediction is put right
+ * first: no fuzzer guesses it, and behind it lie the decoders. The checksum of the
+ * content stays as it is, and what decodes must have it.
+ */
+#include "../../src/codec/delta.h"
+#include "../lib/made_prediction.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define REQUIRE(cond) do { if (!(cond)) abort(); } while (0)
+
+/* Longer contents and predictions only make a run slower. */
+#define MOST ((uint64_t) 1 << 18)
+
+#define PREDICTION_HASH_AT 24
+
+static void
+set_prediction_hash(uint8_t *delta, uint64_t hash)
+{
+	for (int i = 0; i < 8; i++)
+		delta[PREDICTION_HASH_AT + i] = (uint8_t) (hash >> 8 * i);
+}
+
+/* What every header that is accepted must satisfy. */
+static void
+check_info(const sparse_delta_info *info, size_t size)
+{
+	uint64_t	prediction_bytes = 0;
+
+	REQUIRE(info->version == SPARSE_FORMAT && info->predictor < SPARSE_PREDICTORS);
+	REQUIRE(info->coding < SPARSE_CODINGS && info->dtype < SPARSE_DTYPES);
+	REQUIRE(info->delta_bytes == size && info->content_bytes <= SPARSE_MAX_CONTENT);
+	REQUIRE(info->refs <= SPARSE_MAX_REFS);
+	for (unsigned i = 0; i < info->refs; i++)
+	{
+		REQUIRE(info->ref[i].dtype < SPARSE_DTYPES);
+		prediction_bytes += info->ref[i].count * sparse_dtype_get(info->ref[i].dtype)->bytes;
+	}
+	REQUIRE(prediction_bytes == info->prediction_bytes);
+}
+
+/* Everything lies in allocations of exactly its size, so that any overrun is found. */
+static void
+apply(const uint8_t *delta, size_t size, const sparse_delta_info *info, const uint8_t *prediction)
+{
+	sparse_codec *codec = sparse_codec_create(NULL);
+	uint8_t    *content = malloc(info->content_bytes);
+
+	if (sparse_delta_apply(codec, delta, size, prediction, info->prediction_bytes,
+						   content, info->content_bytes) == SPARSE_OK)
+		REQUIRE(XXH3_64bits(content, info->content_bytes) == info->content_hash);
+	free(content);
+	sparse_codec_free(codec);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
+{
+	sparse_delta_info info;
+	uint8_t    *delta;
+	uint8_t    *prediction;
+
+	if (size < 1)
+		return 0;
+	size--;
+	delta = malloc(size);
+	memcpy(delta, input + 1, size);
+	if (sparse_delta_read(delta, size, size, &info) == SPARSE_OK)
+	{
+		check_info(&info, size);
+		if (info.content_bytes <= MOST && info.prediction_bytes <= MOST)
+		{
+			prediction = malloc(info.prediction_bytes);
+			make_prediction(input[0], prediction, info.prediction_bytes);
+			if (info.refs > 0)
+				set_prediction_hash(delta, XXH3_64bits(prediction, info.prediction_bytes));
+			apply(delta, size, &info, prediction);
+			free(prediction);
+		}
+	}
+	free(delta);
+	return 0;
+}
