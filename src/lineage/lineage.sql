@@ -48,10 +48,12 @@ rows 100
 set search_path = pg_catalog, pg_temp
 as $function$
 #variable_conflict use_column
+declare
+    start constant bigint := @extschema@.sparse_version_id($1);
 begin
     return query
     with recursive reached (id, distance) as (
-        select @extschema@.sparse_version_id($1), 0
+        select start, 0
         union
         select e.parent, r.distance + 1
         from reached r
@@ -91,10 +93,12 @@ rows 100
 set search_path = pg_catalog, pg_temp
 as $function$
 #variable_conflict use_column
+declare
+    start constant bigint := @extschema@.sparse_version_id($1);
 begin
     return query
     with recursive reached (id, distance) as (
-        select @extschema@.sparse_version_id($1), 0
+        select start, 0
         union
         select e.parent, r.distance + 1
         from reached r
@@ -134,10 +138,12 @@ rows 100
 set search_path = pg_catalog, pg_temp
 as $function$
 #variable_conflict use_column
+declare
+    start constant bigint := @extschema@.sparse_version_id($1);
 begin
     return query
     with recursive reached (id, distance) as (
-        select @extschema@.sparse_version_id($1), 0
+        select start, 0
         union
         select e.child, r.distance + 1
         from reached r
@@ -177,10 +183,12 @@ rows 100
 set search_path = pg_catalog, pg_temp
 as $function$
 #variable_conflict use_column
+declare
+    start constant bigint := @extschema@.sparse_version_id($1);
 begin
     return query
     with recursive reached (id, distance) as (
-        select @extschema@.sparse_version_id($1), 0
+        select start, 0
         union
         select e.child, r.distance + 1
         from reached r

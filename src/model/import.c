@@ -10,6 +10,7 @@
 #include "postgres.h"
 #include "compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type_d.h"
 #include "common/hashfn.h"
@@ -19,6 +20,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/snapmgr.h"
 
 #include "answer.h"
 #include "import.h"
@@ -97,6 +99,16 @@ check_not_repeated(const Import *import, int ordinal)
 						   parent->version.name, parent->version.revision, parent->role));
 }
 
+/* With a snapshot of this moment, so that one statement can import a base and its child. */
+static void
+resolve_now(const char *reference, StoreVersion *version)
+{
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	version_from_text(reference, false, version);
+	PopActiveSnapshot();
+}
+
 /* Parents are read as the caller: he must be able to read what he names. */
 static void
 resolve_parents(FunctionCallInfo fcinfo, Import *import)
@@ -112,7 +124,7 @@ resolve_parents(FunctionCallInfo fcinfo, Import *import)
 	{
 		ImportParent *parent = &import->parent[i];
 
-		version_from_text(reference[i], false, &parent->version);
+		resolve_now(reference[i], &parent->version);
 		parent->role = role != NULL ? role[i] : "finetune";
 		if (parent->role[0] == '\0')
 			ereport(ERROR,
