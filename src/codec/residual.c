@@ -117,10 +117,11 @@ tokens_used(const survey *m)
 
 /*
  * Each token's context, and how often each token came in each. Two histograms
- * in turn: most neighbours are equal, and would wait for each other's store.
+ * in turn: most neighbours are equal, and would wait for each other's store. Of
+ * the blocks, only one in `every`.
  */
 static void
-count_tokens(sparse_codec *codec, const residual_loops *loop, const survey *m, unsigned used)
+count_tokens(sparse_codec *codec, const residual_loops *loop, const survey *m, unsigned used, size_t every)
 {
 	memset(codec->histogram, 0, sizeof(codec->histogram));
 	memset(codec->odd, 0, sizeof(codec->odd));
@@ -132,7 +133,10 @@ count_tokens(sparse_codec *codec, const residual_loops *loop, const survey *m, u
 
 		if (m->block[b] == UNCHANGED)
 			continue;
-		loop->contexts(m->exponent + at, count, m->block[b] - m->base, identity, context);
+		at += count;
+		if (b % every != 0)
+			continue;
+		loop->contexts(m->exponent + (token - m->token), count, m->block[b] - m->base, identity, context);
 		for (size_t i = 0; i + 2 <= count; i += 2)
 		{
 			codec->histogram[context[i]][token[i]]++;
@@ -140,7 +144,6 @@ count_tokens(sparse_codec *codec, const residual_loops *loop, const survey *m, u
 		}
 		if (count % 2)
 			codec->histogram[context[count - 1]][token[count - 1]]++;
-		at += count;
 	}
 	for (unsigned c = 0; c < TABLES_CONTEXTS; c++)
 		for (unsigned t = 0; t < used; t++)
@@ -218,13 +221,14 @@ price_block(const sparse_codec *codec, const uint8_t *token, const int16_t *expo
  * less, those of a light one 9%.
  */
 static void
-refine_scales(sparse_codec *codec, survey *m, unsigned used)
+refine_scales(sparse_codec *codec, survey *m, unsigned used, size_t every)
 {
 	int			last = 0;
 
 	price_tokens(codec, used);
 	for (size_t b = 0, at = 0; b < m->blocks; b++)
 	{
+		size_t		first = at;
 		size_t		count = block_count(m->elements, b * BLOCK);
 		int			scale = m->block[b];
 		uint32_t	price[PRICE_TRIES];
@@ -232,9 +236,12 @@ refine_scales(sparse_codec *codec, survey *m, unsigned used)
 
 		if (scale == UNCHANGED)
 			continue;
-		if (at == 0)
+		at += count;
+		if (first == 0)
 			last = scale;
-		price_block(codec, m->token + at, m->exponent + at, count, scale - m->base, price);
+		if (b % every != 0)
+			continue;
+		price_block(codec, m->token + first, m->exponent + first, count, scale - m->base, price);
 		for (int k = 0; k < PRICE_TRIES; k++)
 		{
 			int			candidate = scale + k - PRICE_TRIES / 2;
@@ -248,7 +255,6 @@ refine_scales(sparse_codec *codec, survey *m, unsigned used)
 			}
 		}
 		last = m->block[b];
-		at += count;
 	}
 }
 
@@ -270,7 +276,20 @@ store_scales(survey *m, uint8_t *scale)
 	return lowest;
 }
 
-#define REFINEMENTS 2
+/*
+ * Two rounds of refinement; the first only needs a sample, since all that it is
+ * for are better counts.
+ */
+static void
+choose_scales(sparse_codec *codec, const residual_loops *loop, survey *m, unsigned used)
+{
+	const size_t sample = m->blocks >= 1024 ? 4 : 1;
+
+	count_tokens(codec, loop, m, used, sample);
+	refine_scales(codec, m, used, sample);
+	count_tokens(codec, loop, m, used, sample);
+	refine_scales(codec, m, used, 1);
+}
 
 sparse_status
 residual_encode(sparse_codec *codec, const void *content, const void *prediction,
@@ -287,13 +306,9 @@ residual_encode(sparse_codec *codec, const void *content, const void *prediction
 	loop->scan(content, prediction, elements, &s, &m);
 	SPARSE_TRY(place_contexts(codec, &m));
 	used = tokens_used(&m);
-	for (int i = 0; i < REFINEMENTS; i++)
-	{
-		count_tokens(codec, loop, &m, used);
-		refine_scales(codec, &m, used);
-	}
+	choose_scales(codec, loop, &m, used);
 	lowest = store_scales(&m, codec->scale.bytes);
-	count_tokens(codec, loop, &m, used);
+	count_tokens(codec, loop, &m, used, 1);
 
 	store32(head, (uint16_t) (int16_t) (lowest - 1 - m.base));
 	output_put(out, head, sizeof(head));

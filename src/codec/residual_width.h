@@ -71,29 +71,43 @@ NAME(differences)(const ELEMENT *content, const ELEMENT *prediction, size_t coun
 }
 
 /*
- * The block's scale: its mean absolute change, in half octaves of the unit in the
- * last place at exponent 0, counted from 2^-16 units.
+ * The block's first scale: its mean absolute change, in half octaves of the unit
+ * in the last place at exponent 0. Narrow elements are summed in 32 bits, which
+ * vector units can shift by different amounts.
  */
+#if WIDTH <= 16
+#define SUM_TYPE uint32_t
+#define SUM_BITS 8				/* 128 x 2^16 x 2^8 fits */
+#else
+#define SUM_TYPE uint64_t
+#define SUM_BITS 16
+#endif
+
 static int
 NAME(block_scale)(const ELEMENT *folded, const int16_t *exponent, size_t count)
 {
-	int			largest = 0;
-	uint64_t	sum = 0;
+	const int	widest = 8 * (int) sizeof(SUM_TYPE) - 1;
+	int16_t		largest = 0;
+	SUM_TYPE	sum = 0;
 
 	for (size_t i = 0; i < count; i++)
 		largest = exponent[i] > largest ? exponent[i] : largest;
 	for (size_t i = 0; i < count; i++)
 	{
-		uint64_t	magnitude = (uint64_t) folded[i] / 2 + (folded[i] & 1);
+		SUM_TYPE	magnitude = (SUM_TYPE) folded[i] / 2 + (folded[i] & 1);
 		int			below = largest - exponent[i];
 
-		if (WIDTH == 64 && magnitude > UINT64_C(1) << 40)
-			magnitude = UINT64_C(1) << 40;
-		sum += below < 63 ? (magnitude << 16) >> below : 0;
+#if WIDTH == 64
+		magnitude = magnitude < UINT64_C(1) << 40 ? magnitude : UINT64_C(1) << 40;
+#endif
+		sum += (magnitude << SUM_BITS) >> (below < widest ? below : widest);
 	}
-	sum /= count;
+	sum /= (SUM_TYPE) count;
 	return 2 * largest + (sum ? half_octaves(sum) : 0);
 }
+
+#undef SUM_TYPE
+#undef SUM_BITS
 
 /* A block's tokens, and the bits that they leave over. */
 static void
