@@ -1,0 +1,271 @@
+# The promise: what goes in comes out, byte for byte. Every data file with its parent,
+# in chunks of two sizes; folders, shards with their index, links; and out again into
+# files of the server.
+use strict;
+use warnings;
+
+use File::Basename;
+use File::Path qw(make_path);
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use SparseTest;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+# child => parents; those without are bases
+my @models = (
+	[ 'main-base' ],
+	[ 'main-finetune', 'main-base' ],
+	[ 'mini-base' ],
+	[ 'mini-finetune', 'mini-base' ],
+	[ 'mini-finetune-strong', 'mini-base' ],
+	[ 'mini-finetune-light', 'mini-base' ],
+	[ 'mini-chain-1', 'mini-finetune' ],
+	[ 'mini-chain-2', 'mini-chain-1' ],
+	[ 'mini-longer-vocabulary', 'mini-base' ],
+	[ 'mini-base-fp32', 'mini-base' ],
+	[ 'mini-finetune-fp32', 'mini-base-fp32' ],
+	[ 'mini-base-fp16', 'mini-base' ],
+	[ 'mini-finetune-fp16', 'mini-base-fp16' ],
+	[ 'mini-base-int8', 'mini-base' ],
+	[ 'mini-lora-adapter', 'mini-base' ],
+	[ 'mini-lora-merged', 'mini-base', 'mini-lora-adapter' ],
+	[ 'mini-merge-linear', 'mini-finetune', 'mini-finetune-strong' ],
+	[ 'mini-merge-slerp', 'mini-finetune', 'mini-finetune-strong' ],
+	[ 'mini-finetune-pruned', 'mini-finetune' ]);
+
+# Fractions of the file that its stored bytes may take at most.
+my %most = (
+	'main-finetune' => 0.225,
+	'mini-finetune-light' => 0.080,
+	'mini-base' => 0.690);
+
+my $node = sparse_node('exact');
+my $folder = PostgreSQL::Test::Utils::tempdir();
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+# The error that a statement ends with; empty when it succeeds.
+sub failure
+{
+	my (undef, undef, $error) = $node->psql('postgres', $_[0]);
+	return $error;
+}
+
+sub write_file
+{
+	my ($path, $content) = @_;
+	make_path(dirname($path));
+	open my $file, '>:raw', $path or die "$path: $!";
+	print $file $content;
+	close $file or die "$path: $!";
+}
+
+sub sha256_of_version_file
+{
+	my ($version, $path) = @_;
+	return sql("select coalesce(encode(sha256(string_agg(piece, '' order by n)), 'hex'), 'no pieces')
+		from sparse_reconstruct_file('$version', '$path') with ordinality as pieces (piece, n)");
+}
+
+# ---- every data file ----
+
+for my $model (@models)
+{
+	my ($name, @parents) = @$model;
+	next unless -e data_file($name);
+	import_file($node, $name, $name, @parents);
+	is(sha256_of_version($node, $name), sha256_of_file(data_file($name)),
+		"$name comes back byte for byte");
+	my $fraction = sql("select fraction_of_raw_files from sparse.savings where name = '$name'");
+	note("$name is stored in $fraction of its bytes");
+	cmp_ok($fraction, '<=', $most{$name}, "$name takes at most $most{$name} of its bytes")
+	  if $most{$name};
+}
+is(sql("select count(*) from sparse.version v, sparse_verify(v.id)"), '0',
+	'no version has a problem');
+
+my $before = sql('select count(*), (select count(*) from sparse.version) from sparse.chunk');
+is( import_file($node, 'mini-finetune', 'mini-finetune', 'mini-base'),
+	sql("select sparse_version_id('mini-finetune')"),
+	'the same content under the same name is the same version');
+is(sql('select count(*), (select count(*) from sparse.version) from sparse.chunk'),
+	$before, 'and writes nothing');
+
+# through a client, as a stream
+my $copied = "$folder/copied";
+$node->command_ok(
+	[
+		'psql', '-X', '-d', $node->connstr('postgres'), '-c',
+		"\\copy (select encode(sparse_reconstruct('main-finetune'), 'hex')) to '$copied'"
+	],
+	'a version streams through copy');
+{
+	open my $lines, '<', $copied or die "$copied: $!";
+	my $sum = Digest::SHA->new(256);
+	while (<$lines>) { chomp; $sum->add(pack 'H*', $_) }
+	is($sum->hexdigest, sha256_of_file(data_file('main-finetune')), 'and is the file');
+}
+
+# ---- small chunks, deep chains ----
+
+$node->safe_psql('postgres', 'create database small');
+$node->safe_psql('postgres', "alter database small set sparse.chunk_size = '64kB'");
+$node->safe_psql('small', 'create extension sparse; select sparse_create_store()');
+for my $model (grep { $_->[0] =~ /^mini/ && -e data_file($_->[0]) } @models)
+{
+	my ($name, @parents) = @$model;
+	my $list = join ',', @parents;
+	$node->safe_psql('small',
+		"select sparse_import_file('$name', '" . data_file($name) . "', '{$list}')");
+	is(sha256_of_version($node, $name, 'small'), sha256_of_file(data_file($name)),
+		"$name comes back from small chunks");
+}
+
+# ---- a folder, as the hub's tools lay it out ----
+
+my $base = data_file('mini-base');
+my $cache = "$folder/cache";
+write_file("$cache/snapshot/config.json", '{"model_type": "llama"}');
+write_file("$cache/snapshot/tokenizer.json", join ' ', 1 .. 300_000);
+write_file("$cache/snapshot/empty.txt", '');
+write_file("$cache/snapshot/.gitattributes", '*.safetensors filter=lfs');
+write_file("$cache/snapshot/.git/HEAD", 'ref: refs/heads/main');
+write_file("$cache/snapshot/original/deep/params.bin", "\0\1\2" x 1000);
+symlink $base, "$cache/snapshot/model.safetensors" or die $!;
+symlink "$cache/snapshot/original", "$cache/snapshot/elsewhere" or die $!;
+
+my ($code, undef, $notices) =
+  $node->psql('postgres', "select sparse_import_file('hub/model', '$cache/snapshot', '{mini-base}')");
+is($code, 0, 'a folder is imported');
+like($notices, qr/skipping ".*elsewhere"/, 'a link to a folder is passed over, and that is said');
+my %expected = map { $_ => "$cache/snapshot/$_" }
+  ('.gitattributes', 'config.json', 'empty.txt', 'model.safetensors', 'original/deep/params.bin', 'tokenizer.json');
+is(sql("select string_agg(path, ' ' order by ordinal) from sparse_files('hub/model')"),
+	join(' ', sort keys %expected),
+	'its files are listed in order of path, without those of hidden folders');
+for my $path (sort keys %expected)
+{
+	is(sha256_of_version_file('hub/model', $path), sha256_of_file($expected{$path}),
+		"$path comes back");
+}
+is( sql("select new_bytes < 3000000 from sparse.version where name = 'hub/model'"), 't',
+	'tensors that stand in the store already are not stored again');
+like(failure("select sparse_reconstruct('hub/model')"),
+	qr/has 6 files.*sparse_files/s, 'a version of several files is not one stream, and the error says what to do');
+like(failure("select sparse_reconstruct_file('hub/model', '../config.json')"),
+	qr/has no file/, 'a path that is not in the version is an error');
+
+write_file("$cache/snapshot/config.json", '{"model_type": "llama", "vocab_size": 1024}');
+sql("select sparse_import_file('hub/model', '$cache/snapshot')");
+is( sql("select revision, new_objects, files from sparse.version where name = 'hub/model' order by id desc limit 1"),
+	'2|1|6', 'a folder of which one file changed is a new revision with one new object');
+
+# ---- shards and their index ----
+
+my $shards = "$folder/shards";
+make_path("$shards/more");
+symlink $base, "$shards/model-00001-of-00002.safetensors" or die $!;
+symlink data_file('mini-lora-adapter'), "$shards/more/model-00002-of-00002.safetensors" or die $!;
+write_file("$shards/unrelated.txt", 'not of the model');
+write_file("$shards/model.safetensors.index.json",
+	'{"metadata": {"total_size": 1}, "weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00001-of-00002.safetensors", "c": "more/model-00002-of-00002.safetensors"}}');
+sql("select sparse_import_file('sharded', '$shards/model.safetensors.index.json')");
+is( sql("select string_agg(path, ' ' order by ordinal) from sparse_files('sharded')"),
+	'model-00001-of-00002.safetensors model.safetensors.index.json more/model-00002-of-00002.safetensors',
+	'an index brings itself and its shards, and nothing else');
+is(sha256_of_version_file('sharded', 'more/model-00002-of-00002.safetensors'),
+	sha256_of_file(data_file('mini-lora-adapter')), 'a shard comes back');
+
+symlink $base, "$shards/copy.safetensors" or die $!;
+write_file("$shards/twice.index.json",
+	'{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "copy.safetensors"}}');
+sql("select sparse_import_file('twice', '$shards/twice.index.json')");
+like(failure("select sparse_tensor('twice', 'model.embed_tokens.weight')"),
+	qr/several files of version "twice\@1" have a tensor/, 'a tensor name that stands in two files is ambiguous');
+
+for my $case (
+	[ '{"weight_map": {"a": "../cache/snapshot/config.json"}}', qr/invalid shard/, 'above its folder' ],
+	[ '{"weight_map": {"a": "/etc/passwd"}}', qr/invalid shard/, 'at an absolute path' ],
+	[ '{"weight_map": {"a": "more/../../x"}}', qr/invalid shard/, 'by way of another folder' ],
+	[ '{"weight_map": {"a": ""}}', qr/invalid shard/, 'without a name' ],
+	[ '{"weight_map": {"a": null}}', qr/invalid shard/, 'that is null' ],
+	[ '{"weight_map": {"a": "missing.safetensors"}}', qr/could not stat/, 'that is missing' ],
+	[ '{"weight_map": {}}', qr/names no shards/, 'that it does not name' ],
+	[ '{"weights": 1}', qr/names no shards/, 'without a weight_map' ],
+	[ 'not JSON', qr/invalid input syntax for type json/, 'when it is not JSON' ],
+	[ "{}\0", qr/is not JSON/, 'when it holds a NUL' ])
+{
+	my ($index, $error, $what) = @$case;
+	write_file("$shards/bad.index.json", $index);
+	like(failure("select sparse_import_file('bad', '$shards/bad.index.json')"),
+		$error, "an index is refused for a shard $what");
+}
+
+make_path("$folder/empty");
+like(failure("select sparse_import_file('bad', '$folder/empty')"), qr/holds no files/, 'an empty folder is refused');
+write_file("$folder/dangling/config.json", '{}');
+symlink "$folder/nowhere", "$folder/dangling/model.safetensors" or die $!;
+like(failure("select sparse_import_file('bad', '$folder/dangling')"),
+	qr/could not follow link/, 'a folder with a link that leads nowhere is refused');
+like(failure("select sparse_import_file('bad', '$cache/snapshot/config.json')"),
+	qr/neither a \.safetensors file/, 'a single file of another kind is refused');
+is(sql("select count(*) from sparse.version where name = 'bad'"), '0', 'nothing is left of what was refused');
+
+# ---- a file that changes between the two passes of its import ----
+
+# (the tensor that changes must be new: what the store has is not read again)
+sub poke
+{
+	my ($path, $byte) = @_;
+	open my $file, '+<:raw', $path or die "$path: $!";
+	seek $file, -7, 2;
+	print $file $byte;
+	close $file or die "$path: $!";
+}
+write_file("$folder/changing.safetensors", slurp_file($base));
+poke("$folder/changing.safetensors", 'a');
+my ($in, $out, $err) = ("begin; select sparse_import_bytes('contended', '\\x02000000000000007b7d');\n", '', '');
+my $holder = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], \$in, \$out, \$err);
+$holder->pump until $out =~ /\d+\n/;
+my ($error_in, $error_out, $error_err) = ('', '', '');
+my $importer = IPC::Run::start(
+	[
+		'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
+		"select sparse_import_file('contended', '$folder/changing.safetensors')"
+	],
+	\$error_in, \$error_out, \$error_err);
+$node->poll_query_until('postgres', "select exists (select from pg_locks where locktype = 'object' and not granted)")
+  or die 'the second import does not wait for the first';
+poke("$folder/changing.safetensors", 'b');
+$in .= "rollback;\n\\q\n";
+$holder->finish;
+$importer->finish;
+like($error_err, qr/changed while it was imported/, 'a file that changes while it is imported is refused');
+is(sql("select count(*) from sparse.version where name = 'contended'"), '0', 'and not stored');
+
+# ---- export ----
+
+is(sql("select sparse_export('main-finetune', '$folder/out.safetensors')"),
+	-s data_file('main-finetune'), 'a version of one file is exported to that path');
+is(sha256_of_file("$folder/out.safetensors"), sha256_of_file(data_file('main-finetune')), 'and is the file');
+is((stat "$folder/out.safetensors")[2] & 0777, 0644, 'others can read it');
+sql("select sparse_export('main-base', '$folder/out.safetensors')");
+is(sha256_of_file("$folder/out.safetensors"), sha256_of_file(data_file('main-base')), 'a file is replaced');
+like(failure("select sparse_export('main-base', '$folder/empty')"), qr/not a regular file/, 'a directory is not');
+sql("select sparse_export('hub/model\@1', '$folder/exported')");
+for my $path (grep { $_ ne 'config.json' } sort keys %expected)
+{
+	is(sha256_of_file("$folder/exported/$path"), sha256_of_file($expected{$path}), "$path is exported");
+}
+is(slurp_file("$folder/exported/config.json"), '{"model_type": "llama"}', 'as it was in that revision');
+like(failure("select sparse_export('hub/model', '$folder/exported')"),
+	qr/is not empty/, 'several files go only into an empty directory');
+sql("update sparse.file set sha256 = sha256('') where version = sparse_version_id('mini-base') and ordinal = 0");
+like(failure("select sparse_export('mini-base', '$folder/corrupt.safetensors')"), qr/is corrupt/, 'a corrupt file is not exported');
+is_deeply([ grep { /corrupt|sparse-/ } map { basename($_) } glob "$folder/*" ], [], 'nor is anything left of it');
+like(failure("select sparse_export('main-base', '/nonexistent/x')"), qr/could not create file/, 'nor one into a folder that is not there');
+
+$node->stop;
+done_testing();
