@@ -109,36 +109,38 @@ NAME(block_scale)(const ELEMENT *folded, const int16_t *exponent, size_t count)
 #undef SUM_TYPE
 #undef SUM_BITS
 
-/* A block's tokens, and the bits that they leave over. */
+/* A block's tokens, and the bits that they leave over; `any` is the union of the differences. */
 static void
-NAME(tokens)(const ELEMENT *folded, size_t count, uint8_t *token, bit_writer *raw)
+NAME(tokens)(const ELEMENT *folded, size_t count, ELEMENT any, uint8_t *token, bit_writer *raw)
 {
 	for (size_t i = 0; i < count; i++)
-	{
+		token[i] = (uint8_t) folded[i];
 #if DIRECT < 256
+	if (any < DIRECT)
+		return;
+	for (size_t i = 0; i < count; i++)
+	{
 		uint64_t	v = folded[i];
 		unsigned	octave;
 		unsigned	rest;
 
-		if (v >= DIRECT)
-		{
-			octave = 63 - (unsigned) __builtin_clzll(v);
-			rest = octave - LEAD;
-			token[i] = (uint8_t) (DIRECT + (octave - DIRECT_LOG) * (1u << LEAD)
-								  + ((v >> rest) & ((1u << LEAD) - 1)));
-			v &= (UINT64_C(1) << rest) - 1;
-			if (WIDTH == 64 && rest > 32)
-			{
-				bits_put(raw, v & UINT32_MAX, 32);
-				v >>= 32;
-				rest -= 32;
-			}
-			bits_put(raw, v, rest);
+		if (v < DIRECT)
 			continue;
+		octave = 63 - (unsigned) __builtin_clzll(v);
+		rest = octave - LEAD;
+		token[i] = (uint8_t) (DIRECT + (octave - DIRECT_LOG) * (1u << LEAD)
+							  + ((v >> rest) & ((1u << LEAD) - 1)));
+		v &= (UINT64_C(1) << rest) - 1;
+		if (WIDTH == 64 && rest > 32)
+		{
+			bits_put(raw, v & UINT32_MAX, 32);
+			v >>= 32;
+			rest -= 32;
 		}
-#endif
-		token[i] = (uint8_t) folded[i];
+		bits_put(raw, v, rest);
 	}
+#endif
+	(void) any;
 	(void) raw;
 }
 
@@ -203,15 +205,17 @@ NAME(scan)(const void *content, const void *prediction, size_t elements, const s
 		ELEMENT		c[BLOCK];
 		ELEMENT		p[BLOCK];
 		ELEMENT		folded[BLOCK];
+		ELEMENT		any;
 
 		memcpy(c, (const uint8_t *) content + at * sizeof(ELEMENT), count * sizeof(ELEMENT));
 		load_prediction(p, prediction, at * sizeof(ELEMENT), count * sizeof(ELEMENT));
 		m->block[b] = UNCHANGED;
-		if (NAME(differences)(c, p, count, s, folded) == 0)
+		any = NAME(differences)(c, p, count, s, folded);
+		if (any == 0)
 			continue;
 		NAME(exponents)(p, count, s, e);
 		m->block[b] = (int16_t) NAME(block_scale)(folded, e, count);
-		NAME(tokens)(folded, count, m->token + m->tokens, &m->raw);
+		NAME(tokens)(folded, count, any, m->token + m->tokens, &m->raw);
 		m->tokens += count;
 	}
 }
