@@ -220,10 +220,18 @@ typedef struct contest
 	unsigned	element_bytes;
 	const void *prediction;
 	size_t		prediction_bytes;
+	size_t		refs_bytes;		/* what naming the prediction takes */
 	sparse_predictor predictor; /* of the best */
 	sparse_coding coding;
 	size_t		payload_bytes;	/* of the best, in codec->payload */
 } contest;
+
+/* Bytes behind the header that a payload takes with its references. */
+static size_t
+cost_of(const contest *c, sparse_predictor predictor, size_t payload_bytes)
+{
+	return payload_bytes + (predictor == SPARSE_PREDICT_NONE ? 0 : c->refs_bytes);
+}
 
 #define HEAD_ROOM (SPARSE_DELTA_HEADER + SPARSE_MAX_REFS * SPARSE_DELTA_REF)
 
@@ -256,12 +264,14 @@ static sparse_status
 try_coder(contest *c, sparse_predictor predictor, sparse_coding coding)
 {
 	buffer	   *other = &c->codec->other;
+	size_t		best = cost_of(c, c->predictor, c->payload_bytes);
+	size_t		own = cost_of(c, predictor, 0);
 	output		out;
 
-	if (c->payload_bytes == 0)
+	if (best <= own)
 		return SPARSE_OK;
-	SPARSE_TRY(buffer_reserve(c->codec, other, HEAD_ROOM + c->bytes));
-	out = (output) {other->bytes + HEAD_ROOM, other->bytes + HEAD_ROOM + c->payload_bytes - 1, false};
+	SPARSE_TRY(buffer_reserve(c->codec, other, HEAD_ROOM + best));
+	out = (output) {other->bytes + HEAD_ROOM, other->bytes + HEAD_ROOM + best - own - 1, false};
 	SPARSE_TRY(run_coder(c, predictor, coding, &out));
 	if (!out.full)
 	{
@@ -352,7 +362,7 @@ choose(contest *c, bool has_prediction, bool elementwise)
 		c->coding = SPARSE_CODE_EMPTY;
 		return SPARSE_OK;
 	}
-	if (has_prediction && c->prediction_bytes == c->bytes
+	if (has_prediction && c->prediction_bytes == c->bytes && c->refs_bytes < c->bytes
 		&& memcmp(c->content, c->prediction, c->bytes) == 0)
 	{
 		c->predictor = SPARSE_PREDICT_SAME;
@@ -445,7 +455,8 @@ sparse_delta_encode(sparse_codec *codec, const void *content, size_t bytes, spar
 	contest		c = {
 		.codec = codec, .content = content, .bytes = bytes, .dtype = dtype,
 		.element_bytes = sparse_dtype_get(dtype)->bytes,
-		.prediction = prediction, .prediction_bytes = prediction_bytes
+		.prediction = prediction, .prediction_bytes = prediction_bytes,
+		.refs_bytes = (size_t) refs * SPARSE_DELTA_REF
 	};
 	bool		same_dtype;
 
