@@ -2,7 +2,7 @@
  * safetensors.c: checks the framing of a safetensors file.
  *
  * What concerns several tensors at once (equal names, overlaps, gaps) is checked
- * here, over sorted indexes; each entry by itself in safetensors_entries.c.
+ * here; each entry by itself in safetensors_entries.c.
  *
  * Where the format's description and its reference implementation leave room, we
  * follow the stricter for what is written twice (any duplicate key is refused)
@@ -13,6 +13,7 @@
 #include "safetensors.h"
 
 #include <string.h>
+#include <xxhash.h>
 
 #include "message.h"
 #include "safetensors_entries.h"
@@ -27,80 +28,96 @@ typedef struct complaint
 	char		shown[SPARSE_SHOWN];
 } complaint;
 
-/* ---- all tensors together ---- */
+/* ---- no name twice ---- */
 
-typedef struct sorter
+/* The name of a tensor, or a key of the metadata. */
+typedef const char *(*name_of) (const sparse_safetensors *of, uint32_t i);
+
+static const char *
+tensor_name(const sparse_safetensors *of, uint32_t i)
 {
-	const sparse_safetensors *of;
-	uint32_t   *index;
-	bool		(*before) (const sparse_safetensors *of, uint32_t a, uint32_t b);
-} sorter;
+	return of->tensor[i].name;
+}
 
-static void
-sift_down(const sorter *s, uint32_t root, uint32_t count)
+static const char *
+metadata_key(const sparse_safetensors *of, uint32_t i)
 {
-	uint32_t	moved = s->index[root];
-	uint64_t	child;
+	return of->metadata[2 * (size_t) i];
+}
 
-	while ((child = 2 * (uint64_t) root + 1) < count)
+/*
+ * A set of names: slots of 1 + index, found by hash and linear probing. The seed
+ * is a hash of the whole header, so that nobody can choose names that collide.
+ */
+typedef struct name_set
+{
+	uint32_t   *slot;
+	size_t		slots;			/* a power of two, more than 1.5 times the names */
+	uint64_t	seed;
+} name_set;
+
+/* Adds name i; returns the same name added before, or NULL. */
+static const char *
+add_name(const name_set *set, const sparse_safetensors *of, name_of name, uint32_t i)
+{
+	const char *added = name(of, i);
+	size_t		at = (size_t) XXH3_64bits_withSeed(added, strlen(added), set->seed);
+
+	for (at &= set->slots - 1; set->slot[at] != 0; at = (at + 1) & (set->slots - 1))
+		if (strcmp(name(of, set->slot[at] - 1), added) == 0)
+			return added;
+	set->slot[at] = i + 1;
+	return NULL;
+}
+
+/* Finds a name that stands there twice; NULL when there is none. */
+static sparse_status
+find_twin(const sparse_allocator *allocator, const sparse_safetensors *of, name_of name,
+		  uint32_t names, uint64_t seed, const char **twin)
+{
+	name_set	set = {.slots = 4, .seed = seed};
+
+	while (set.slots <= names + (size_t) names / 2)
+		set.slots *= 2;
+	set.slot = allocator->allocate(allocator->state, set.slots * sizeof(uint32_t));
+	if (set.slot == NULL)
+		return SPARSE_NO_MEMORY;
+	memset(set.slot, 0, set.slots * sizeof(uint32_t));
+	*twin = NULL;
+	for (uint32_t i = 0; i < names && *twin == NULL; i++)
+		*twin = add_name(&set, of, name, i);
+	allocator->release(allocator->state, set.slot);
+	return SPARSE_OK;
+}
+
+static sparse_status
+check_unique(const sparse_allocator *allocator, const sparse_safetensors *of, uint64_t seed, complaint *c)
+{
+	const char *twin;
+
+	SPARSE_TRY(find_twin(allocator, of, tensor_name, of->tensors, seed, &twin));
+	if (twin)
 	{
-		if (child + 1 < count && s->before(s->of, s->index[child], s->index[child + 1]))
-			child++;
-		if (!s->before(s->of, moved, s->index[child]))
-			break;
-		s->index[root] = s->index[child];
-		root = (uint32_t) child;
+		REFUSE(c, "tensor \"%s\" stands there twice", sparse_show_name(c->shown, twin, strlen(twin)));
+		return SPARSE_CORRUPT;
 	}
-	s->index[root] = moved;
-}
-
-static bool
-is_sorted(const sorter *s, uint32_t count)
-{
-	for (uint32_t i = 1; i < count; i++)
-		if (s->before(s->of, s->index[i], s->index[i - 1]))
-			return false;
-	return true;
-}
-
-/* Heapsort of the numbers 0 .. count - 1: no memory, no quadratic case. */
-static void
-sort_indexes(const sorter *s, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++)
-		s->index[i] = i;
-	if (is_sorted(s, count))
-		return;					/* as headers mostly are */
-	for (uint32_t i = count / 2; i-- > 0;)
-		sift_down(s, i, count);
-	for (uint32_t i = count; i-- > 1;)
+	SPARSE_TRY(find_twin(allocator, of, metadata_key, of->metadata_pairs, seed, &twin));
+	if (twin)
 	{
-		uint32_t	last = s->index[i];
-
-		s->index[i] = s->index[0];
-		s->index[0] = last;
-		sift_down(s, 0, i);
+		REFUSE(c, "key \"%s\" of __metadata__ stands there twice", sparse_show_name(c->shown, twin, strlen(twin)));
+		return SPARSE_CORRUPT;
 	}
+	return SPARSE_OK;
 }
 
-static bool
-name_before(const sparse_safetensors *of, uint32_t a, uint32_t b)
-{
-	return strcmp(of->tensor[a].name, of->tensor[b].name) < 0;
-}
-
-static bool
-key_before(const sparse_safetensors *of, uint32_t a, uint32_t b)
-{
-	return strcmp(of->metadata[2 * (size_t) a], of->metadata[2 * (size_t) b]) < 0;
-}
+/* ---- the order of the bytes ---- */
 
 /* By first byte, then by last, then by place in the header: a total order. */
 static bool
-bytes_before(const sparse_safetensors *of, uint32_t a, uint32_t b)
+bytes_before(const sparse_tensor *tensor, uint32_t a, uint32_t b)
 {
-	const sparse_tensor *left = &of->tensor[a];
-	const sparse_tensor *right = &of->tensor[b];
+	const sparse_tensor *left = &tensor[a];
+	const sparse_tensor *right = &tensor[b];
 
 	if (left->first != right->first)
 		return left->first < right->first;
@@ -110,35 +127,48 @@ bytes_before(const sparse_safetensors *of, uint32_t a, uint32_t b)
 }
 
 static bool
-check_names(const sparse_safetensors *of, uint32_t *index, complaint *c)
+is_sorted(const sparse_tensor *tensor, uint32_t count)
 {
-	sort_indexes(&(sorter) {of, index, name_before}, of->tensors);
-	for (uint32_t i = 1; i < of->tensors; i++)
-	{
-		const char *name = of->tensor[index[i]].name;
-
-		if (strcmp(of->tensor[index[i - 1]].name, name) != 0)
-			continue;
-		sparse_show_name(c->shown, name, strlen(name));
-		return REFUSE(c, "tensor \"%s\" stands there twice", c->shown);
-	}
+	for (uint32_t i = 1; i < count; i++)
+		if (bytes_before(tensor, i, i - 1))
+			return false;
 	return true;
 }
 
-static bool
-check_metadata(const sparse_safetensors *of, uint32_t *index, complaint *c)
+static void
+sift_down(const sparse_tensor *tensor, uint32_t *index, uint32_t root, uint32_t count)
 {
-	sort_indexes(&(sorter) {of, index, key_before}, of->metadata_pairs);
-	for (uint32_t i = 1; i < of->metadata_pairs; i++)
-	{
-		const char *key = of->metadata[2 * (size_t) index[i]];
+	uint32_t	moved = index[root];
+	uint64_t	child;
 
-		if (strcmp(of->metadata[2 * (size_t) index[i - 1]], key) != 0)
-			continue;
-		sparse_show_name(c->shown, key, strlen(key));
-		return REFUSE(c, "key \"%s\" of __metadata__ stands there twice", c->shown);
+	while ((child = 2 * (uint64_t) root + 1) < count)
+	{
+		if (child + 1 < count && bytes_before(tensor, index[child], index[child + 1]))
+			child++;
+		if (!bytes_before(tensor, moved, index[child]))
+			break;
+		index[root] = index[child];
+		root = (uint32_t) child;
 	}
-	return true;
+	index[root] = moved;
+}
+
+/* Heapsort of the numbers 0 .. count - 1: no memory, no quadratic case. */
+static void
+sort_indexes(const sparse_tensor *tensor, uint32_t *index, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		index[i] = i;
+	for (uint32_t i = count / 2; i-- > 0;)
+		sift_down(tensor, index, i, count);
+	for (uint32_t i = count; i-- > 1;)
+	{
+		uint32_t	last = index[i];
+
+		index[i] = index[0];
+		index[0] = last;
+		sift_down(tensor, index, 0, i);
+	}
 }
 
 /* Puts tensor index[i] into place i, following the cycles; uses the index up. */
@@ -161,6 +191,23 @@ permute(sparse_tensor *tensor, uint32_t *index, uint32_t count)
 		tensor[at] = first;
 		index[at] = at;
 	}
+}
+
+/* Puts the tensors in the order of their bytes, in which most headers are already. */
+static sparse_status
+sort_tensors(const sparse_allocator *allocator, sparse_tensor *tensor, uint32_t count)
+{
+	uint32_t   *index;
+
+	if (is_sorted(tensor, count))
+		return SPARSE_OK;
+	index = allocator->allocate(allocator->state, count * sizeof(uint32_t));
+	if (index == NULL)
+		return SPARSE_NO_MEMORY;
+	sort_indexes(tensor, index, count);
+	permute(tensor, index, count);
+	allocator->release(allocator->state, index);
+	return SPARSE_OK;
 }
 
 /* The tensors, in order, must lie side by side and fill the file. */
@@ -190,27 +237,6 @@ check_tiling(sparse_safetensors *parsed, uint64_t file_bytes, complaint *c)
 	return true;
 }
 
-static sparse_status
-check_together(const sparse_allocator *allocator, sparse_safetensors *parsed,
-			   uint64_t file_bytes, complaint *c)
-{
-	size_t		most = parsed->tensors > parsed->metadata_pairs ? parsed->tensors : parsed->metadata_pairs;
-	uint32_t   *index = allocator->allocate(allocator->state, (most + 1) * sizeof(uint32_t));
-	bool		good;
-
-	if (index == NULL)
-		return SPARSE_NO_MEMORY;
-	good = check_names(parsed, index, c) && check_metadata(parsed, index, c);
-	if (good)
-	{
-		sort_indexes(&(sorter) {parsed, index, bytes_before}, parsed->tensors);
-		permute(parsed->tensor, index, parsed->tensors);
-		good = check_tiling(parsed, file_bytes, c);
-	}
-	allocator->release(allocator->state, index);
-	return good ? SPARSE_OK : SPARSE_CORRUPT;
-}
-
 /* ---- the whole ---- */
 
 static sparse_status
@@ -223,7 +249,9 @@ parse_text(const sparse_allocator *allocator, const char *text, size_t bytes,
 		return SPARSE_CORRUPT;
 	}
 	SPARSE_TRY(sparse_entries_read(allocator, text, bytes, parsed, c->error, c->error_size));
-	return check_together(allocator, parsed, file_bytes, c);
+	SPARSE_TRY(check_unique(allocator, parsed, XXH3_64bits(text, bytes), c));
+	SPARSE_TRY(sort_tensors(allocator, parsed->tensor, parsed->tensors));
+	return check_tiling(parsed, file_bytes, c) ? SPARSE_OK : SPARSE_CORRUPT;
 }
 
 sparse_status
