@@ -225,19 +225,17 @@ concatenate(const Bytes *pieces, int count)
 	Bytes		whole = {NULL, 0};
 	char	   *at;
 
-	if (count == 0)
-		return whole;
-	if (count == 1)
-		return pieces[0];
 	for (int i = 0; i < count; i++)
 	{
 		whole.length += pieces[i].length;
-		if (whole.length > SPARSE_MAX_CONTENT)
+		if (whole.length > SPARSE_MAX_PREDICTION)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 					 errmsg("predictions are too large"),
-					 errdetail("Together they may have %zu bytes.", SPARSE_MAX_CONTENT)));
+					 errdetail("Together they may have %zu bytes.", (size_t) SPARSE_MAX_PREDICTION)));
 	}
+	if (count <= 1)
+		return count == 1 ? pieces[0] : whole;
 	whole.data = at = palloc(Max(whole.length, 1));
 	for (int i = 0; i < count; i++)
 	{

@@ -394,13 +394,17 @@ remember(ObjectReader *reader, const ChunkKey *key, uint64 bytes, char *content)
 /* ---- chunks ---- */
 
 static StoreQuery chunk_row = {
-	.sql = "select delta from sparse.chunk where place operator(pg_catalog.=) $1 "
+	.sql = "select delta, place, object, seq from sparse.chunk where place operator(pg_catalog.=) $1 "
 		"and object operator(pg_catalog.=) $2 and seq operator(pg_catalog.=) $3",
 	.args = 3, .arg = {INT2OID, INT8OID, INT4OID},
-	.columns = 1, .column = {SDELTA_TYPE}
+	.columns = 4, .column = {SDELTA_TYPE, INT2OID, INT8OID, INT4OID}
 };
 
-/* The value of a chunk as it stands in its row: where it is toasted, a pointer to it. */
+/*
+ * The value of a chunk as it stands in its row: where it is toasted, a pointer to
+ * it. An index that leads to the row of another chunk, whose content would pass its
+ * own checksum, is found here and nowhere else.
+ */
 static Datum
 fetch_chunk(ObjectReader *reader, int16 place, int64 object, int32 seq)
 {
@@ -412,6 +416,12 @@ fetch_chunk(ObjectReader *reader, int16 place, int64 object, int32 seq)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("chunk %d of object " INT64_FORMAT " is missing", seq, object)));
+	if (DatumGetInt16(row_datum(rows, 0, 2)) != place || row_int64(rows, 0, 3) != object ||
+		row_int32(rows, 0, 4) != seq)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("chunk %d of object " INT64_FORMAT " was looked for, another was found", seq, object),
+				 errhint("Run \"reindex table sparse.chunk\".")));
 	delta = datumCopy(row_datum(rows, 0, 1), false, -1);
 	SPI_freetuptable(rows);
 	return delta;
@@ -482,7 +492,7 @@ gather(ObjectReader *reader, int16 place, const ObjectInfo *child, int32 seq,
 
 	if (info->refs == 0)
 		return NULL;
-	if (info->prediction_bytes > SPARSE_MAX_CONTENT)
+	if (info->prediction_bytes > SPARSE_MAX_PREDICTION)
 		chunk_corrupt(child->id, seq, "Its prediction is larger than the format allows.");
 	at = prediction = palloc(Max(info->prediction_bytes, 1));
 	for (int i = 0; i < info->refs; i++)

@@ -227,13 +227,14 @@ find_by_id(int64 id, MemoryContext context, StoreVersion *version)
 	return find_version(&by_id, &value, context, version);
 }
 
+/* The newest ready revision, or where none is ready, the newest. */
 static bool
-find_newest(const char *name, bool any_state, MemoryContext context, StoreVersion *version)
+find_newest(const char *name, MemoryContext context, StoreVersion *version)
 {
 	Datum		value = CStringGetTextDatum(name);
 
 	return find_version(&newest_ready, &value, context, version) ||
-		(any_state && find_version(&newest, &value, context, version));
+		find_version(&newest, &value, context, version);
 }
 
 static bool
@@ -281,7 +282,7 @@ parse_revision(const char *reference, const char *text)
 
 /* Finds what `reference` names, as described in store.h. */
 static bool
-find_reference(const char *reference, bool any_state, MemoryContext context, StoreVersion *version)
+find_reference(const char *reference, MemoryContext context, StoreVersion *version)
 {
 	const char *at = strchr(reference, '@');
 	int64		id;
@@ -289,7 +290,7 @@ find_reference(const char *reference, bool any_state, MemoryContext context, Sto
 	if (parse_digits(reference, PG_INT64_MAX - 1, &id))
 		return find_by_id(id, context, version);
 	if (at == NULL)
-		return find_newest(reference, any_state, context, version);
+		return find_newest(reference, context, version);
 	return find_by_revision(pnstrdup(reference, at - reference),
 							parse_revision(reference, at + 1), context, version);
 }
@@ -326,7 +327,7 @@ version_from_text(const char *reference, bool any_state, StoreVersion *version)
 
 	(void) store_owner();
 	SPI_connect();
-	found = find_reference(reference, any_state, context, version);
+	found = find_reference(reference, context, version);
 	SPI_finish();
 	if (!found)
 		no_such_version(reference);
