@@ -3,7 +3,7 @@
  *
  * Both files are held in memory. Tensors that did not change cost no codec
  * anything; of all others every codec encodes and decodes the same runs of
- * elements, on one core, in turns, several times over: the best time of each
+ * elements, on one core, in turns, several times over: of each run the best time
  * counts. Every round trip is compared. The file's header is counted as it is.
  */
 #include "client.h"
@@ -23,11 +23,12 @@
 #define SPARSE_LEVELS 8			/* more than there are instruction sets */
 #define LENGTH_BYTES 4			/* before a delta, as in a delta file */
 
+/* Of a codec. Best times are kept run by run: a neighbour on the machine disturbs one, not all. */
 typedef struct result
 {
 	uint64_t	bytes;
-	double		encode;			/* seconds, the best; 0: none yet */
-	double		decode;
+	double	   *encode;			/* seconds for each run; 0: none yet */
+	double	   *decode;
 } result;
 
 typedef struct bench
@@ -248,6 +249,26 @@ make_codecs(bench *b)
 			b->codec[b->codecs++] = peer[i];
 }
 
+static double *
+allocate_times(size_t count)
+{
+	double	   *times = allocate(count * sizeof *times);
+
+	for (size_t i = 0; i < count; i++)
+		times[i] = 0;
+	return times;
+}
+
+static void
+make_results(bench *b)
+{
+	for (int i = 0; i < b->codecs; i++)
+	{
+		b->results[i].encode = allocate_times(b->count);
+		b->results[i].decode = allocate_times(b->count);
+	}
+}
+
 /* ---- measuring ---- */
 
 static void
@@ -270,38 +291,61 @@ check_round_trip(const bench *b, const bench_codec *codec)
 	}
 }
 
-static void
-measure(bench *b, int index)
+/* Encodes all runs; returns the bytes written. */
+static size_t
+measure_encoding(bench *b, const bench_codec *codec, double *best)
 {
-	const bench_codec *codec = &b->codec[index];
-	result	   *r = &b->results[index];
 	size_t		written = 0;
-	size_t		used = 0;
-	size_t		first = 0;
-	double		started = now();
 
-	for (size_t i = 0; i < b->count; i++)
-		written += codec->encode(codec->state, &b->runs[i], b->encoded + written, b->room - written);
-	keep_best(&r->encode, now() - started);
-	r->bytes = b->models.child.header.header_bytes + written;
-
-	memset(b->decoded, 0xA5, b->content_bytes); /* not what the codec before left there */
-	started = now();
 	for (size_t i = 0; i < b->count; i++)
 	{
+		double		started = now();
+
+		written += codec->encode(codec->state, &b->runs[i], b->encoded + written, b->room - written);
+		keep_best(&best[i], now() - started);
+	}
+	return written;
+}
+
+static void
+measure_decoding(bench *b, const bench_codec *codec, size_t written, double *best)
+{
+	size_t		used = 0;
+	size_t		first = 0;
+
+	memset(b->decoded, 0xA5, b->content_bytes); /* not what the codec before left there */
+	for (size_t i = 0; i < b->count; i++)
+	{
+		double		started = now();
+
 		used += codec->decode(codec->state, &b->runs[i], b->encoded + used, written - used, b->decoded + first);
+		keep_best(&best[i], now() - started);
 		first += b->runs[i].bytes;
 	}
-	keep_best(&r->decode, now() - started);
 	if (used != written)
 		fail(STATUS_FAILED, NULL, "%s leaves %zu bytes unread", codec->name, written - used);
 	check_round_trip(b, codec);
 }
 
-static double
-megabytes_per_second(size_t bytes, double seconds)
+static void
+measure(bench *b, int index)
 {
-	return bytes > 0 && seconds > 0 ? (double) bytes / 1e6 / seconds : 0;
+	result	   *r = &b->results[index];
+	size_t		written = measure_encoding(b, &b->codec[index], r->encode);
+
+	measure_decoding(b, &b->codec[index], written, r->decode);
+	r->bytes = b->models.child.header.header_bytes + written;
+}
+
+/* Of a codec over all runs, given its best times. */
+static double
+megabytes_per_second(const bench *b, const double *best)
+{
+	double		seconds = 0;
+
+	for (size_t i = 0; i < b->count; i++)
+		seconds += best[i];
+	return seconds > 0 ? (double) b->content_bytes / 1e6 / seconds : 0;
 }
 
 static void
@@ -314,8 +358,8 @@ print_results(const bench *b)
 
 		printf("%s\t%llu\t%.4f\t%.1f\t%.1f\n", b->codec[i].name, (unsigned long long) r->bytes,
 			   (double) r->bytes / (double) b->models.child.file.bytes,
-			   megabytes_per_second(b->content_bytes, r->encode),
-			   megabytes_per_second(b->content_bytes, r->decode));
+			   megabytes_per_second(b, r->encode),
+			   megabytes_per_second(b, r->decode));
 	}
 }
 
@@ -323,7 +367,11 @@ static void
 close_all(bench *b)
 {
 	for (int i = 0; i < b->codecs; i++)
+	{
 		b->codec[i].release(b->codec[i].state);
+		free(b->results[i].encode);
+		free(b->results[i].decode);
+	}
 	free(b->runs);
 	free(b->encoded);
 	free(b->decoded);
@@ -340,6 +388,7 @@ run_rounds(bench *b, long rounds, bool quiet)
 	load(b);
 	make_room(b);
 	make_codecs(b);
+	make_results(b);
 	progress_begin(&bar, "measuring", (uint64_t) rounds * (uint64_t) b->codecs * b->content_bytes, quiet);
 	for (long round = 0; round < rounds; round++)
 		for (int i = 0; i < b->codecs; i++)
@@ -361,7 +410,7 @@ print_help(void)
 		   "  pg_sparse bench --no-base CHILD [--rounds N]\n\n"
 		   "Prints a line for each codec, separated by tabs: its name, the bytes that it makes\n"
 		   "of CHILD, their fraction of it, and MB of content encoded and decoded in a second\n"
-		   "(10^6 bytes, one core, best of all rounds). Tensors that BASE has as well cost nothing.\n"
+		   "(10^6 bytes, one core, the best time of each tensor). Tensors that BASE has as well cost nothing.\n"
 		   "Needs memory for four times CHILD.\n\n"
 		   "Options:\n"
 		   "      --rounds N  how often to measure (%d)\n"

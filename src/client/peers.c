@@ -40,7 +40,7 @@ get_length(const uint8_t *in)
 typedef struct plane_coder
 {
 	bool		xor;			/* with the parent, where there is one */
-	bool		exponents_apart;	/* two streams: the exponent's plane, and the others */
+	bool		turns_bf16;		/* the sign to the other end, so that the exponent is a plane */
 	int			level;			/* of zstd */
 	size_t		whole;			/* bytes up to which a run is one piece */
 	size_t		piece;			/* bytes of a piece of a longer run */
@@ -49,47 +49,34 @@ typedef struct plane_coder
 	uint8_t    *planes;
 } plane_coder;
 
-/* What a piece is made of: its planes as one stream or two. */
+/* A piece of a run. Each of its planes is a stream of its own. */
 typedef struct piece
 {
 	const uint8_t *prediction;
 	size_t		bytes;
 	unsigned	element;
 	unsigned	rotation;
-	size_t		stream[2];		/* bytes */
 } piece;
 
-/*
- * The piece of a run that begins at `first`. The sign of a float goes to the other
- * end, so that the topmost plane is the exponent (of bf16 and fp32, exactly that).
- */
+/* The piece of a run that begins at `first`. */
 static piece
 cut_piece(const plane_coder *p, const run *r, size_t first)
 {
-	const sparse_dtype_info *dtype = sparse_dtype_get(r->dtype);
 	size_t		bytes = r->bytes <= p->whole ? r->bytes : p->piece;
-	piece		cut = {.element = dtype->bytes};
-	size_t		apart;
 
-	cut.bytes = r->bytes - first < bytes ? r->bytes - first : bytes;
-	if (p->xor && r->prediction)
-		cut.prediction = r->prediction + first;
-	if (p->exponents_apart && dtype->exponent_bits > 0 && dtype->bytes > 1)
-		cut.rotation = 1;
-	apart = cut.rotation ? cut.bytes / cut.element : 0;
-	cut.stream[0] = cut.bytes - apart;
-	cut.stream[1] = apart;
-	return cut;
+	return (piece) {
+		.prediction = p->xor && r->prediction ? r->prediction + first : NULL,
+		.bytes = r->bytes - first < bytes ? r->bytes - first : bytes,
+		.element = sparse_dtype_get(r->dtype)->bytes,
+		.rotation = p->turns_bf16 && r->dtype == SPARSE_BF16
+	};
 }
 
 static size_t
 compress_stream(plane_coder *p, const uint8_t *from, size_t bytes, uint8_t *out, size_t room)
 {
-	size_t		written;
-
-	if (bytes == 0)
-		return 0;
-	written = room < 4 ? 0 : ZSTD_compressCCtx(p->compressor, out + 4, room - 4, from, bytes, p->level);
+	size_t		written = room < 4 ? 0 :
+		ZSTD_compressCCtx(p->compressor, out + 4, room - 4, from, bytes, p->level);
 	if (room < 4 || ZSTD_isError(written))
 		fail(STATUS_FAILED, NULL, "zstd could not compress %zu bytes", bytes);
 	put_length(out, written);
@@ -99,11 +86,8 @@ compress_stream(plane_coder *p, const uint8_t *from, size_t bytes, uint8_t *out,
 static size_t
 decompress_stream(plane_coder *p, const uint8_t *in, size_t room, uint8_t *to, size_t bytes)
 {
-	size_t		length;
+	size_t		length = get_length(in);
 
-	if (bytes == 0)
-		return 0;
-	length = get_length(in);
 	if (length > room - 4 || ZSTD_decompressDCtx(p->decompressor, to, bytes, in + 4, length) != bytes)
 		fail(STATUS_FAILED, NULL, "zstd could not decompress its own %zu bytes", length);
 	return 4 + length;
@@ -114,14 +98,16 @@ planes_encode(void *state, const run *r, uint8_t *out, size_t room)
 {
 	plane_coder *p = state;
 	size_t		written = 0;
+	size_t		count;
 	piece		cut;
 
 	for (size_t first = 0; first < r->bytes; first += cut.bytes)
 	{
 		cut = cut_piece(p, r, first);
-		planes_split(r->content + first, cut.prediction, p->planes, cut.bytes / cut.element, cut.element, cut.rotation);
-		written += compress_stream(p, p->planes, cut.stream[0], out + written, room - written);
-		written += compress_stream(p, p->planes + cut.stream[0], cut.stream[1], out + written, room - written);
+		count = cut.bytes / cut.element;
+		planes_split(r->content + first, cut.prediction, p->planes, count, cut.element, cut.rotation);
+		for (unsigned i = 0; i < cut.element; i++)
+			written += compress_stream(p, p->planes + i * count, count, out + written, room - written);
 	}
 	return written;
 }
@@ -131,14 +117,16 @@ planes_decode(void *state, const run *r, const uint8_t *in, size_t room, uint8_t
 {
 	plane_coder *p = state;
 	size_t		used = 0;
+	size_t		count;
 	piece		cut;
 
 	for (size_t first = 0; first < r->bytes; first += cut.bytes)
 	{
 		cut = cut_piece(p, r, first);
-		used += decompress_stream(p, in + used, room - used, p->planes, cut.stream[0]);
-		used += decompress_stream(p, in + used, room - used, p->planes + cut.stream[0], cut.stream[1]);
-		planes_join(p->planes, cut.prediction, content + first, cut.bytes / cut.element, cut.element, cut.rotation);
+		count = cut.bytes / cut.element;
+		for (unsigned i = 0; i < cut.element; i++)
+			used += decompress_stream(p, in + used, room - used, p->planes + i * count, count);
+		planes_join(p->planes, cut.prediction, content + first, count, cut.element, cut.rotation);
 	}
 	return used;
 }
@@ -249,7 +237,7 @@ release_nothing(void *state)
 void
 peers_create(bench_codec peer[PEERS], size_t largest)
 {
-	static const plane_coder bitx = {.xor = true, .exponents_apart = true, .level = 3, .whole = 10 * MIB, .piece = 2 * MIB};
+	static const plane_coder bitx = {.xor = true, .turns_bf16 = true, .level = 3, .whole = 10 * MIB, .piece = 2 * MIB};
 	static const plane_coder tensorx = {.xor = true, .level = 1, .whole = 2 * MIB, .piece = 2 * MIB};
 	static const plane_coder planes = {.level = 3, .whole = MAX_PIECE, .piece = MAX_PIECE};
 

@@ -5,9 +5,9 @@
  * what predicts it. What a codec writes for a run holds everything that its
  * decoder needs beside the run's dtype, length and prediction.
  *
- *   bitx         ZipLLM's BitX (Wang et al., 2025): XOR with the parent, exponents
- *                and the rest as two streams, zstd level 3; whole tensors, and
- *                2 MiB at a time above 10 MiB
+ *   bitx         ZipLLM's BitX (Wang et al., 2025): XOR with the parent, of bf16 the
+ *                exponents and the rest as two streams (of others the byte planes),
+ *                zstd level 3; whole tensors, and 2 MiB at a time above 10 MiB
  *   tensorx      XOR with the parent, byte planes, zstd level 1, 2 MiB at a time
  *   fm-delta     see fmdelta.h; what is no float or has no parent stays as it is
  *   planes-zstd3 byte planes, zstd level 3, whole tensors, no parent
