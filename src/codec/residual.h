@@ -59,6 +59,13 @@ raw_take(raw_reader *r, unsigned width)
 	return value;
 }
 
+/* Whether `bits` more bits can be taken by unaligned loads of 8 bytes. */
+static inline bool
+raw_ahead(const raw_reader *r, uint64_t bits)
+{
+	return ((r->position + bits) >> 3) + 8 <= r->length;
+}
+
 static inline bool
 raw_ok(const raw_reader *r)
 {

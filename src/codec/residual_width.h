@@ -144,6 +144,75 @@ NAME(tokens)(const ELEMENT *folded, size_t count, ELEMENT any, uint8_t *token, b
 	(void) raw;
 }
 
+#if DIRECT < 256
+
+/* Raw bits of a token, and its difference without them. */
+static inline unsigned
+NAME(rest_of)(uint8_t token)
+{
+	return token < DIRECT ? 0 : DIRECT_LOG - LEAD + ((token - (unsigned) DIRECT) >> LEAD);
+}
+
+static inline ELEMENT
+NAME(base_of)(uint8_t token, unsigned rest)
+{
+	const ELEMENT lead = (ELEMENT) (1u << LEAD | ((token - (unsigned) DIRECT) & ((1u << LEAD) - 1)));
+
+	return token < DIRECT ? token : (ELEMENT) (lead << rest);
+}
+
+/* Every element has raw bits, or may have: no branches. The block's bits must be loadable in full. */
+static void
+NAME(take_all)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *folded)
+{
+	const uint8_t *bytes = raw->bytes;
+	uint64_t	position = raw->position;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		unsigned	rest = NAME(rest_of)(token[i]);
+
+		folded[i] = (ELEMENT) (NAME(base_of)(token[i], rest)
+							   | (ELEMENT) bits_get_fast(bytes, position, rest));
+		position += rest;
+	}
+	raw->position = position;
+}
+
+static inline void
+NAME(take_one)(uint8_t token, raw_reader *raw, ELEMENT *folded)
+{
+	unsigned	rest = NAME(rest_of)(token);
+
+	*folded = (ELEMENT) (NAME(base_of)(token, rest) | (ELEMENT) raw_take(raw, rest));
+}
+
+/* Few elements have raw bits. */
+static void
+NAME(take_few)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *folded)
+{
+	size_t		i = 0;
+
+#if defined(LOOPS_AVX2) && DIRECT == 128
+	for (; i + 32 <= count; i += 32)
+	{
+		__m256i		t = _mm256_loadu_si256((const __m256i *) (const void *) (token + i));
+
+		for (unsigned above = (unsigned) _mm256_movemask_epi8(t); above != 0; above &= above - 1)
+		{
+			size_t		k = i + (unsigned) __builtin_ctz(above);
+
+			NAME(take_one)(token[k], raw, &folded[k]);
+		}
+	}
+#endif
+	for (; i < count; i++)
+		if (token[i] >= DIRECT)
+			NAME(take_one)(token[i], raw, &folded[i]);
+}
+
+#endif
+
 /* What NAME(tokens) took apart. False when a token or the raw bits are out of range. */
 static bool
 NAME(untokens)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *folded)
@@ -159,17 +228,10 @@ NAME(untokens)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *fol
 		return true;
 	if (largest >= DIRECT + (WIDTH - DIRECT_LOG) * (1u << LEAD))
 		return false;
-	for (size_t i = 0; i < count; i++)
-	{
-		unsigned	above = token[i] - (unsigned) DIRECT;
-		unsigned	rest;
-
-		if (token[i] < DIRECT)
-			continue;
-		rest = DIRECT_LOG - LEAD + (above >> LEAD);
-		folded[i] = (ELEMENT) ((ELEMENT) (1u << LEAD | (above & ((1u << LEAD) - 1))) << rest
-							   | (ELEMENT) raw_take(raw, rest));
-	}
+	if (WIDTH == 32 && raw_ahead(raw, count * WIDTH))
+		NAME(take_all)(token, count, raw, folded);
+	else
+		NAME(take_few)(token, count, raw, folded);
 	return raw_ok(raw);
 #else
 	for (size_t i = 0; i < count; i++)
