@@ -44,6 +44,7 @@ extern void fail_usage(const char *command, const char *format, ...);
 extern int	compress_main(int argc, char **argv);
 extern int	reconstruct_main(int argc, char **argv);
 extern int	info_main(int argc, char **argv);
+extern int	estimate_main(int argc, char **argv);
 extern int	bench_main(int argc, char **argv);
 
 #endif

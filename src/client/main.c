@@ -25,6 +25,7 @@ static const command commands[] = {
 	{"compress", compress_main, "write CHILD as a delta file against BASE"},
 	{"reconstruct", reconstruct_main, "give a child back from its base and its delta file"},
 	{"info", info_main, "say what a delta file holds"},
+	{"estimate", estimate_main, "estimate from a sample what CHILD takes against BASE"},
 	{"bench", bench_main, "measure sizes and speeds beside other codecs"},
 };
 

@@ -77,6 +77,7 @@ compress_stream(plane_coder *p, const uint8_t *from, size_t bytes, uint8_t *out,
 {
 	size_t		written = room < 4 ? 0 :
 		ZSTD_compressCCtx(p->compressor, out + 4, room - 4, from, bytes, p->level);
+
 	if (room < 4 || ZSTD_isError(written))
 		fail(STATUS_FAILED, NULL, "zstd could not compress %zu bytes", bytes);
 	put_length(out, written);

@@ -1,0 +1,457 @@
+/*
+ * estimate.c: pg_sparse estimate: what a child will take, from a sample of it.
+ *
+ * Of each tensor with a parent, some blocks are compared: it counts as the same
+ * if none differs. Of everything else, pieces at even distances are coded, and
+ * each speaks for the bytes around it; what lies between the tensors (headers,
+ * records of the delta file) is known exactly. A child that is no larger than the
+ * sample is coded as it will be, and the estimate is then the size itself.
+ */
+#include "client.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "pair.h"
+
+#define SAMPLE_MIB 16
+#define MAX_SAMPLE_MIB 1024
+#define MIB ((uint64_t) 1 << 20)
+
+/*
+ * A piece is a quarter of a chunk: of a sample of 16 MiB that makes 64, enough for
+ * the layers of a model to be met. Its tables cost up to 1% more than a chunk's.
+ */
+#define PIECE ((uint64_t) 256 << 10)
+#define BLOCK ((uint64_t) 4 << 10)		/* of a tensor that is compared */
+#define LEAST_BLOCKS 8
+#define WINDOW ((uint64_t) 512 << 10)	/* as compress has around a chunk of bytes */
+#define DELTA_HEAD (4 + SPARSE_DELTA_HEADER + SPARSE_DELTA_REF) /* a length, a delta's header and reference */
+
+/* A tensor, a header, or a whole file without tensors. */
+typedef struct part
+{
+	bool		is_tensor;
+	bool		same;			/* as its parent, as far as was compared */
+	uint64_t	first;			/* byte of the child */
+	uint64_t	bytes;
+	uint64_t	shared_bytes;	/* leading bytes of a tensor that its parent predicts */
+	uint64_t	base_first;		/* byte of the base where its parent begins */
+	uint64_t	base_bytes;		/* of the parent; 0: none */
+	uint64_t	label_bytes;
+	sparse_dtype dtype;
+	sparse_grid grid;
+} part;
+
+typedef struct estimator
+{
+	pair		models;
+	uint64_t	sample_bytes;	/* at most, to compare and again to code */
+	sparse_codec *codec;
+	part	   *parts;
+	size_t		count;
+	uint8_t    *content;
+	uint8_t    *prediction;
+	uint64_t	read_bytes;		/* of the child */
+	double		estimate;		/* bytes of the delta file */
+	uint32_t	same;			/* tensors */
+	uint32_t	predicted;
+	uint32_t	unpredicted;
+} estimator;
+
+static double
+now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double) time.tv_sec + (double) time.tv_nsec / 1e9;
+}
+
+/* ---- the parts ---- */
+
+static void
+add_bytes(estimator *e, const char *label, uint64_t bytes, uint64_t base_bytes)
+{
+	e->parts[e->count++] = (part) {
+		.bytes = bytes,
+		.base_bytes = base_bytes,
+		.label_bytes = strlen(label),
+		.grid = {bytes, 0, SPARSE_CHUNK_TARGET}
+	};
+}
+
+static void
+add_tensor(estimator *e, const sparse_tensor *tensor)
+{
+	uint64_t	shared;
+	const sparse_tensor *parent = pair_parent(&e->models, tensor, &shared);
+	size_t		label = strlen(tensor->name);
+	part	   *p = &e->parts[e->count++];
+
+	*p = (part) {
+		.is_tensor = true,
+		.first = e->models.child.header.header_bytes + tensor->first,
+		.bytes = tensor->bytes,
+		.shared_bytes = shared,
+		.label_bytes = label < DELTAFILE_MAX_LABEL ? label : DELTAFILE_MAX_LABEL,
+		.dtype = tensor->dtype,
+		.grid = sparse_tensor_grid(tensor, shared, SPARSE_CHUNK_TARGET)
+	};
+	if (parent)
+	{
+		p->base_first = e->models.base.header.header_bytes + parent->first;
+		p->base_bytes = parent->bytes;
+	}
+}
+
+/* The parts that compress would write, in its order. */
+static void
+list_parts(estimator *e)
+{
+	const model *child = &e->models.child;
+	bool		alike = e->models.has_base && e->models.base.kind == child->kind;
+
+	e->parts = allocate((1 + (unsigned long) child->header.tensors) * sizeof *e->parts);
+	if (child->kind != DELTAFILE_SAFETENSORS)
+	{
+		add_bytes(e, "bytes", child->file.bytes, e->models.has_base ? e->models.base.file.bytes : 0);
+		return;
+	}
+	add_bytes(e, "header", child->header.header_bytes, alike ? e->models.base.header.header_bytes : 0);
+	for (uint32_t i = 0; i < child->header.tensors; i++)
+		add_tensor(e, &child->header.tensor[i]);
+}
+
+/* ---- comparing ---- */
+
+static bool
+is_equal(estimator *e, const part *p, uint64_t first, uint64_t bytes)
+{
+	source_read(&e->models.child.file, p->first + first, e->content, (size_t) bytes);
+	source_read(&e->models.base.file, p->base_first + first, e->prediction, (size_t) bytes);
+	e->read_bytes += bytes;
+	return memcmp(e->content, e->prediction, (size_t) bytes) == 0;
+}
+
+static bool
+is_equal_throughout(estimator *e, const part *p)
+{
+	for (uint64_t first = 0; first < p->bytes; first += MIB)
+		if (!is_equal(e, p, first, p->bytes - first < MIB ? p->bytes - first : MIB))
+			return false;
+	return true;
+}
+
+/* Compares a tensor's share of the sample: blocks from its first to its last byte. */
+static bool
+seems_same(estimator *e, const part *p)
+{
+	double		share = (double) p->bytes / (double) e->models.child.file.bytes;
+	uint64_t	blocks = (uint64_t) (share * (double) e->sample_bytes) / BLOCK;
+
+	if (p->shared_bytes != p->bytes || p->base_bytes != p->bytes)
+		return false;
+	if (blocks < LEAST_BLOCKS)
+		blocks = LEAST_BLOCKS;
+	if (p->bytes <= blocks * BLOCK)
+		return is_equal_throughout(e, p);
+	for (uint64_t i = 0; i < blocks; i++)
+	{
+		double		at = (double) (p->bytes - BLOCK) * ((double) i / (double) (blocks - 1));
+
+		if (!is_equal(e, p, (uint64_t) at, BLOCK))
+			return false;
+	}
+	return true;
+}
+
+static void
+compare_tensors(estimator *e)
+{
+	for (size_t i = 0; i < e->count; i++)
+	{
+		part	   *p = &e->parts[i];
+
+		if (!p->is_tensor)
+			continue;
+		p->same = seems_same(e, p);
+		if (p->same)
+			e->same++;
+		else if (p->shared_bytes > 0)
+			e->predicted++;
+		else
+			e->unpredicted++;
+	}
+}
+
+/* ---- coding ---- */
+
+/* What predicts bytes of a part, as compress would choose it; false: nothing does. */
+static bool
+choose_reference(const part *p, uint64_t first, uint64_t bytes, sparse_ref *ref)
+{
+	unsigned	element = sparse_dtype_get(p->dtype)->bytes;
+	uint64_t	begin = first;
+	uint64_t	end = first + bytes;
+
+	if (!p->is_tensor)
+	{
+		begin = first < WINDOW ? 0 : first - WINDOW;
+		end = first + bytes + WINDOW < p->base_bytes ? first + bytes + WINDOW : p->base_bytes;
+	}
+	if (begin >= end || (p->is_tensor && first >= p->shared_bytes))
+		return false;
+	*ref = (sparse_ref) {0, p->dtype, begin / element, (end - begin) / element};
+	return true;
+}
+
+/* The bytes that those of a part, at most a chunk, take as a delta. */
+static size_t
+code(estimator *e, const part *p, uint64_t first, uint64_t bytes)
+{
+	unsigned	element = sparse_dtype_get(p->dtype)->bytes;
+	sparse_ref	ref;
+	bool		predicted = choose_reference(p, first, bytes, &ref);
+	size_t		prediction_bytes = predicted ? (size_t) ref.count * element : 0;
+	const uint8_t *delta;
+	size_t		delta_bytes;
+	sparse_status status;
+
+	source_read(&e->models.child.file, p->first + first, e->content, (size_t) bytes);
+	if (predicted)
+		source_read(&e->models.base.file, p->base_first + ref.first * element, e->prediction, prediction_bytes);
+	status = sparse_delta_encode(e->codec, e->content, (size_t) bytes, p->dtype, &ref, predicted,
+								 e->prediction, prediction_bytes, &delta, &delta_bytes);
+	if (status != SPARSE_OK)
+		fail(STATUS_FAILED, NULL, "could not encode \"%s\": %s", e->models.child.file.path, sparse_status_text(status));
+	e->read_bytes += bytes;
+	return delta_bytes;
+}
+
+static void
+code_throughout(estimator *e, const part *p)
+{
+	uint64_t	first;
+	uint64_t	bytes;
+
+	for (uint64_t seq = 0; sparse_grid_chunk(&p->grid, seq, &first, &bytes); seq++)
+		e->estimate += 4 + (double) code(e, p, first, bytes);
+}
+
+/*
+ * The fraction that the payload of a delta takes of its content, around a byte of
+ * a part. The piece stays on one side of the grid's split.
+ */
+static double
+sample(estimator *e, const part *p, uint64_t byte)
+{
+	unsigned	element = sparse_dtype_get(p->dtype)->bytes;
+	bool		behind = p->grid.split_bytes > 0 && byte >= p->grid.split_bytes;
+	uint64_t	begin = behind ? p->grid.split_bytes : 0;
+	uint64_t	end = !behind && p->grid.split_bytes > 0 ? p->grid.split_bytes : p->bytes;
+	uint64_t	bytes = end - begin < PIECE ? end - begin : PIECE;
+	uint64_t	first = byte - begin < bytes / 2 ? begin : byte - bytes / 2;
+	size_t		coded;
+
+	if (first > end - bytes)
+		first = end - bytes;
+	first -= (first - begin) % element;
+	coded = code(e, p, first, bytes) + 4;
+	return coded > DELTA_HEAD ? (double) (coded - DELTA_HEAD) / (double) bytes : 0;
+}
+
+static bool
+is_sampled(const part *p)
+{
+	return p->bytes > 0 && !p->same && (p->is_tensor || p->bytes > 4 * MIB);
+}
+
+/* Codes pieces at even distances from all parts that are sampled, total bytes of them. */
+static void
+code_sample(estimator *e, uint64_t total)
+{
+	uint64_t	pieces = e->sample_bytes / PIECE;
+	double		step = (double) total / (double) pieces;
+	double		next = step / 2;
+	uint64_t	before = 0;		/* bytes of the parts before this one */
+
+	for (size_t i = 0; i < e->count; i++)
+	{
+		const part *p = &e->parts[i];
+
+		if (!is_sampled(p))
+			continue;
+		for (; next < (double) (before + p->bytes); next += step)
+			e->estimate += step * sample(e, p, (uint64_t) next - before);
+		e->estimate += (double) (DELTA_HEAD * sparse_grid_chunks(&p->grid));
+		before += p->bytes;
+	}
+}
+
+/* Adds up what is known, and what is not but small enough to be coded whole. */
+static void
+estimate(estimator *e)
+{
+	uint64_t	total = 0;
+
+	for (size_t i = 0; i < e->count; i++)
+		total += is_sampled(&e->parts[i]) ? e->parts[i].bytes : 0;
+	e->estimate = DELTAFILE_HEAD + DELTAFILE_END;
+	for (size_t i = 0; i < e->count; i++)
+	{
+		const part *p = &e->parts[i];
+
+		e->estimate += (double) (DELTAFILE_PART + p->label_bytes);
+		if (p->same)
+			e->estimate += (double) (DELTA_HEAD * sparse_grid_chunks(&p->grid));
+		else if (!is_sampled(p) || total <= e->sample_bytes)
+			code_throughout(e, p);
+	}
+	if (total > e->sample_bytes)
+		code_sample(e, total);
+}
+
+/* ---- the answer ---- */
+
+static double
+share_of_child(const estimator *e, double bytes)
+{
+	double		whole = (double) e->models.child.file.bytes;
+
+	return whole > 0 ? bytes / whole : 0;
+}
+
+static void
+print_words(const estimator *e, double seconds)
+{
+	printf("tensors    %" PRIu32 " same, %" PRIu32 " predicted, %" PRIu32 " unpredicted\n"
+		   "read       %" PRIu64 " of %" PRIu64 " bytes (%.4f)\n"
+		   "estimated  %.0f bytes, %.4f of the child\n"
+		   "time       %.3f s\n",
+		   e->same, e->predicted, e->unpredicted,
+		   e->read_bytes, e->models.child.file.bytes, share_of_child(e, (double) e->read_bytes),
+		   e->estimate, share_of_child(e, e->estimate), seconds);
+}
+
+static void
+print_json(const estimator *e, double seconds)
+{
+	printf("{\n  \"child_bytes\": %" PRIu64 ",\n"
+		   "  \"tensors\": {\"same\": %" PRIu32 ", \"predicted\": %" PRIu32 ", \"unpredicted\": %" PRIu32 "},\n"
+		   "  \"read_bytes\": %" PRIu64 ",\n  \"read_fraction\": %.4f,\n"
+		   "  \"estimated_bytes\": %.0f,\n  \"fraction\": %.4f,\n  \"seconds\": %.3f\n}\n",
+		   e->models.child.file.bytes, e->same, e->predicted, e->unpredicted,
+		   e->read_bytes, share_of_child(e, (double) e->read_bytes),
+		   e->estimate, share_of_child(e, e->estimate), seconds);
+}
+
+static void
+create(estimator *e)
+{
+	e->codec = sparse_codec_create(NULL);
+	if (e->codec == NULL)
+		fail(STATUS_FAILED, NULL, "out of memory");
+	e->content = allocate(SPARSE_CHUNK_TARGET);
+	e->prediction = allocate(SPARSE_CHUNK_TARGET + 2 * WINDOW);
+}
+
+static void
+close_all(estimator *e)
+{
+	sparse_codec_free(e->codec);
+	free(e->parts);
+	free(e->content);
+	free(e->prediction);
+	pair_close(&e->models);
+}
+
+static void
+run(estimator *e, bool json)
+{
+	double		started = now();
+
+	create(e);
+	list_parts(e);
+	compare_tensors(e);
+	estimate(e);
+	/* What was compared and then coded was read twice, and is still no more than all of it. */
+	if (e->read_bytes > e->models.child.file.bytes)
+		e->read_bytes = e->models.child.file.bytes;
+	if (json)
+		print_json(e, now() - started);
+	else
+		print_words(e, now() - started);
+	close_all(e);
+}
+
+/* ---- the command line ---- */
+
+static void
+print_help(void)
+{
+	printf("Estimate what CHILD takes against BASE, from a sample.\n\n"
+		   "Usage:\n"
+		   "  pg_sparse estimate BASE CHILD [--sample MIB] [--json]\n"
+		   "  pg_sparse estimate --no-base CHILD [--sample MIB] [--json]\n\n"
+		   "Options:\n"
+		   "      --sample MIB  how much of CHILD to compare and to code at most (%d)\n"
+		   "      --no-base     there is no BASE; so does \"-\" in its place\n"
+		   "      --json        as one JSON object\n"
+		   "  -h, --help        this help\n", SAMPLE_MIB);
+}
+
+static uint64_t
+parse_sample(const char *command, const char *text)
+{
+	char	   *end;
+	long		mib = strtol(text, &end, 10);
+
+	if (end == text || *end != '\0' || mib < 1 || mib > MAX_SAMPLE_MIB)
+		fail_usage(command, "--sample takes a number of MiB from 1 to %d, not \"%s\"", MAX_SAMPLE_MIB, text);
+	return (uint64_t) mib * MIB;
+}
+
+int
+estimate_main(int argc, char **argv)
+{
+	static const struct option known[] = {
+		{"sample", required_argument, NULL, 's'},
+		{"no-base", no_argument, NULL, 'n'},
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{0}
+	};
+	estimator	e = {.sample_bytes = SAMPLE_MIB * MIB};
+	bool		no_base = false;
+	bool		json = false;
+	int			letter;
+
+	while ((letter = getopt_long(argc, argv, ":h", known, NULL)) != -1)
+		switch (letter)
+		{
+			case 's':
+				e.sample_bytes = parse_sample(argv[0], optarg);
+				break;
+			case 'n':
+				no_base = true;
+				break;
+			case 'j':
+				json = true;
+				break;
+			case 'h':
+				print_help();
+				return STATUS_OK;
+			case ':':
+				fail_usage(argv[0], "\"%s\" needs a value", argv[optind - 1]);
+			default:
+				fail_usage(argv[0], "unknown option \"%s\"", argv[optind - 1]);
+		}
+	pair_open(&e.models, argc, argv, no_base);
+	run(&e, json);
+	return STATUS_OK;
+}
