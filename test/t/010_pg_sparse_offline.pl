@@ -298,7 +298,7 @@ is(sha256($target), sha256(model('mini-finetune')), '... which success replaces'
 unlink $target;
 
 # A child that takes a while, interrupted as soon as its delta file is begun.
-write_whole(scratch('large'), join '', map { pack 'L<*', map { int rand 2**32 } 1 .. 250_000 } 1 .. 16);
+write_whole(scratch('large'), pack('L<*', map { int rand 2**32 } 1 .. 250_000) x 100);
 my $pid = fork() // die "fork: $!";
 if ($pid == 0)
 {
