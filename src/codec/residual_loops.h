@@ -6,14 +6,30 @@
  */
 #include "residual.h"
 
-static void
-load_prediction(void *to, const void *prediction, size_t at, size_t bytes)
+/* The block of a prediction at byte `at`; of none, zeros. */
+static inline const void *
+prediction_at(const void *prediction, size_t at)
 {
-	if (prediction)
-		memcpy(to, (const uint8_t *) prediction + at, bytes);
-	else
-		memset(to, 0, bytes);
+	static const uint64_t zeros[BLOCK];
+
+	return prediction ? (const void *) ((const uint8_t *) prediction + at) : zeros;
 }
+
+/* Does `visit` for each i below count whose token has its top bit set, eight tokens at a time. */
+#define FOR_EACH_MARKED(i, token, count, visit) \
+	do { \
+		size_t		group_ = 0; \
+		for (; group_ + 8 <= (count); group_ += 8) \
+			for (uint64_t marks_ = load64((token) + group_) & UINT64_C(0x8080808080808080); \
+				 marks_ != 0; marks_ &= marks_ - 1) \
+			{ \
+				size_t		i = group_ + (unsigned) __builtin_ctzll(marks_) / 8; \
+				visit; \
+			} \
+		for (size_t i = group_; i < (count); i++) \
+			if ((token)[i] & 0x80) \
+				visit; \
+	} while (0)
 
 #ifdef LOOPS_AVX2
 

@@ -12,8 +12,12 @@
 #define ELEMENT PASTE(PASTE(uint, WIDTH), _t)
 #define SIGNED PASTE(PASTE(int, WIDTH), _t)
 #define NAME(function) PASTE(function, WIDTH)
+#define LOOSE NAME(loose)
 #define DIRECT_LOG (DIRECT == 256 ? 8 : DIRECT == 128 ? 7 : DIRECT == 16 ? 4 : 3)
 #define TOP ((ELEMENT) ((ELEMENT) 1 << (WIDTH - 1)))
+
+/* An element in content or prediction, which may lie at any address. */
+typedef ELEMENT LOOSE __attribute__((aligned(1), may_alias));
 
 /*
  * Sign and magnitude to an integer that grows with the float. flip is TOP for
@@ -37,7 +41,7 @@ NAME(unorder)(ELEMENT ordered, ELEMENT flip)
 
 /* The exponents of predictions, as the contexts use them: at least 1; 0 for integers. */
 static void
-NAME(exponents)(const ELEMENT *prediction, size_t count, const shape *s, int16_t *exponent)
+NAME(exponents)(const LOOSE *prediction, size_t count, const shape *s, int16_t *exponent)
 {
 	const unsigned shift = s->mantissa_bits;
 	const ELEMENT mask = (ELEMENT) s->exponent_mask;
@@ -53,7 +57,7 @@ NAME(exponents)(const ELEMENT *prediction, size_t count, const shape *s, int16_t
 
 /* Folded differences of a block; returns their union, 0 when nothing changed. */
 static ELEMENT
-NAME(differences)(const ELEMENT *content, const ELEMENT *prediction, size_t count,
+NAME(differences)(const LOOSE *content, const LOOSE *prediction, size_t count,
 				  const shape *s, ELEMENT *folded)
 {
 	const ELEMENT flip = s->exponent_mask ? TOP : 0;
@@ -109,36 +113,46 @@ NAME(block_scale)(const ELEMENT *folded, const int16_t *exponent, size_t count)
 #undef SUM_TYPE
 #undef SUM_BITS
 
+#if DIRECT < 256
+
+/* The token of a difference that is DIRECT or more; the rest of it becomes raw bits. */
+static inline uint8_t
+NAME(escape)(uint64_t v, bit_writer *raw)
+{
+	unsigned	octave = 63 - (unsigned) __builtin_clzll(v);
+	unsigned	rest = octave - LEAD;
+	uint8_t		token = (uint8_t) (DIRECT + (octave - DIRECT_LOG) * (1u << LEAD)
+								   + ((v >> rest) & ((1u << LEAD) - 1)));
+
+	v &= (UINT64_C(1) << rest) - 1;
+	if (WIDTH == 64 && rest > 32)
+	{
+		bits_put(raw, v & UINT32_MAX, 32);
+		v >>= 32;
+		rest -= 32;
+	}
+	bits_put(raw, v, rest);
+	return token;
+}
+
+#endif
+
 /* A block's tokens, and the bits that they leave over; `any` is the union of the differences. */
 static void
 NAME(tokens)(const ELEMENT *folded, size_t count, ELEMENT any, uint8_t *token, bit_writer *raw)
 {
+#if DIRECT == 128
+	/* few escape: mark them with the top bit, then visit the marked */
+	for (size_t i = 0; i < count; i++)
+		token[i] = (uint8_t) (folded[i] < DIRECT ? folded[i] : DIRECT);
+	if (any >= DIRECT)
+		FOR_EACH_MARKED(i, token, count, token[i] = NAME(escape)(folded[i], raw));
+#elif DIRECT < 128
+	for (size_t i = 0; i < count; i++)
+		token[i] = folded[i] < DIRECT ? (uint8_t) folded[i] : NAME(escape)(folded[i], raw);
+#else
 	for (size_t i = 0; i < count; i++)
 		token[i] = (uint8_t) folded[i];
-#if DIRECT < 256
-	if (any < DIRECT)
-		return;
-	for (size_t i = 0; i < count; i++)
-	{
-		uint64_t	v = folded[i];
-		unsigned	octave;
-		unsigned	rest;
-
-		if (v < DIRECT)
-			continue;
-		octave = 63 - (unsigned) __builtin_clzll(v);
-		rest = octave - LEAD;
-		token[i] = (uint8_t) (DIRECT + (octave - DIRECT_LOG) * (1u << LEAD)
-							  + ((v >> rest) & ((1u << LEAD) - 1)));
-		v &= (UINT64_C(1) << rest) - 1;
-		if (WIDTH == 64 && rest > 32)
-		{
-			bits_put(raw, v & UINT32_MAX, 32);
-			v >>= 32;
-			rest -= 32;
-		}
-		bits_put(raw, v, rest);
-	}
 #endif
 	(void) any;
 	(void) raw;
@@ -191,24 +205,13 @@ NAME(take_one)(uint8_t token, raw_reader *raw, ELEMENT *folded)
 static void
 NAME(take_few)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *folded)
 {
-	size_t		i = 0;
-
-#if defined(LOOPS_AVX2) && DIRECT == 128
-	for (; i + 32 <= count; i += 32)
-	{
-		__m256i		t = _mm256_loadu_si256((const __m256i *) (const void *) (token + i));
-
-		for (unsigned above = (unsigned) _mm256_movemask_epi8(t); above != 0; above &= above - 1)
-		{
-			size_t		k = i + (unsigned) __builtin_ctz(above);
-
-			NAME(take_one)(token[k], raw, &folded[k]);
-		}
-	}
-#endif
-	for (; i < count; i++)
+#if DIRECT == 128
+	FOR_EACH_MARKED(i, token, count, NAME(take_one)(token[i], raw, &folded[i]));
+#else
+	for (size_t i = 0; i < count; i++)
 		if (token[i] >= DIRECT)
 			NAME(take_one)(token[i], raw, &folded[i]);
+#endif
 }
 
 #endif
@@ -243,8 +246,8 @@ NAME(untokens)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *fol
 
 /* Content from a prediction and folded differences. */
 static void
-NAME(restore)(const ELEMENT *prediction, const ELEMENT *folded, size_t count,
-			  const shape *s, ELEMENT *content)
+NAME(restore)(const LOOSE *prediction, const ELEMENT *folded, size_t count,
+			  const shape *s, LOOSE *content)
 {
 	const ELEMENT flip = s->exponent_mask ? TOP : 0;
 
@@ -264,13 +267,11 @@ NAME(scan)(const void *content, const void *prediction, size_t elements, const s
 	{
 		size_t		count = block_count(elements, at);
 		int16_t    *e = m->exponent + m->tokens;
-		ELEMENT		c[BLOCK];
-		ELEMENT		p[BLOCK];
+		const LOOSE *c = (const LOOSE *) content + at;
+		const LOOSE *p = prediction_at(prediction, at * sizeof(ELEMENT));
 		ELEMENT		folded[BLOCK];
 		ELEMENT		any;
 
-		memcpy(c, (const uint8_t *) content + at * sizeof(ELEMENT), count * sizeof(ELEMENT));
-		load_prediction(p, prediction, at * sizeof(ELEMENT), count * sizeof(ELEMENT));
 		m->block[b] = UNCHANGED;
 		any = NAME(differences)(c, p, count, s, folded);
 		if (any == 0)
@@ -287,14 +288,12 @@ static bool
 NAME(rebuild)(const void *prediction, size_t at, size_t count, const shape *s,
 			  const uint8_t *token, raw_reader *raw, void *content)
 {
-	ELEMENT		p[BLOCK];
-	ELEMENT		f[BLOCK];
+	ELEMENT		folded[BLOCK];
 
-	if (!NAME(untokens)(token, count, raw, f))
+	if (!NAME(untokens)(token, count, raw, folded))
 		return false;
-	load_prediction(p, prediction, at * sizeof(ELEMENT), count * sizeof(ELEMENT));
-	NAME(restore)(p, f, count, s, f);
-	memcpy((uint8_t *) content + at * sizeof(ELEMENT), f, count * sizeof(ELEMENT));
+	NAME(restore)(prediction_at(prediction, at * sizeof(ELEMENT)), folded, count, s,
+				  (LOOSE *) content + at);
 	return true;
 }
 
@@ -302,11 +301,9 @@ static void
 NAME(predict)(const void *prediction, size_t at, size_t count, const shape *s,
 			  int scale, const uint8_t *of_context, uint8_t *context)
 {
-	ELEMENT		p[BLOCK];
 	int16_t		e[BLOCK];
 
-	load_prediction(p, prediction, at * sizeof(ELEMENT), count * sizeof(ELEMENT));
-	NAME(exponents)(p, count, s, e);
+	NAME(exponents)(prediction_at(prediction, at * sizeof(ELEMENT)), count, s, e);
 	block_contexts(e, count, scale, of_context, context);
 }
 
@@ -315,6 +312,7 @@ NAME(predict)(const void *prediction, size_t at, size_t count, const shape *s,
 #undef ELEMENT
 #undef SIGNED
 #undef NAME
+#undef LOOSE
 #undef DIRECT_LOG
 #undef TOP
 #undef WIDTH
