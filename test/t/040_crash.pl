@@ -1,0 +1,174 @@
+# The server is killed in the middle of an import, at several moments: what was ready
+# before can be read after the restart, nothing of the import is visible, and it can
+# be collected and repeated.
+use strict;
+use warnings;
+
+use Digest::SHA qw(sha256_hex);
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use SparseTest;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $node = sparse_node('crash');
+$node->append_conf('postgresql.conf', 'restart_after_crash = on');
+$node->reload;
+my $folder = PostgreSQL::Test::Utils::tempdir();
+my $large = "$folder/large.safetensors";
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+# A model of some tensors of a few MiB, each the data file's bytes in another guise.
+# Returns the SHA-256 of the tensors in the order in which they are stored: ascending.
+sub write_large_model
+{
+	my $bytes = 2 << 20;
+	my $content = substr slurp_file(data_file('main-base')), -$bytes;
+	my $tensors = 12;
+	my @tensor = map { $content ^ pack('v', $_) x ($bytes / 2) } 1 .. $tensors;
+	my $header = '{' . join(',', map {
+		sprintf '"layer.%d":{"dtype":"BF16","shape":[1024,1024],"data_offsets":[%d,%d]}',
+		  $_, $_ * $bytes, ($_ + 1) * $bytes } 0 .. $tensors - 1) . '}';
+	open my $file, '>:raw', $large or die "$large: $!";
+	print $file pack('Q<', length $header), $header, @tensor;
+	close $file or die "$large: $!";
+	return sort map { sha256_hex($_) } @tensor;
+}
+
+my @stored_in_order = write_large_model();
+import_file($node, 'base', 'mini-base');
+import_file($node, 'child', 'mini-finetune', 'base');
+my %sha256 = (base => sha256_of_file(data_file('mini-base')), child => sha256_of_file(data_file('mini-finetune')));
+
+sub start_import
+{
+	my ($out, $err) = ('', '');
+	return IPC::Run::start(
+		[
+			'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
+			"select sparse_import_file('large', '$large', '{child}')"
+		],
+		'<', \undef, '>', \$out, '2>', \$err);
+}
+
+sub importing_backend
+{
+	return sql(q{select pid from pg_stat_activity where query like '%sparse_import_file(''large''%' and pid <> pg_backend_pid()});
+}
+
+sub chunk_bytes { return sql(q{select pg_total_relation_size('sparse.chunk_0')}) }
+
+# A session that stops the import at a certain point: by holding a lock that it needs.
+sub start_holder
+{
+	my ($statement) = @_;
+	my ($in, $out, $err) = ("begin; $statement; select 'held';\n", '', '');
+	my $holder = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], \$in, \$out, \$err);
+	$holder->pump until $out =~ /held/ || $err ne '';
+	die $err if $err ne '';
+	return $holder;
+}
+
+# Takes the place of the object that is stored as number $number, so that the import waits for it.
+sub instead_of_object
+{
+	my ($number) = @_;
+	return "insert into sparse.object (place, id, sha256, dtype, bytes, chunk_bytes) values (0, -1, '\\x$stored_in_order[$number]', 'BF16', 2, 2)";
+}
+
+sub wait_until_stopped
+{
+	return $node->poll_query_until('postgres', q{
+		select exists (select from pg_locks l join pg_stat_activity a using (pid)
+		               where not l.granted and a.query like '%sparse_import_file(''large''%' and a.pid <> pg_backend_pid())});
+}
+
+sub check_store
+{
+	my ($when) = @_;
+	is(sha256_of_version($node, $_), $sha256{$_}, "$when: $_ can be read") for sort keys %sha256;
+	is(sql('select string_agg(name, \' \' order by name) from sparse.version'), 'base child', "$when: nothing of the import is visible");
+	is( sql('select count(*) from sparse.object o where not exists (select from sparse.file f where f.object = o.id)
+		and not exists (select from sparse.tensor t where t.object = o.id)'),
+		'0', "$when: not even an object");
+}
+
+my $kill_backend = sub {
+	my $pid = importing_backend();
+	kill 'KILL', $pid or die "kill $pid: $!";
+	for (1 .. 600)
+	{
+		# (of a backend that was killed the entry stays until the server has started anew)
+		return if eval { importing_backend() eq '' };
+		usleep(50_000);
+	}
+	die 'the server does not come back';
+};
+# Kills the postmaster, and the backend that imports, if there is one: the others end
+# when they notice. The server cannot start again before all of them are gone.
+sub kill_server
+{
+	my @left = split /\n/, sql('select pid from pg_stat_activity');
+	my $importing = importing_backend();
+	push @left, split(/\n/, slurp_file($node->data_dir . '/postmaster.pid'), 2);
+	pop @left;
+	$node->kill9;
+	kill 'KILL', $importing if $importing ne '';
+	for (1 .. 600)
+	{
+		@left = grep { kill 0, $_ } @left or last;
+		usleep(50_000);
+	}
+	die "processes are left: @left" if @left;
+	$node->start;
+}
+my $kill_server = \&kill_server;
+my $stop_at_once = sub {
+	$node->stop('immediate');
+	$node->start;
+};
+
+for my $case (
+	[ 'at its first object', instead_of_object(0), 0, $kill_server ],
+	[ 'after three objects', instead_of_object(3), 2, $kill_backend ],
+	[ 'after eight objects', instead_of_object(8), 5, $stop_at_once ],
+	[ 'before its tensors are listed', 'lock table sparse.tensor in share mode', 8, $kill_server ])
+{
+	my ($when, $hold, $mebibytes, $kill) = @$case;
+	my $before = chunk_bytes();
+	my $holder = start_holder($hold);
+	my $import = start_import();
+	ok(wait_until_stopped(), "killed $when: an import was under way");
+	cmp_ok(chunk_bytes() - $before, '>=', $mebibytes << 20, "killed $when: it had written $mebibytes MiB");
+	$kill->();
+	$import->finish;
+	$holder->kill_kill;
+	check_store("killed $when");
+}
+
+# and wherever it just is
+for my $milliseconds (20, 100, 200)
+{
+	my $import = start_import();
+	usleep(1000 * $milliseconds);
+	$stop_at_once->();
+	$import->finish;
+	last if sql('select count(*) from sparse.version') > 2;
+	check_store("killed after $milliseconds ms");
+}
+sql("select sparse_drop(id) from sparse.version where name = 'large'");
+
+ok(sql('select sparse_collect() is not null'), 'the store can be collected');
+is(sha256_of_version($node, $_), $sha256{$_}, "collected: $_ can be read") for sort keys %sha256;
+
+sql("select sparse_import_file('large', '$large', '{child}')");
+is(sha256_of_version($node, 'large'), sha256_of_file($large), 'the same import then succeeds');
+is(sql("select count(*) from sparse.version v, sparse_verify(v.id)"), '0', 'and no version has a problem');
+
+kill_server();
+is(sha256_of_version($node, 'large'), sha256_of_file($large), 'what was committed survives another crash');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,94 @@
+# Memory of a backend is bounded whatever the size of the model: 64 MiB, the piece
+# returned, and three times the header, shared buffers aside. Measured as the peak of
+# the resident set (VmHWM) of a fresh backend, of which what it had before and the
+# shared buffers it can have touched are taken off.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use SparseTest;
+use Test::More;
+
+plan skip_all => 'needs /proc' unless -r '/proc/self/status';
+
+my $shared = 16;    # MiB of shared buffers
+my $node = PostgreSQL::Test::Cluster->new('memory');
+$node->init;
+$node->append_conf('postgresql.conf', "shared_buffers = ${shared}MB\nwal_buffers = 1MB");
+$node->start;
+$node->safe_psql('postgres', 'create extension sparse; select sparse_create_store()');
+my $folder = PostgreSQL::Test::Utils::tempdir();
+
+# Writes a model whose tensors, of the numbers of MiB given, are the data file's bytes
+# in other guises; `change` alters a few of them, as a fine-tune would.
+sub write_model
+{
+	my ($path, $change, @mebibytes) = @_;
+	my $unit = substr slurp_file(data_file('main-base')), -1 << 20;
+	my ($at, $number, @header) = (0, 0);
+	for my $size (@mebibytes)
+	{
+		push @header, sprintf '"tensor.%d":{"dtype":"BF16","shape":[%d,512],"data_offsets":[%d,%d]}',
+		  $number++, $size << 10, $at << 20, ($at + $size) << 20;
+		$at += $size;
+	}
+	my $header = '{' . join(',', @header) . '}';
+	my $mask = $change ? ("\1" . "\0" x 15) x (1 << 16) : "\0" x (1 << 20);
+	open my $file, '>:raw', $path or die "$path: $!";
+	print $file pack('Q<', length $header), $header;
+	print $file $unit ^ pack('v', $_) x (1 << 19) ^ $mask for 1 .. $at;
+	close $file or die "$path: $!";
+	return $path;
+}
+
+# A model of very many, very small tensors.
+sub write_many_tensors
+{
+	my ($path, $count) = @_;
+	my $header = '{' . join(',', map {
+		sprintf '"model.layers.%d.a.tensor.of.a.long.enough.name":{"dtype":"F32","shape":[1],"data_offsets":[%d,%d]}',
+		  $_, 4 * $_, 4 * $_ + 4 } 0 .. $count - 1) . '}';
+	open my $file, '>:raw', $path or die "$path: $!";
+	print $file pack('Q<', length $header), $header, pack('V*', 0 .. $count - 1);
+	close $file or die "$path: $!";
+	return $path;
+}
+
+# Runs a statement in a fresh backend; its answer, and MiB by which its peak grew.
+sub growth
+{
+	my ($statement) = @_;
+	my $peak = q{(select (regexp_match(pg_read_file('/proc/' || pg_backend_pid() || '/status', 0, 4000), 'VmHWM:\s+(\d+)'))[1])};
+	my @lines = split /\n/, $node->safe_psql('postgres', "select $peak; $statement; select $peak");
+	my ($before, $after) = ($lines[0], $lines[-1]);
+	note(sprintf '%.1f MiB more for: %s', ($after - $before) / 1024, $statement);
+	return ($lines[1], ($after - $before) / 1024);
+}
+
+sub is_bounded
+{
+	my ($name, $statement, $header, $wanted) = @_;
+	my ($answer, $mebibytes) = growth($statement);
+	cmp_ok($mebibytes, '<=', 64 + 1 + 3 * $header + $shared, "$name: memory stays within its bound");
+	is($answer, $wanted, "$name: and the answer is right") if defined $wanted;
+}
+
+my $base = write_model("$folder/base.safetensors", 0, 160, 64, (2) x 16);
+my $child = write_model("$folder/child.safetensors", 1, 160, 64, (2) x 16);
+my $many = write_many_tensors("$folder/many.safetensors", 20_000);
+my $header = (-s $many) / (1 << 20);
+
+is_bounded('import of a model of 256 MiB', "select sparse_import_file('base', '$base')", 0);
+is_bounded('import of its fine-tune', "select sparse_import_file('child', '$child', '{base}')", 0);
+is_bounded('reconstruction of a base', "select sum(octet_length(p)) from (select sparse_reconstruct('base') as p) x", 0, -s $base);
+is_bounded('reconstruction of a fine-tune', "select sum(octet_length(p)) from (select sparse_reconstruct('child') as p) x", 0, -s $child);
+is_bounded('export', "select sparse_export('child', '$folder/exported.safetensors')", 0, -s $child);
+is_bounded('verification', "select count(*) from sparse_verify('child')", 0, 0);
+is_bounded('a slice', "select octet_length(sparse_slice('child', 'tensor.0', 100000, 2))", 0, 2048);
+is_bounded('import of 20,000 tensors', "select sparse_import_file('many', '$many')", $header);
+is_bounded('their reconstruction', "select sum(octet_length(p)) from (select sparse_reconstruct('many') as p) x", $header, -s $many);
+is(sha256_of_file("$folder/exported.safetensors"), sha256_of_file($child), 'what was exported is the file');
+
+$node->stop;
+done_testing();
