@@ -2,13 +2,15 @@
  * estimate.c: pg_sparse estimate: what a child will take, from a sample of it.
  *
  * Of each tensor with a parent, some blocks are compared: it counts as the same
- * if none differs. Of everything else, pieces at even distances are coded, and
- * each speaks for the bytes around it; what lies between the tensors (headers,
- * records of the delta file) is known exactly. A child that is no larger than the
- * sample is coded as it will be, and the estimate is then the size itself.
+ * if none differs. Of the others, chunks at even distances are coded as compress
+ * would. Each kind of tensor (all that are called the same but for a number) gets
+ * its share of the sample, since kinds change by different amounts. Headers and
+ * records of the delta file are known exactly; a child that is no larger than the
+ * sample is coded throughout, and the estimate is then the size itself.
  */
 #include "client.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,15 +24,11 @@
 #define MAX_SAMPLE_MIB 1024
 #define MIB ((uint64_t) 1 << 20)
 
-/*
- * A piece is a quarter of a chunk: of a sample of 16 MiB that makes 64, enough for
- * the layers of a model to be met. Its tables cost up to 1% more than a chunk's.
- */
-#define PIECE ((uint64_t) 256 << 10)
 #define BLOCK ((uint64_t) 4 << 10)		/* of a tensor that is compared */
 #define LEAST_BLOCKS 8
 #define WINDOW ((uint64_t) 512 << 10)	/* as compress has around a chunk of bytes */
-#define DELTA_HEAD (4 + SPARSE_DELTA_HEADER + SPARSE_DELTA_REF) /* a length, a delta's header and reference */
+#define LENGTH_BYTES 4			/* before a delta */
+#define SAME_BYTES (LENGTH_BYTES + SPARSE_DELTA_HEADER + SPARSE_DELTA_REF) /* of a chunk that did not change */
 
 /* A tensor, a header, or a whole file without tensors. */
 typedef struct part
@@ -42,7 +40,7 @@ typedef struct part
 	uint64_t	shared_bytes;	/* leading bytes of a tensor that its parent predicts */
 	uint64_t	base_first;		/* byte of the base where its parent begins */
 	uint64_t	base_bytes;		/* of the parent; 0: none */
-	uint64_t	label_bytes;
+	const char *label;
 	sparse_dtype dtype;
 	sparse_grid grid;
 } part;
@@ -80,7 +78,7 @@ add_bytes(estimator *e, const char *label, uint64_t bytes, uint64_t base_bytes)
 	e->parts[e->count++] = (part) {
 		.bytes = bytes,
 		.base_bytes = base_bytes,
-		.label_bytes = strlen(label),
+		.label = label,
 		.grid = {bytes, 0, SPARSE_CHUNK_TARGET}
 	};
 }
@@ -90,7 +88,6 @@ add_tensor(estimator *e, const sparse_tensor *tensor)
 {
 	uint64_t	shared;
 	const sparse_tensor *parent = pair_parent(&e->models, tensor, &shared);
-	size_t		label = strlen(tensor->name);
 	part	   *p = &e->parts[e->count++];
 
 	*p = (part) {
@@ -98,7 +95,7 @@ add_tensor(estimator *e, const sparse_tensor *tensor)
 		.first = e->models.child.header.header_bytes + tensor->first,
 		.bytes = tensor->bytes,
 		.shared_bytes = shared,
-		.label_bytes = label < DELTAFILE_MAX_LABEL ? label : DELTAFILE_MAX_LABEL,
+		.label = tensor->name,
 		.dtype = tensor->dtype,
 		.grid = sparse_tensor_grid(tensor, shared, SPARSE_CHUNK_TARGET)
 	};
@@ -107,6 +104,14 @@ add_tensor(estimator *e, const sparse_tensor *tensor)
 		p->base_first = e->models.base.header.header_bytes + parent->first;
 		p->base_bytes = parent->bytes;
 	}
+}
+
+static size_t
+label_bytes(const part *p)
+{
+	size_t		bytes = strlen(p->label);
+
+	return bytes < DELTAFILE_MAX_LABEL ? bytes : DELTAFILE_MAX_LABEL;
 }
 
 /* The parts that compress would write, in its order. */
@@ -210,7 +215,7 @@ choose_reference(const part *p, uint64_t first, uint64_t bytes, sparse_ref *ref)
 	return true;
 }
 
-/* The bytes that those of a part, at most a chunk, take as a delta. */
+/* The bytes that a chunk of a part takes: its delta, and the length before it. */
 static size_t
 code(estimator *e, const part *p, uint64_t first, uint64_t bytes)
 {
@@ -230,7 +235,7 @@ code(estimator *e, const part *p, uint64_t first, uint64_t bytes)
 	if (status != SPARSE_OK)
 		fail(STATUS_FAILED, NULL, "could not encode \"%s\": %s", e->models.child.file.path, sparse_status_text(status));
 	e->read_bytes += bytes;
-	return delta_bytes;
+	return LENGTH_BYTES + delta_bytes;
 }
 
 static void
@@ -240,80 +245,128 @@ code_throughout(estimator *e, const part *p)
 	uint64_t	bytes;
 
 	for (uint64_t seq = 0; sparse_grid_chunk(&p->grid, seq, &first, &bytes); seq++)
-		e->estimate += 4 + (double) code(e, p, first, bytes);
+		e->estimate += (double) code(e, p, first, bytes);
 }
 
-/*
- * The fraction that the payload of a delta takes of its content, around a byte of
- * a part. The piece stays on one side of the grid's split.
- */
+/* ---- sampling ---- */
+
+/* The next character of a name's kind, in which any number is a '#'; 0 at the end. */
+static unsigned
+next_of_kind(const char **name)
+{
+	if (!isdigit((unsigned char) **name))
+		return **name ? (unsigned char) *(*name)++ : 0;
+	while (isdigit((unsigned char) **name))
+		(*name)++;
+	return '#';
+}
+
+/* Compares names without regard to the numbers in them: those of layers and experts. */
+static int
+compare_kinds(const char *a, const char *b)
+{
+	unsigned	x;
+	unsigned	y;
+
+	do
+	{
+		x = next_of_kind(&a);
+		y = next_of_kind(&b);
+	} while (x == y && x != 0);
+	return (x > y) - (x < y);
+}
+
+/* By kind, then by place. */
+static int
+compare_parts(const void *a, const void *b)
+{
+	const part *x = *(const part *const *) a;
+	const part *y = *(const part *const *) b;
+	int			order = compare_kinds(x->label, y->label);
+
+	return order ? order : (x->first > y->first) - (x->first < y->first);
+}
+
+/* The fraction that the chunk around a byte of a part takes of its content. */
 static double
 sample(estimator *e, const part *p, uint64_t byte)
 {
-	unsigned	element = sparse_dtype_get(p->dtype)->bytes;
-	bool		behind = p->grid.split_bytes > 0 && byte >= p->grid.split_bytes;
-	uint64_t	begin = behind ? p->grid.split_bytes : 0;
-	uint64_t	end = !behind && p->grid.split_bytes > 0 ? p->grid.split_bytes : p->bytes;
-	uint64_t	bytes = end - begin < PIECE ? end - begin : PIECE;
-	uint64_t	first = byte - begin < bytes / 2 ? begin : byte - bytes / 2;
-	size_t		coded;
+	uint64_t	first = 0;
+	uint64_t	bytes = 1;
 
-	if (first > end - bytes)
-		first = end - bytes;
-	first -= (first - begin) % element;
-	coded = code(e, p, first, bytes) + 4;
-	return coded > DELTA_HEAD ? (double) (coded - DELTA_HEAD) / (double) bytes : 0;
+	sparse_grid_chunk(&p->grid, sparse_grid_seq(&p->grid, byte), &first, &bytes);
+	return (double) code(e, p, first, bytes) / (double) bytes;
 }
 
-static bool
-is_sampled(const part *p)
-{
-	return p->bytes > 0 && !p->same && (p->is_tensor || p->bytes > 4 * MIB);
-}
-
-/* Codes pieces at even distances from all parts that are sampled, total bytes of them. */
+/*
+ * Codes that many chunks of the parts of one kind, at even distances; each of them
+ * stands for the same number of bytes. Codes all, when that is hardly more.
+ */
 static void
-code_sample(estimator *e, uint64_t total)
+sample_kind(estimator *e, const part *const *parts, size_t count, uint64_t bytes, uint64_t chunks)
 {
-	uint64_t	pieces = e->sample_bytes / PIECE;
-	double		step = (double) total / (double) pieces;
+	double		step = (double) bytes / (double) chunks;
 	double		next = step / 2;
-	uint64_t	before = 0;		/* bytes of the parts before this one */
+	uint64_t	before = 0;
 
-	for (size_t i = 0; i < e->count; i++)
+	for (size_t i = 0; i < count; i++)
 	{
-		const part *p = &e->parts[i];
+		const part *p = parts[i];
 
-		if (!is_sampled(p))
-			continue;
-		for (; next < (double) (before + p->bytes); next += step)
-			e->estimate += step * sample(e, p, (uint64_t) next - before);
-		e->estimate += (double) (DELTA_HEAD * sparse_grid_chunks(&p->grid));
+		if (step <= (double) SPARSE_CHUNK_TARGET)
+			code_throughout(e, p);
+		else
+			for (; next < (double) (before + p->bytes); next += step)
+				e->estimate += step * sample(e, p, (uint64_t) next - before);
 		before += p->bytes;
 	}
 }
 
-/* Adds up what is known, and what is not but small enough to be coded whole. */
+/* Gives each kind its share of the sample, one chunk at least. */
+static void
+sample_parts(estimator *e, const part **parts, size_t count, uint64_t total)
+{
+	uint64_t	chunks = e->sample_bytes / SPARSE_CHUNK_TARGET;
+	size_t		kind;
+
+	qsort(parts, count, sizeof *parts, compare_parts);
+	for (size_t first = 0; first < count; first += kind)
+	{
+		uint64_t	bytes = 0;
+
+		for (kind = 0; first + kind < count &&
+			 compare_kinds(parts[first]->label, parts[first + kind]->label) == 0; kind++)
+			bytes += parts[first + kind]->bytes;
+		sample_kind(e, parts + first, kind, bytes, 1 + (bytes * chunks - 1) / total);
+	}
+}
+
+/* Adds up what is known, what is small enough to be coded whole, and the samples. */
 static void
 estimate(estimator *e)
 {
+	const part **sampled = allocate(e->count * sizeof *sampled);
+	size_t		count = 0;
 	uint64_t	total = 0;
 
-	for (size_t i = 0; i < e->count; i++)
-		total += is_sampled(&e->parts[i]) ? e->parts[i].bytes : 0;
 	e->estimate = DELTAFILE_HEAD + DELTAFILE_END;
 	for (size_t i = 0; i < e->count; i++)
 	{
 		const part *p = &e->parts[i];
 
-		e->estimate += (double) (DELTAFILE_PART + p->label_bytes);
+		e->estimate += (double) (DELTAFILE_PART + label_bytes(p));
 		if (p->same)
-			e->estimate += (double) (DELTA_HEAD * sparse_grid_chunks(&p->grid));
-		else if (!is_sampled(p) || total <= e->sample_bytes)
+			e->estimate += (double) (SAME_BYTES * sparse_grid_chunks(&p->grid));
+		else if (p->bytes > 0 && (p->is_tensor || e->count == 1))
+		{
+			sampled[count++] = p;
+			total += p->bytes;
+		}
+		else
 			code_throughout(e, p);
 	}
-	if (total > e->sample_bytes)
-		code_sample(e, total);
+	sample_parts(e, sampled, count, total);
+	free(sampled);
 }
 
 /* ---- the answer ---- */
