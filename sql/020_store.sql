@@ -66,6 +66,28 @@ reset role;
 select test.outcome($$select sparse_drop('a/b')$$);
 set role regress_sparse_mallory;
 drop schema sparse cascade;
+-- Columns of a type of her own bring casts of her own.
+select sparse_create_store();
+create type sparse.number as (n bigint);
+alter table sparse.version alter exact drop default, alter exact type sparse.number using row(1)::sparse.number;
+reset role;
+select test.outcome($$select sparse_drop('a/b')$$);
+set role regress_sparse_mallory;
+drop schema sparse cascade;
+-- Functions in indexes are computed when a query is planned.
+select sparse_create_store();
+create function sparse.who(n bigint) returns bigint language plpgsql immutable as
+$$begin
+    raise notice 'planning as %', current_user;
+    return n;
+end$$;
+create index trap on sparse.version ((id + sparse.who(1)));
+set client_min_messages = notice;
+reset role;
+select test.outcome($$select sparse_drop('a/b')$$);
+set client_min_messages = warning;
+set role regress_sparse_mallory;
+drop schema sparse cascade;
 -- A store of hers is one; but what she puts on its tables never runs as somebody stronger.
 select sparse_create_store();
 create function sparse.trap_row() returns trigger language plpgsql as

@@ -7,11 +7,11 @@
  *
  * Anybody who may create a schema can make one named "sparse" and put his own
  * relations there, in the hope that a more powerful role calls us. Against that:
- *   - all tables must be tables, not views, and belong to one owner, so that
- *     reading them runs no code but the policies of that owner, and for a
- *     superuser not even these;
- *   - what is written is written as that owner, never as a superuser (version.c),
- *     so that triggers, defaults and constraints get his rights and no more;
+ *   - all tables must be tables, not views, belong to one owner and have columns
+ *     of the server's own types, for which nobody can define a cast;
+ *   - versions are read and written as that owner, never as a superuser (version.c),
+ *     so that triggers, defaults, constraints and what the planner computes of
+ *     indexes get his rights and no more;
  *   - the switch is a security-restricted operation: nothing that he deferred
  *     can run after it, with the caller's rights;
  *   - the types of what comes back are checked (query.c).
@@ -22,11 +22,13 @@
 #include "compat.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -87,11 +89,24 @@ store_relation(const char *name)
 	return relation_in_schema(name, store_schema());
 }
 
+/*
+ * A column of another type could come with an implicit cast to the type that a
+ * query compares it with, and so with a function that runs as the reader.
+ */
+static void
+check_column_types(const char *name, Oid relation, int columns)
+{
+	for (int i = 1; i <= columns; i++)
+		if (get_atttype(relation, i) >= FirstNormalObjectId)
+			not_a_store(name, "has a column of a type that is not the server's own");
+}
+
 /* The owner of a relation that must be a table. */
 static Oid
 table_owner(const char *name, Oid schema)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation_in_schema(name, schema)));
+	Oid			relation = relation_in_schema(name, schema);
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
 	Form_pg_class form;
 	Oid			owner;
 
@@ -100,20 +115,60 @@ table_owner(const char *name, Oid schema)
 	form = (Form_pg_class) GETSTRUCT(tuple);
 	if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
 		not_a_store(name, "is not a table");
+	if (strcmp(name, "chunk") != 0)
+		check_column_types(name, relation, form->relnatts);
 	owner = form->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
 }
 
+/* The owner of the store as last found; invalid once any relation or schema has changed. */
+static Oid	known_owner = InvalidOid;
+
+static void
+forget_owner_of_relation(Datum arg, Oid relation)
+{
+	(void) arg;
+	(void) relation;
+	known_owner = InvalidOid;
+}
+
+static void
+forget_owner_of_schema(Datum arg, int cache, uint32 hash)
+{
+	(void) arg;
+	(void) cache;
+	(void) hash;
+	known_owner = InvalidOid;
+}
+
+static void
+watch_catalogs(void)
+{
+	static bool watching = false;
+
+	if (watching)
+		return;
+	CacheRegisterRelcacheCallback(forget_owner_of_relation, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_owner_of_schema, (Datum) 0);
+	watching = true;
+}
+
 Oid
 store_owner(void)
 {
-	Oid			schema = store_schema();
-	Oid			owner = table_owner(store_tables[0], schema);
+	Oid			schema;
+	Oid			owner;
 
+	if (OidIsValid(known_owner))
+		return known_owner;
+	watch_catalogs();
+	schema = store_schema();
+	owner = table_owner(store_tables[0], schema);
 	for (int i = 1; i < (int) lengthof(store_tables); i++)
 		if (table_owner(store_tables[i], schema) != owner)
 			not_a_store(store_tables[i], "has another owner than \"object\"");
+	known_owner = owner;
 	return owner;
 }
 

@@ -7,8 +7,8 @@
  * a trigger on the table lets nothing else through, so that nobody forges the
  * author, the date or the state of a version.
  *
- * A superuser passes every policy anyway. He writes as the store's owner, so that
- * triggers and defaults which that owner put on the table do not get his rights.
+ * A superuser passes every policy anyway. He acts as the store's owner here, so
+ * that nothing which that owner hung on the table runs with his rights.
  */
 #include "postgres.h"
 #include "compat.h"
@@ -83,18 +83,27 @@ version_guard(PG_FUNCTION_ARGS)
 						   trigger->tg_newtuple : trigger->tg_trigtuple);
 }
 
+/* Become whoever queries sparse.version for the caller: himself, or for a superuser the owner. */
+static void
+enter_versions(StoreAccess *access)
+{
+	Oid			owner = store_owner();
+
+	if (superuser() && owner != GetUserId())
+		store_enter(access);
+	else
+		GetUserIdAndSecContext(&access->user, &access->security_context);
+}
+
 /* Runs a statement that writes the version `id` and nothing else, as the caller. */
 static uint64
 write_version(StoreQuery *query, int64 id, Datum *value, const char *null)
 {
 	StoreAccess access;
-	bool		as_owner = superuser();
 	uint64		rows;
 
 	Assert(guard_allows == 0);
-	(void) store_owner();
-	if (as_owner)
-		store_enter(&access);
+	enter_versions(&access);
 	guard_allows = id;
 	PG_TRY();
 	{
@@ -105,8 +114,7 @@ write_version(StoreQuery *query, int64 id, Datum *value, const char *null)
 		guard_allows = 0;
 	}
 	PG_END_TRY();
-	if (as_owner)
-		store_leave(&access);
+	store_leave(&access);
 	return rows;
 }
 
@@ -323,11 +331,13 @@ void
 version_from_text(const char *reference, bool any_state, StoreVersion *version)
 {
 	MemoryContext context = CurrentMemoryContext;
+	StoreAccess access;
 	bool		found;
 
-	(void) store_owner();
 	SPI_connect();
+	enter_versions(&access);
 	found = find_reference(reference, context, version);
+	store_leave(&access);
 	SPI_finish();
 	if (!found)
 		no_such_version(reference);
@@ -338,11 +348,13 @@ void
 version_from_id(int64 id, bool any_state, StoreVersion *version)
 {
 	MemoryContext context = CurrentMemoryContext;
+	StoreAccess access;
 	bool		found;
 
-	(void) store_owner();
 	SPI_connect();
+	enter_versions(&access);
 	found = find_by_id(id, context, version);
+	store_leave(&access);
 	SPI_finish();
 	if (!found)
 		no_such_version(psprintf(INT64_FORMAT, id));
