@@ -37,7 +37,7 @@ PG_FUNCTION_INFO_V1(sdelta_content_bytes);
 PG_FUNCTION_INFO_V1(sdelta_bytes);
 
 /* Scratch memory of a codec that worked on more than this is not kept. */
-#define KEEP_CODEC_BYTES ((size_t) 16 << 20)
+#define KEEP_CODEC_BYTES ((size_t) 4 << 20)
 
 /* A run of bytes that somebody else owns. */
 typedef struct Bytes
