@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# Throughput of sparse beside the plainest way to keep the same bytes in PostgreSQL:
-# rows of 1 MiB of bytea, storage external. Both run on one private cluster, turn and
-# turn about, each from a checkpoint on; printed are the medians and their ratio.
+# What make bench measures, written to docs/benchmarks.md and docs/benchmarks.svg:
 #
-#   BASE, CHILD   two safetensors files; the pair main-base, main-finetune by default
-#   RUNS          how often everything is done (5)
+#   - the codec beside others, without a server: pg_sparse bench over pairs of the
+#     test data, and a plot of the first of them (test/plot.pl)
+#   - throughput in PostgreSQL beside the plainest way to keep the same bytes there:
+#     rows of 1 MiB of bytea, storage external. Both run on one private cluster, turn
+#     and turn about, each from a checkpoint on; printed are the medians and their ratio.
+#     Writing is durable (fsync as installed). Reading is warm: it follows the writing.
 #
-# Writing is durable (fsync as installed). Reading is warm: it follows the writing.
+#   ROUNDS        of each codec on each pair (15)
+#   BASE, CHILD   two safetensors files for the server; main-base, main-finetune by default
+#   RUNS          how often the server does everything (5)
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,6 +21,16 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 base=$(realpath "${BASE:-test/data/main-base.safetensors}")
 child=$(realpath "${CHILD:-test/data/main-finetune.safetensors}")
 runs=${RUNS:-5}
+rounds=${ROUNDS:-15}
+pairs=(
+    "main-base main-finetune"
+    "mini-base mini-finetune-strong"
+    "mini-base mini-finetune-light"
+    "mini-chain-1 mini-chain-2"
+    "mini-base-fp16 mini-finetune-fp16"
+    "mini-base-fp32 mini-finetune-fp32"
+    "- main-base"
+)
 work=
 
 clean_up() {
@@ -28,10 +42,85 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-start_server() {
+# A directory of its own, which the server's user can read.
+make_work() {
     work=$(mktemp -d "${TMPDIR:-/var/tmp}/sparse-bench.XXXXXX")
     chmod 755 "$work"
     if [ "$(id -u)" -eq 0 ]; then chown "$run_user" "$work"; fi
+}
+
+# ---- the codecs ----
+
+# The path of a data file; "-", no file, stays what it is.
+data_path() {
+    if [ "$1" = - ]; then echo -; else echo "test/data/$1.safetensors"; fi
+}
+
+pair_title() {
+    if [ "$1" = - ]; then echo "$2, alone"; else echo "$1 to $2"; fi
+}
+
+bench_codecs() {
+    local pair base child
+    for pair in "${pairs[@]}"; do
+        read -r base child <<<"$pair"
+        echo "pg_sparse bench $base $child" >&2
+        ./pg_sparse bench --quiet --rounds "$rounds" "$(data_path "$base")" "$(data_path "$child")" >"$work/codecs.$base.$child"
+    done
+}
+
+# What pg_sparse bench printed, as a table, with the speeds as multiples of TensorX's
+# (without a parent there is no TensorX, but the same planes with zstd level 3).
+print_codecs() {
+    awk -F '\t' '
+        NR == 1 { next }
+        { name[NR] = $1; bytes[NR] = $2; fraction[NR] = $3; encode[NR] = $4; decode[NR] = $5 }
+        $1 == "planes-zstd3" && !peer || $1 == "tensorx" { peer = NR }
+        END {
+            print "| codec | bytes | fraction | encode, MB/s | decode, MB/s | encode / " name[peer] " | decode / " name[peer] " |"
+            print "|---|--:|--:|--:|--:|--:|--:|"
+            for (i = 2; i <= NR; i++)
+                printf "| %s | %d | %s | %.0f | %.0f | %.2f | %.2f |\n", name[i], bytes[i], fraction[i], encode[i], decode[i],
+                    encode[i] / encode[peer], decode[i] / decode[peer]
+        }' "$1"
+}
+
+print_codec_report() {
+    local pair base child
+    cat <<-END
+	## The codec beside others
+
+	Bytes are those that the child takes, its header included; fractions are of the child's file. Tensors that did not change
+	cost no codec anything. Speeds are MB (10^6 bytes) of content a second on one core, of each tensor the best time of
+	$rounds rounds in which all codecs took turns; every round trip was compared. `sparse` includes the checksums of content and
+	prediction that it verifies on every read; the others have none.
+
+	- `sparse-*`: this codec, with the vector instructions named
+	- `bitx`: XOR with the parent, exponents and the rest as two streams (of other dtypes than bf16 the byte planes), zstd level 3
+	- `tensorx`: XOR with the parent, byte planes, zstd level 1, in pieces of 2 MiB
+	- `fm-delta`: difference of ordered integers, sign and bit length by adaptive range coding, the other bits raw
+	- `planes-zstd3`: byte planes, zstd level 3, no parent
+	- `memcpy`: the content itself
+
+	![size against decode speed](benchmarks.svg)
+	END
+    for pair in "${pairs[@]}"; do
+        read -r base child <<<"$pair"
+        printf '\n### %s\n\n' "$(pair_title "$base" "$child")"
+        print_codecs "$work/codecs.$base.$child"
+        printf '\n'
+    done
+}
+
+draw_first_pair() {
+    local base child
+    read -r base child <<<"${pairs[0]}"
+    perl test/plot.pl "$(pair_title "$base" "$child")" <"$work/codecs.$base.$child"
+}
+
+# ---- the server ----
+
+start_server() {
     run_home=$work
     install_private "$top" "$work/server"
     cp "$base" "$work/base.safetensors"
@@ -111,12 +200,13 @@ throughput() {
 
 print_table() {
     local operation version plain sparse
-    printf '\n%-10s %-6s %14s %14s %8s\n' operation file 'bytea, MB/s' 'sparse, MB/s' ratio
+    echo '| operation | file | bytea, MB/s | sparse, MB/s | ratio |'
+    echo '|---|---|--:|--:|--:|'
     for operation in write read copy; do
         for version in base child; do
             plain=$(throughput $operation-plain $version)
             sparse=$(throughput $operation-sparse $version)
-            printf '%-10s %-6s %14s %14s %8s\n' $operation $version "$plain" "$sparse" \
+            printf '| %s | %s | %s | %s | %s |\n' $operation $version "$plain" "$sparse" \
                 "$(awk -v a="$sparse" -v b="$plain" 'BEGIN { printf "%.2f", a / b }')"
         done
     done
@@ -124,24 +214,65 @@ print_table() {
 
 print_commands() {
     local name
-    printf '\n%s\n' "The commands:"
     for name in write_plain write_base write_child read_plain read_sparse copy_plain copy_sparse; do
         printf '    %-12s %s\n' "$name" "${!name}"
     done
+}
+
+print_server_report() {
+    cat <<-END
+	## Throughput in PostgreSQL
+
+	One session, beside rows of 1 MiB of \`bytea\` with storage external: \`base\` is $(basename "$base") ($(stat -c %s "$base") bytes),
+	\`child\` is $(basename "$child") ($(stat -c %s "$child") bytes), a child of it; medians of $runs runs. Writing is durable, reading warm.
+
+	END
+    print_table
+    printf '\nThe commands:\n\n'
+    print_commands
+}
+
+# ---- the report ----
+
+print_head() {
+    cat <<-END
+	# Benchmarks
+
+	Written by \`make bench\`; run it again rather than edit this page.
+
+	$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores; $("$bindir/postgres" --version); $(gcc --version | head -n 1);
+	zstd $(zstd_version); $(date -u +%Y-%m-%d); command: \`make bench ROUNDS=$rounds RUNS=$runs\`.
+
+	END
+}
+
+zstd_version() {
+    sed -n 's/^#define *ZSTD_VERSION_\(MAJOR\|MINOR\|RELEASE\) *\([0-9]*\).*/\2/p' /usr/include/zstd.h | paste -sd .
+}
+
+# Written at the end, so that a run that fails leaves the last report as it was.
+write_report() {
+    local page=$top/docs/benchmarks
+    { print_head; cat "$work/codec-report"; print_server_report; } >"$work/report"
+    cp "$work/report" "$page.md"
+    cp "$work/plot" "$page.svg"
+    cat "$page.md"
 }
 
 main() {
     bash test/install-packages.sh
     choose_user
     make -s -j2 all PG_CONFIG="$PG_CONFIG"
+    make_work
+
+    bench_codecs
+    print_codec_report >"$work/codec-report"
+    draw_first_pair >"$work/plot"
+
     start_server
     psql_here --command='create extension sparse'
     for run in $(seq "$runs"); do run_once; done
-
-    echo "$(basename "$base") $(stat -c %s "$base") bytes, $(basename "$child") $(stat -c %s "$child") bytes; medians of $runs runs"
-    echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $("$bindir/postgres" --version)"
-    print_table
-    print_commands
+    write_report
 }
 
 main
