@@ -15,9 +15,7 @@
  * others before anybody uses one.
  */
 #include "codec.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "hash.h"
 
 #define ZSTD_LEVEL_PREFIX 9		/* headers, tokenizers: small beside the weights */
 #define ZSTD_LEVEL_ALONE 3
@@ -39,12 +37,6 @@ sparse_coding_name(sparse_coding coding)
 	};
 
 	return names[coding];
-}
-
-static uint64_t
-hash(const void *bytes, size_t length)
-{
-	return XXH3_64bits(bytes, length);
 }
 
 /* ---- reading ---- */
@@ -186,20 +178,26 @@ sparse_delta_apply(sparse_codec *codec, const void *delta, size_t delta_bytes,
 				   void *content, size_t content_bytes)
 {
 	sparse_delta_info info;
+	sparse_status status;
 	size_t		head;
 
 	SPARSE_TRY(sparse_delta_read(delta, delta_bytes, delta_bytes, &info));
 	if (content_bytes != info.content_bytes)
 		return SPARSE_BAD_ARGUMENT;
-	if (info.refs > 0
-		&& (prediction_bytes != info.prediction_bytes
-			|| hash(prediction, prediction_bytes) != info.prediction_hash))
+	if (info.refs > 0 && prediction_bytes != info.prediction_bytes)
 		return SPARSE_WRONG_PREDICTION;
 	head = SPARSE_DELTA_HEADER + (size_t) info.refs * SPARSE_DELTA_REF;
-	SPARSE_TRY(decode_payload(codec, &info,
-							  cursor_over((const uint8_t *) delta + head, delta_bytes - head),
-							  prediction, content));
-	return hash(content, content_bytes) == info.content_hash ? SPARSE_OK : SPARSE_WRONG_CONTENT;
+	status = decode_payload(codec, &info,
+							cursor_over((const uint8_t *) delta + head, delta_bytes - head),
+							prediction, content);
+	if (status == SPARSE_OK && hash_bytes(content, content_bytes, codec->simd) != info.content_hash)
+		status = SPARSE_WRONG_CONTENT;
+
+	/* the content's hash says all; the prediction's, whose fault it is when that is wrong */
+	if (status != SPARSE_OK && status != SPARSE_NO_MEMORY && info.refs > 0
+		&& hash_bytes(prediction, prediction_bytes, codec->simd) != info.prediction_hash)
+		status = SPARSE_WRONG_PREDICTION;
+	return status;
 }
 
 /* ---- encoding ---- */
@@ -414,8 +412,8 @@ write_head(const contest *c, const sparse_ref *ref, unsigned refs)
 	at[3] = (uint8_t) c->dtype;
 	store16(at + 4, (uint16_t) refs);
 	store64(at + 8, c->bytes);
-	store64(at + 16, hash(c->content, c->bytes));
-	store64(at + 24, refs ? hash(c->prediction, c->prediction_bytes) : 0);
+	store64(at + 16, hash_bytes(c->content, c->bytes, c->codec->simd));
+	store64(at + 24, refs ? hash_bytes(c->prediction, c->prediction_bytes, c->codec->simd) : 0);
 	store32(at + 32, (uint32_t) c->payload_bytes);
 	for (unsigned i = 0; i < refs; i++)
 		write_reference(at + SPARSE_DELTA_HEADER + i * SPARSE_DELTA_REF, &ref[i]);

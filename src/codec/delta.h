@@ -140,7 +140,8 @@ extern size_t sparse_delta_bound(size_t bytes);
 
 /*
  * Decodes a delta into `content`, which must have room for the info's
- * content_bytes. The prediction is checked before, the content after decoding;
+ * content_bytes. The content is checked after decoding, and if that fails the
+ * prediction, to tell a wrong one (SPARSE_WRONG_PREDICTION) from a corrupt delta;
  * on any failure the buffer's bytes are undefined and must not be used.
  * `content` may not overlap the other arguments.
  */

@@ -15,15 +15,28 @@ prediction_at(const void *prediction, size_t at)
 	return prediction ? (const void *) ((const uint8_t *) prediction + at) : zeros;
 }
 
-/* Does `visit` for each i below count whose token has its top bit set, eight tokens at a time. */
+/*
+ * Does `visit` for each i below count whose token has its top bit set: MARK_GROUP
+ * tokens at a time, of which MARKS makes a mask with MARK_BITS bits a token.
+ */
+#ifdef LOOPS_AVX2
+#define MARK_GROUP 32
+#define MARK_BITS 1
+#define MARKS(token) \
+	((uint32_t) _mm256_movemask_epi8(_mm256_loadu_si256((const __m256i *) (const void *) (token))))
+#else
+#define MARK_GROUP 8
+#define MARK_BITS 8
+#define MARKS(token) (load64(token) & UINT64_C(0x8080808080808080))
+#endif
+
 #define FOR_EACH_MARKED(i, token, count, visit) \
 	do { \
 		size_t		group_ = 0; \
-		for (; group_ + 8 <= (count); group_ += 8) \
-			for (uint64_t marks_ = load64((token) + group_) & UINT64_C(0x8080808080808080); \
-				 marks_ != 0; marks_ &= marks_ - 1) \
+		for (; group_ + MARK_GROUP <= (count); group_ += MARK_GROUP) \
+			for (uint64_t marks_ = MARKS((token) + group_); marks_ != 0; marks_ &= marks_ - 1) \
 			{ \
-				size_t		i = group_ + (unsigned) __builtin_ctzll(marks_) / 8; \
+				size_t		i = group_ + (unsigned) __builtin_ctzll(marks_) / MARK_BITS; \
 				visit; \
 			} \
 		for (size_t i = group_; i < (count); i++) \

@@ -180,7 +180,7 @@ token_stream_open(sparse_codec *codec, cursor *in, size_t elements, token_stream
 		return SPARSE_TRUNCATED;
 	SPARSE_CHECK(cursor_left(in) == 0);
 	SPARSE_TRY(buffer_reserve(codec, &codec->slots,
-							  TABLES_CONTEXTS * RANS_SLOTS * sizeof(rans_slot)));
+							  (TABLES_CONTEXTS * RANS_SLOTS + RANS_SLOT_SLACK) * sizeof(rans_slot)));
 	slots = (rans_slot *) (void *) codec->slots.bytes;
 	d = rc_decode_begin(model);
 	SPARSE_TRY(tables_read(&codec->tables, 1, &d));

@@ -6,7 +6,7 @@
 /* A rounded frequency: 0, or 1 to 15 as they are, then octaves of eight steps. */
 #define WEIGHT_STEPS 8
 #define WEIGHT_TOTAL (4 * RANS_SLOTS)	/* weights of a table add up to about this */
-#define WEIGHT_CODES (16 + (14 - 4) * WEIGHT_STEPS + 1)	/* up to 2^14 = WEIGHT_TOTAL */
+#define WEIGHT_CODES (16 + (RANS_BITS + 2 - 4) * WEIGHT_STEPS + 1)	/* up to WEIGHT_TOTAL itself */
 
 /* What describing one symbol takes, in 1/65536 bits; measured on real fine-tunes. */
 #define SYMBOL_COST (UINT64_C(5) << 15)
@@ -149,11 +149,12 @@ weight_of_code(unsigned code)
 static bool
 scale_frequencies(const uint32_t *weight, uint16_t *frequency)
 {
-	uint64_t	total = 0;
+	uint32_t	total = 0;
 	int32_t		left = RANS_SLOTS;
 	unsigned	most = 0;
 	unsigned	used = 0;
 
+	/* weights are at most WEIGHT_TOTAL: neither the sum nor a product overflows */
 	for (unsigned i = 0; i < RANS_SYMBOLS; i++)
 	{
 		total += weight[i];
@@ -165,9 +166,13 @@ scale_frequencies(const uint32_t *weight, uint16_t *frequency)
 		return false;
 	for (unsigned i = 0; i < RANS_SYMBOLS; i++)
 	{
-		uint64_t	share = (uint64_t) weight[i] * RANS_SLOTS / total;
+		uint32_t	share;
 
-		frequency[i] = weight[i] == 0 ? 0 : share == 0 ? 1 : (uint16_t) share;
+		frequency[i] = 0;
+		if (weight[i] == 0)
+			continue;
+		share = weight[i] * RANS_SLOTS / total;
+		frequency[i] = share == 0 ? 1 : (uint16_t) share;
 		left -= frequency[i];
 	}
 	if (used == 1)

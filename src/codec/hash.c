@@ -1,0 +1,18 @@
+/*
+ * hash.c: XXH3, compiled for any machine, and the choice.
+ */
+#include "hash.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+uint64_t
+hash_bytes(const void *bytes, size_t length, sparse_simd simd)
+{
+#ifdef SPARSE_HAVE_AVX2
+	if (simd >= SPARSE_SIMD_AVX2)
+		return hash_bytes_avx2(bytes, length);
+#endif
+	(void) simd;
+	return XXH3_64bits(bytes, length);
+}

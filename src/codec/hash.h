@@ -1,0 +1,16 @@
+/*
+ * hash.h: XXH3 of content and predictions, as fast as the machine allows.
+ *
+ * xxHash picks its vector code at compile time; so it is compiled twice.
+ */
+#ifndef SPARSE_CODEC_HASH_H
+#define SPARSE_CODEC_HASH_H
+
+#include "simd.h"
+
+/* XXH3, 64 bits, seed 0. */
+extern uint64_t hash_bytes(const void *bytes, size_t length, sparse_simd simd);
+
+extern uint64_t hash_bytes_avx2(const void *bytes, size_t length);
+
+#endif
