@@ -92,15 +92,15 @@ print_codec_report() {
 
 	Bytes are those that the child takes, its header included; fractions are of the child's file. Tensors that did not change
 	cost no codec anything. Speeds are MB (10^6 bytes) of content a second on one core, of each tensor the best time of
-	$rounds rounds in which all codecs took turns; every round trip was compared. `sparse` includes the checksums of content and
+	$rounds rounds in which all codecs took turns; every round trip was compared. \`sparse\` includes the checksums of content and
 	prediction that it verifies on every read; the others have none.
 
-	- `sparse-*`: this codec, with the vector instructions named
-	- `bitx`: XOR with the parent, exponents and the rest as two streams (of other dtypes than bf16 the byte planes), zstd level 3
-	- `tensorx`: XOR with the parent, byte planes, zstd level 1, in pieces of 2 MiB
-	- `fm-delta`: difference of ordered integers, sign and bit length by adaptive range coding, the other bits raw
-	- `planes-zstd3`: byte planes, zstd level 3, no parent
-	- `memcpy`: the content itself
+	- \`sparse-*\`: this codec, with the vector instructions named
+	- \`bitx\`: XOR with the parent, exponents and the rest as two streams (of other dtypes than bf16 the byte planes), zstd level 3
+	- \`tensorx\`: XOR with the parent, byte planes, zstd level 1, in pieces of 2 MiB
+	- \`fm-delta\`: difference of ordered integers, sign and bit length by adaptive range coding, the other bits raw
+	- \`planes-zstd3\`: byte planes, zstd level 3, no parent
+	- \`memcpy\`: the content itself
 
 	![size against decode speed](benchmarks.svg)
 	END
@@ -108,8 +108,8 @@ print_codec_report() {
         read -r base child <<<"$pair"
         printf '\n### %s\n\n' "$(pair_title "$base" "$child")"
         print_codecs "$work/codecs.$base.$child"
-        printf '\n'
     done
+    echo
 }
 
 draw_first_pair() {
