@@ -123,6 +123,42 @@ for my $model (grep { $_->[0] =~ /^mini/ && -e data_file($_->[0]) } @models)
 		"$name comes back from small chunks");
 }
 
+# Blocks of the buffer cache that a query touches, in a session that has run it before.
+sub blocks
+{
+	my ($query) = @_;
+	my $plan = $node->safe_psql('small', "create temporary table warm as $query; explain (analyze, buffers, format json) $query");
+	my ($hit) = $plan =~ /"Shared Hit Blocks": (\d+)/;
+	my ($read) = $plan =~ /"Shared Read Blocks": (\d+)/;
+	return $hit + $read;
+}
+my $tensor = "'mini-finetune', 'model.embed_tokens.weight'";
+my $whole = blocks("select sparse_tensor($tensor)");
+note("the tensor takes $whole blocks, a row ", blocks("select sparse_slice($tensor, 500, 1)"));
+cmp_ok(4 * blocks("select sparse_slice($tensor, 500, 1)"), '<', $whole, 'a slice reads the chunks that hold it, not the tensor');
+cmp_ok(4 * blocks("select sparse_read('mini-finetune', 'mini-finetune.safetensors', 500000, 1000)"),
+	'<', $whole, 'and so does a range of bytes');
+
+# ---- names in another encoding than the database's ----
+
+sub model_of_one_byte
+{
+	my ($name) = @_;
+	my $header = qq({"$name":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}});
+	return '\x' . unpack 'H*', pack('Q<', length $header) . $header . 'x';
+}
+$node->safe_psql('postgres', "create database latin encoding 'LATIN1' locale 'C' template template0");
+$node->safe_psql('latin', 'create extension sparse; select sparse_create_store()');
+my $umlaut = model_of_one_byte("gr\xc3\xb6\xc3\x9fe");
+my $chinese = model_of_one_byte("\xe4\xb8\xad");
+$node->safe_psql('latin', "select sparse_import_bytes('latin', '$umlaut')");
+is($node->safe_psql('latin', "select name = convert_from('\\x6772f6dfe5', 'LATIN1') or name = convert_from('\\x6772f6df65', 'LATIN1') from sparse_tensors('latin')"),
+	't', 'names of tensors are in the encoding of the database');
+is($node->safe_psql('latin', "select string_agg(p, '') = '$umlaut' from sparse_reconstruct('latin') p"),
+	't', 'while the header stays what it was');
+my (undef, undef, $no_equivalent) = $node->psql('latin', "select sparse_import_bytes('chinese', '$chinese')");
+like($no_equivalent, qr/has no equivalent in encoding "LATIN1"/, 'a name that the encoding cannot hold is an error');
+
 # ---- a folder, as the hub's tools lay it out ----
 
 my $base = data_file('mini-base');
@@ -202,6 +238,10 @@ for my $case (
 	like(failure("select sparse_import_file('bad', '$shards/bad.index.json')"),
 		$error, "an index is refused for a shard $what");
 }
+
+symlink $base, $node->data_dir . '/relative.safetensors' or die $!;
+sql("select sparse_import_file('relative', 'relative.safetensors')");
+is(sha256_of_version($node, 'relative'), sha256_of_file($base), 'a relative path starts at the data directory');
 
 make_path("$folder/empty");
 like(failure("select sparse_import_file('bad', '$folder/empty')"), qr/holds no files/, 'an empty folder is refused');

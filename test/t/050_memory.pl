@@ -90,5 +90,17 @@ is_bounded('import of 20,000 tensors', "select sparse_import_file('many', '$many
 is_bounded('their reconstruction', "select sum(octet_length(p)) from (select sparse_reconstruct('many') as p) x", $header, -s $many);
 is(sha256_of_file("$folder/exported.safetensors"), sha256_of_file($child), 'what was exported is the file');
 
+# All of it can be interrupted.
+for my $case (
+	[ 'an import', "select sparse_import_file('another', '$child')" ],
+	[ 'a reconstruction', "select sum(octet_length(p)) from (select sparse_reconstruct('child') as p) x" ],
+	[ 'a verification', "select count(*) from sparse_verify('child')" ])
+{
+	my ($name, $statement) = @$case;
+	my (undef, undef, $error) = $node->psql('postgres', "set statement_timeout = '100ms'; $statement");
+	like($error, qr/canceling statement due to statement timeout/, "$name can be interrupted");
+}
+is($node->safe_psql('postgres', "select count(*) from sparse.version where name = 'another'"), '0', 'and leaves nothing behind');
+
 $node->stop;
 done_testing();
