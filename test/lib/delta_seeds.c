@@ -1,0 +1,144 @@
+/*
+ * delta_seeds.c: writes the corpus of fuzz_delta and fuzz_encode: a delta of every
+ * coder and every kind of dtype. To be run again whenever the format changes, for
+ * the old seeds then end at the header:
+ *
+ *   gcc -Isrc -Itest test/lib/delta_seeds.c src/codec/*.c -lzstd -lxxhash -lyajl -o /tmp/seeds
+ *   /tmp/seeds test/fuzz/corpus/fuzz_delta test/fuzz/corpus/fuzz_encode
+ */
+#include "codec/delta.h"
+#include "lib/made_prediction.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How the content differs from the prediction; fuzz_encode knows the relation by number. */
+enum change
+{
+	ALONE, FEW, MANY, LARGE, SAME, SHIFTED
+};
+
+typedef struct seed
+{
+	const char *name;
+	sparse_dtype dtype;
+	uint8_t		prediction;		/* seed of make_prediction */
+	size_t		elements;
+	enum change change;
+} seed;
+
+static const seed seeds[] = {
+	{"bf16-few", SPARSE_BF16, 2, 300, FEW}, {"bf16-many", SPARSE_BF16, 2, 300, MANY},
+	{"bf16-large", SPARSE_BF16, 6, 600, LARGE}, {"bf16-none", SPARSE_BF16, 2, 2000, ALONE},
+	{"bf16-same", SPARSE_BF16, 2, 100, SAME}, {"bf16-sparse", SPARSE_BF16, 3, 1000, ALONE},
+	{"f16-many", SPARSE_F16, 2, 300, MANY}, {"f32-many", SPARSE_F32, 2, 200, MANY},
+	{"f32-large", SPARSE_F32, 1, 200, LARGE}, {"f32-none", SPARSE_F32, 2, 800, ALONE},
+	{"f64-many", SPARSE_F64, 1, 150, MANY}, {"f64-none", SPARSE_F64, 2, 300, ALONE},
+	{"e4m3-many", SPARSE_F8_E4M3, 1, 500, MANY}, {"e5m2-few", SPARSE_F8_E5M2, 1, 500, FEW},
+	{"i8-many", SPARSE_I8, 1, 500, MANY}, {"u16-many", SPARSE_U16, 1, 300, MANY},
+	{"i32-many", SPARSE_I32, 3, 300, MANY}, {"i64-large", SPARSE_I64, 1, 200, LARGE},
+	{"i64-none", SPARSE_I64, 3, 300, ALONE}, {"u8-none", SPARSE_U8, 3, 1500, ALONE},
+	{"bool-few", SPARSE_BOOL, 3, 500, FEW}, {"bytes-none", SPARSE_BYTES, 3, 1500, ALONE},
+	{"bytes-dict", SPARSE_BYTES, 1, 600, SHIFTED}, {"noise", SPARSE_BF16, 1, 60, ALONE},
+	{"constant", SPARSE_F32, 0, 60, ALONE}, {"empty", SPARSE_F32, 0, 0, ALONE}
+};
+
+static void
+write_seed(const char *folder, const char *name, const uint8_t *head, size_t head_bytes,
+		   const uint8_t *bytes, size_t length)
+{
+	char		path[4096];
+	FILE	   *file;
+
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	file = fopen(path, "wb");
+	if (file == NULL || fwrite(head, 1, head_bytes, file) != head_bytes
+		|| fwrite(bytes, 1, length, file) != length || fclose(file) != 0)
+	{
+		perror(path);
+		exit(1);
+	}
+}
+
+static void
+change_elements(uint8_t *content, const uint8_t *prediction, const seed *s, unsigned unit)
+{
+	uint32_t	state = 12345;
+
+	for (size_t i = 0; i < s->elements; i++)
+	{
+		int			noise;
+
+		state = state * 1664525u + 1013904223u;
+		noise = (int) (state >> 24);
+		if (s->change == FEW && noise < 6)
+			content[i * unit]++;
+		else if (s->change == MANY)
+			content[i * unit] += noise % 7 - 3;
+		else if (s->change == LARGE)
+		{
+			content[i * unit] += noise;
+			content[i * unit + unit - 1] += unit > 1 ? noise % 3 - 1 : 0;
+		}
+		else if (s->change == SHIFTED && i + 40 < s->elements)
+			content[i] = prediction[i + 37];
+	}
+}
+
+/* fuzz_encode's input: what is tried, the content, and where it is changed, the changes. */
+static void
+write_encode_seed(const char *folder, const seed *s, const uint8_t *content,
+				  const uint8_t *prediction, size_t bytes)
+{
+	uint8_t		relation = s->change == ALONE ? 0 : s->change == SHIFTED ? 4 : 1;
+	uint8_t		head[4] = {(uint8_t) s->dtype, relation, s->prediction, (uint8_t) (s->elements % 16)};
+	uint8_t    *input = malloc(2 * bytes + 1);
+
+	memcpy(input, content, bytes);
+	for (size_t i = 0; i < bytes; i++)
+		input[bytes + i] = (uint8_t) (prediction[i] - content[i]);
+	write_seed(folder, s->name, head, sizeof head, input, relation == 1 ? 2 * bytes : bytes);
+	free(input);
+}
+
+static void
+write_seeds(sparse_codec *codec, const seed *s, char **folder)
+{
+	unsigned	unit = sparse_dtype_get(s->dtype)->bytes;
+	size_t		bytes = s->elements * unit;
+	uint8_t    *prediction = malloc(bytes + 1);
+	uint8_t    *content = malloc(bytes + 1);
+	sparse_ref	ref = {0, s->dtype, 0, s->elements};
+	unsigned	refs = s->change != ALONE;
+	const uint8_t *delta;
+	size_t		delta_bytes;
+	sparse_delta_info info;
+
+	make_prediction(s->prediction, prediction, bytes);
+	memcpy(content, prediction, bytes);
+	change_elements(content, prediction, s, unit);
+	if (sparse_delta_encode(codec, content, bytes, s->dtype, &ref, refs, refs ? prediction : NULL,
+							refs ? bytes : 0, &delta, &delta_bytes) != SPARSE_OK
+		|| sparse_delta_read(delta, delta_bytes, delta_bytes, &info) != SPARSE_OK)
+		abort();
+	printf("%-12s %s, %s: %zu bytes, delta %zu\n", s->name, sparse_predictor_name(info.predictor),
+		   sparse_coding_name(info.coding), bytes, delta_bytes);
+	write_seed(folder[0], s->name, &s->prediction, 1, delta, delta_bytes);
+	write_encode_seed(folder[1], s, content, prediction, bytes);
+	free(prediction);
+	free(content);
+}
+
+int
+main(int argc, char **argv)
+{
+	sparse_codec *codec = sparse_codec_create(NULL);
+
+	if (argc != 3 || codec == NULL)
+		return 2;
+	for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++)
+		write_seeds(codec, &seeds[i], argv + 1);
+	sparse_codec_free(codec);
+	return 0;
+}
