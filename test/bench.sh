@@ -92,8 +92,8 @@ print_codec_report() {
 
 	Bytes are those that the child takes, its header included; fractions are of the child's file. Tensors that did not change
 	cost no codec anything. Speeds are MB (10^6 bytes) of content a second on one core, of each tensor the best time of
-	$rounds rounds in which all codecs took turns; every round trip was compared. \`sparse\` includes the checksums of content and
-	prediction that it verifies on every read; the others have none.
+	$rounds rounds in which all codecs took turns; every round trip was compared. \`sparse\` includes the checksum that it verifies on
+	every read; the others have none.
 
 	- \`sparse-*\`: this codec, with the vector instructions named
 	- \`bitx\`: XOR with the parent, exponents and the rest as two streams (of other dtypes than bf16 the byte planes), zstd level 3
