@@ -202,6 +202,16 @@ select file, tensor, chunk, left(problem, 30) as problem from sparse_verify('gro
 select sum(octet_length(p)) from sparse_reconstruct('grown') p;
 rollback;
 begin;
+delete from sparse.tensor where version = 2;
+delete from sparse.file where version = 2;
+select * from sparse_verify('finetune');
+rollback;
+begin;
+delete from sparse.tensor where version = 2 and ordinal = 5;
+select file, tensor, chunk, problem from sparse_verify('finetune');
+select sum(octet_length(p)) from sparse_reconstruct('finetune') p;
+rollback;
+begin;
 delete from sparse.chunk where object = (select object from sparse.tensor where version = 2 and name like '%embed%');
 select tensor, chunk, problem ~ 'missing' as missing from sparse_verify('finetune');
 rollback;

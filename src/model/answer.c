@@ -3,6 +3,7 @@
  */
 #include "answer.h"
 
+#include "access/htup_details.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"

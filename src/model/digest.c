@@ -75,23 +75,27 @@ add_integer(Sha256 *sum, uint64 value, int bytes)
 	sha256_add(sum, little_endian, bytes);
 }
 
+void
+identity_add_file(Sha256 *identity, const char *path, uint64 bytes,
+				  const uint8 sha256[SPARSE_SHA256_BYTES])
+{
+	add_integer(identity, strlen(path), 4);
+	sha256_add(identity, path, strlen(path));
+	add_integer(identity, bytes, 8);
+	sha256_add(identity, sha256, SPARSE_SHA256_BYTES);
+}
+
 static void
 digest_content(Digester *digester)
 {
 	ImportPlan *plan = digester->plan;
-	Sha256	   *sum = digester->file_sum;
+	Sha256	   *identity = digester->file_sum;
 
-	sha256_reset(sum);
+	sha256_reset(identity);
 	for (int i = 0; i < plan->files; i++)
-	{
-		const PlanFile *file = &plan->file[i];
-
-		add_integer(sum, strlen(file->path), 4);
-		sha256_add(sum, file->path, strlen(file->path));
-		add_integer(sum, source_bytes(file->source), 8);
-		sha256_add(sum, file->sha256, SPARSE_SHA256_BYTES);
-	}
-	sha256_finish(sum, plan->content_sha256);
+		identity_add_file(identity, plan->file[i].path, source_bytes(plan->file[i].source),
+						  plan->file[i].sha256);
+	sha256_finish(identity, plan->content_sha256);
 }
 
 void

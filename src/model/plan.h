@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "codec/dtype.h"
+#include "hash.h"
 #include "source.h"
 #include "store/store.h"
 
@@ -82,5 +83,9 @@ extern bool has_suffix(const char *text, const char *suffix);
 
 /* digest.c: fills in all digests and checksums. */
 extern void plan_digest(ImportPlan *plan);
+
+/* digest.c: adds a file to the sum that is the identity of a version's content; in order of path. */
+extern void identity_add_file(Sha256 *identity, const char *path, uint64 bytes,
+							  const uint8 sha256[SPARSE_SHA256_BYTES]);
 
 #endif

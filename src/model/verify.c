@@ -21,7 +21,7 @@
 #include "answer.h"
 #include "hash.h"
 #include "layout.h"
-#include "source.h"
+#include "plan.h"
 
 PG_FUNCTION_INFO_V1(model_verify);
 
@@ -37,7 +37,7 @@ typedef struct Verifier
 	uint64		buffer_bytes;
 
 	const char *label;			/* of the version */
-	const VersionFile *file;
+	const VersionFile *file;	/* NULL: the version as such */
 	const char *tensor;			/* NULL: the file's own object */
 	uint64		problems;		/* of this file so far */
 } Verifier;
@@ -47,9 +47,9 @@ static void
 report(Verifier *verifier, int chunk, const char *problem)
 {
 	Datum		value[4];
-	bool		null[4] = {false, verifier->tensor == NULL, chunk < 0, false};
+	bool		null[4] = {verifier->file == NULL, verifier->tensor == NULL, chunk < 0, false};
 
-	value[0] = CStringGetTextDatum(verifier->file->path);
+	value[0] = verifier->file == NULL ? (Datum) 0 : CStringGetTextDatum(verifier->file->path);
 	value[1] = verifier->tensor == NULL ? (Datum) 0 : CStringGetTextDatum(verifier->tensor);
 	value[2] = Int32GetDatum(chunk);
 	value[3] = CStringGetTextDatum(problem);
@@ -291,12 +291,39 @@ verify_file(Verifier *verifier, int64 version)
 	compare_file(verifier);
 }
 
+static StoreQuery identity_query = {
+	.sql = "select v.content_sha256 from sparse.version v where v.id = $1",
+	.args = 1, .arg = {INT8OID},
+	.columns = 1, .column = {BYTEAOID}};
+
+/* The list of files must be the one that the version was made with. */
+static void
+verify_identity(Verifier *verifier, int64 version, const VersionFile *file, int files)
+{
+	Datum		argument = Int64GetDatum(version);
+	uint8		computed[SPARSE_SHA256_BYTES];
+	uint8		stored[SPARSE_SHA256_BYTES];
+	SPITupleTable *rows;
+
+	sha256_reset(verifier->file_sum);
+	for (int i = 0; i < files; i++)
+		identity_add_file(verifier->file_sum, file[i].path, file[i].bytes, file[i].sha256);
+	sha256_finish(verifier->file_sum, computed);
+	if (query_run(&identity_query, &argument, NULL, true, &rows) != 1)
+		elog(ERROR, "version " INT64_FORMAT " is missing", version);
+	row_sha256(rows, 0, 1, stored);
+	SPI_freetuptable(rows);
+	if (memcmp(stored, computed, SPARSE_SHA256_BYTES) != 0)
+		report(verifier, -1, "the version's files, or their SHA-256, are not those that were stored");
+}
+
 static void
 verify_files(Verifier *verifier, const StoreVersion *version)
 {
 	VersionFile *file;
 	int			files = version_files(CurrentMemoryContext, version->id, &file);
 
+	verify_identity(verifier, version->id, file, files);
 	for (int i = 0; i < files; i++)
 	{
 		MemoryContext previous;
