@@ -32,6 +32,7 @@ pairs=(
     "- main-base"
 )
 work=
+load_before=
 
 clean_up() {
     [ -n "$work" ] || return 0
@@ -241,7 +242,8 @@ print_head() {
 	Written by \`make bench\`; run it again rather than edit this page.
 
 	$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores; $("$bindir/postgres" --version); $(gcc --version | head -n 1);
-	zstd $(zstd_version); $(date -u +%Y-%m-%d); command: \`make bench ROUNDS=$rounds RUNS=$runs\`.
+	zstd $(zstd_version); $(date -u +%Y-%m-%d); load average before the run $load_before;
+	command: \`make bench ROUNDS=$rounds RUNS=$runs\`.
 
 	END
 }
@@ -264,6 +266,7 @@ main() {
     choose_user
     make -s -j2 all PG_CONFIG="$PG_CONFIG"
     make_work
+    load_before=$(cut -d " " -f 1 /proc/loadavg)
 
     bench_codecs
     print_codec_report >"$work/codec-report"
