@@ -52,7 +52,8 @@ static StoreQuery collect_versions = {
 		"  where v.id operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'dropped') "
 		"select pg_catalog.count(*) from doomed",
 	.args = 1, .arg = {INTERVALOID},
-	.columns = 1, .column = {INT8OID}
+	.columns = 1, .column = {INT8OID},
+	.scans = true
 };
 
 /* One layer of objects: those that no version names and nothing is predicted from. */
@@ -74,7 +75,8 @@ static StoreQuery collect_objects = {
 		"select pg_catalog.count(*), (select pg_catalog.count(*) from chunks), "
 		"  coalesce(pg_catalog.sum(stored_bytes), 0)::pg_catalog.int8 from doomed",
 	.args = 0,
-	.columns = 3, .column = {INT8OID, INT8OID, INT8OID}
+	.columns = 3, .column = {INT8OID, INT8OID, INT8OID},
+	.scans = true
 };
 
 typedef struct Collected

@@ -100,7 +100,8 @@ query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPI
 
 	if (query->plan == NULL || query->sdelta != sdelta)
 		prepare(query, sdelta);
-	result = execute_by_index(query, value, null, read_only);
+	result = query->scans ? SPI_execute_plan(query->plan, value, null, read_only, 0) :
+		execute_by_index(query, value, null, read_only);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
 	if (query->columns > 0)

@@ -7,8 +7,8 @@
  * not a crash.
  *
  * Plans are generic: with "place" as a parameter the executor prunes partitions
- * when it starts, and no chunk is planned for on its own. Every one of them goes
- * by an index, however small the tables were when it was planned.
+ * when it starts, and no chunk is planned for on its own. They go by an index,
+ * however small the tables were when they were planned, unless they say otherwise.
  */
 #ifndef SPARSE_STORE_QUERY_H
 #define SPARSE_STORE_QUERY_H
@@ -30,6 +30,7 @@ typedef struct StoreQuery
 	Oid			arg[QUERY_ARGS];
 	int			columns;
 	Oid			column[QUERY_COLUMNS];
+	bool		scans;			/* looks at whole tables */
 
 	/* of this backend */
 	SPIPlanPtr	plan;
