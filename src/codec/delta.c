@@ -190,12 +190,12 @@ sparse_delta_apply(sparse_codec *codec, const void *delta, size_t delta_bytes,
 	status = decode_payload(codec, &info,
 							cursor_over((const uint8_t *) delta + head, delta_bytes - head),
 							prediction, content);
-	if (status == SPARSE_OK && hash_bytes(content, content_bytes, codec->simd) != info.content_hash)
+	if (status == SPARSE_OK && sparse_hash(content, content_bytes, codec->simd) != info.content_hash)
 		status = SPARSE_WRONG_CONTENT;
 
 	/* the content's hash says all; the prediction's, whose fault it is when that is wrong */
 	if (status != SPARSE_OK && status != SPARSE_NO_MEMORY && info.refs > 0
-		&& hash_bytes(prediction, prediction_bytes, codec->simd) != info.prediction_hash)
+		&& sparse_hash(prediction, prediction_bytes, codec->simd) != info.prediction_hash)
 		status = SPARSE_WRONG_PREDICTION;
 	return status;
 }
@@ -412,8 +412,8 @@ write_head(const contest *c, const sparse_ref *ref, unsigned refs)
 	at[3] = (uint8_t) c->dtype;
 	store16(at + 4, (uint16_t) refs);
 	store64(at + 8, c->bytes);
-	store64(at + 16, hash_bytes(c->content, c->bytes, c->codec->simd));
-	store64(at + 24, refs ? hash_bytes(c->prediction, c->prediction_bytes, c->codec->simd) : 0);
+	store64(at + 16, sparse_hash(c->content, c->bytes, c->codec->simd));
+	store64(at + 24, refs ? sparse_hash(c->prediction, c->prediction_bytes, c->codec->simd) : 0);
 	store32(at + 32, (uint32_t) c->payload_bytes);
 	for (unsigned i = 0; i < refs; i++)
 		write_reference(at + SPARSE_DELTA_HEADER + i * SPARSE_DELTA_REF, &ref[i]);

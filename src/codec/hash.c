@@ -7,11 +7,11 @@
 #include <xxhash.h>
 
 uint64_t
-hash_bytes(const void *bytes, size_t length, sparse_simd simd)
+sparse_hash(const void *bytes, size_t length, sparse_simd simd)
 {
 #ifdef SPARSE_HAVE_AVX2
 	if (simd >= SPARSE_SIMD_AVX2)
-		return hash_bytes_avx2(bytes, length);
+		return sparse_hash_avx2(bytes, length);
 #endif
 	(void) simd;
 	return XXH3_64bits(bytes, length);

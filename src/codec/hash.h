@@ -9,8 +9,8 @@
 #include "simd.h"
 
 /* XXH3, 64 bits, seed 0. */
-extern uint64_t hash_bytes(const void *bytes, size_t length, sparse_simd simd);
+extern uint64_t sparse_hash(const void *bytes, size_t length, sparse_simd simd);
 
-extern uint64_t hash_bytes_avx2(const void *bytes, size_t length);
+extern uint64_t sparse_hash_avx2(const void *bytes, size_t length);
 
 #endif

@@ -21,7 +21,7 @@
 #include <xxhash.h>
 
 uint64_t
-hash_bytes_avx2(const void *bytes, size_t length)
+sparse_hash_avx2(const void *bytes, size_t length)
 {
 	return XXH3_64bits(bytes, length);
 }
