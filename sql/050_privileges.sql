@@ -97,6 +97,8 @@ select name, role from sparse_lineage('child');
 -- Importing needs insert on sparse.version, and what its policies allow
 set role regress_sparse_bob;
 select sparse_import_bytes('bob/own', test.content('mini-base'));
+-- also where nothing would be written
+select sparse_import_bytes('child', test.content('mini-finetune'));
 set role regress_sparse_writer;
 select sparse_import_bytes('owner/x', test.content('mini-base'));
 -- a parent must be one that the importer sees

@@ -141,6 +141,22 @@ metadata_argument(FunctionCallInfo fcinfo, int argument)
 		: PG_GETARG_DATUM(argument);
 }
 
+/*
+ * Whether the caller may insert a version at all, asked before the work begins and
+ * before a lock is taken that others would wait for. Policies are asked later, by
+ * the insert itself.
+ */
+static void
+check_may_insert(void)
+{
+	Oid			version = store_relation("version");
+
+	(void) store_owner();
+	if (pg_class_aclcheck(version, GetUserId(), ACL_INSERT) != ACLCHECK_OK
+		&& pg_attribute_aclcheck_all(version, GetUserId(), ACL_INSERT, ACLMASK_ANY) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, "version");
+}
+
 /* ---- the steps under the name's lock ---- */
 
 /*
@@ -236,12 +252,12 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 	import.plan = plan;
 	import.name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	version_check_name(import.name);
+	check_may_insert();
 	resolve_parents(fcinfo, &import);
 	import.metadata = metadata_argument(fcinfo, 4);
 	plan_objects(plan);
 	plan_digest(plan);
 
-	(void) store_owner();
 	lock_name(import.name);
 	same = find_same(&import);
 	open_file_close(&plan->open_file);

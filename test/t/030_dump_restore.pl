@@ -103,6 +103,8 @@ sub check_store
 	like($refused, qr/permission denied/, "$how: chunks are granted to nobody");
 	my (undef, undef, $guarded) = $node->psql($database, "set role writer; insert into sparse.version (id, name, revision, family) values (99, 'writer/x', 1, 1)");
 	like($guarded, qr/are written by the functions of sparse/, "$how: versions are guarded");
+	is(sql("set role writer; select created_by from sparse.version where id = sparse_import_bytes('writer/own', '\\x02000000000000007b7d'); reset role; select created_by from sparse.version where name = 'writer/own'", $database),
+		'writer', "$how: and written by those who may");
 	is(sql("select count(*) from sparse_lineage('grandchild')", $database), '3', "$how: lineage crosses the tombstone");
 
 	sql("select sparse_import_file('after', '" . data_file('mini-finetune-strong') . "', '{grown}')", $database);
