@@ -6,6 +6,7 @@
  * blocks end; and what happens when a delta, or its prediction, is not what it was.
  */
 #include "../../src/codec/delta.h"
+#include "../lib/made_prediction.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -679,6 +680,53 @@ memory_may_run_out(void)
 	ok(good, "memory that runs out at any allocation is an error, and none is leaked");
 }
 
+/* ---- the fuzzers' corpus ---- */
+
+/* Whether a seed of fuzz_delta still decodes: one of an older format would test nothing. */
+static bool
+seed_decodes(const char *name)
+{
+	char		path[200];
+	uint8_t		seed[8192];
+	uint8_t		prediction[8192];
+	uint8_t		content[8192];
+	sparse_delta_info info;
+	size_t		size = 0;
+	FILE	   *file;
+
+	snprintf(path, sizeof path, "test/fuzz/corpus/fuzz_delta/%s", name);
+	file = fopen(path, "rb");
+	if (file != NULL)
+	{
+		size = fread(seed, 1, sizeof seed, file);
+		fclose(file);
+	}
+	if (size < 1 || sparse_delta_read(seed + 1, size - 1, size - 1, &info) != SPARSE_OK
+		|| info.prediction_bytes > sizeof prediction || info.content_bytes > sizeof content)
+		return false;
+	make_prediction(seed[0], prediction, (size_t) info.prediction_bytes);
+	return sparse_delta_apply(codec, seed + 1, size - 1, prediction, (size_t) info.prediction_bytes,
+							  content, (size_t) info.content_bytes) == SPARSE_OK;
+}
+
+static bool
+seeds_decode(void)
+{
+	static const char *const name[] = {
+		"bf16-few", "bf16-many", "bf16-none", "bytes-dict", "bytes-none", "constant", "f16-many",
+		"f32-large", "f32-none", "i64-large", "i64-none", "u8-none"
+	};
+	bool		good = true;
+
+	for (unsigned i = 0; i < sizeof name / sizeof name[0]; i++)
+		if (!seed_decodes(name[i]))
+		{
+			printf("# test/fuzz/corpus/fuzz_delta/%s does not decode: see test/lib/delta_seeds.c\n", name[i]);
+			good = false;
+		}
+	return good;
+}
+
 int
 main(void)
 {
@@ -696,6 +744,7 @@ main(void)
 	predictions_are_checked();
 	arguments_are_checked();
 	memory_may_run_out();
+	ok(seeds_decode(), "the seeds of the delta fuzzer are of this format");
 	sparse_codec_free(codec);
 	printf("1..%d\n", tests);
 	return failures != 0;
