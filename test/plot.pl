@@ -110,29 +110,52 @@ sub draw_titles
 	return;
 }
 
-# Whether two labels beside their points would touch; a letter is about 7.5 wide.
+# Whether two labels, or a label and a point, would touch.
 sub touches
 {
 	my ($a, $b) = @_;
-	my ($one, $other) = $a->{x} < $b->{x} ? ($a, $b) : ($b, $a);
-	return abs($a->{y} - $b->{y}) < $label_height && $one->{x} + 8 * length($one->{label}) + 2 * $label_gap > $other->{x};
+	my $height = ($a->{height} + $b->{height}) / 2;
+	return abs($a->{y} - $b->{y}) < $height && $a->{from} < $b->{to} && $b->{from} < $a->{to};
 }
 
-# Labels stand to the right of their points, moved down where they would touch.
+# A label to the right of its point, or to the left; a letter is about 7.4 wide.
+sub label_beside
+{
+	my ($point, $text, $turned) = @_;
+	my ($x, $width) = (x_of($point->{fraction}), $label_gap + 7.4 * length $text);
+	return {
+		text => $text,
+		turned => $turned,
+		from => $turned ? $x - $width : $x + $label_gap,
+		to => $turned ? $x - $label_gap : $x + $width,
+		height => $label_height,
+		y => y_of($point->{decode})
+	};
+}
+
+# The label of a point stands where there is room: to the right, to the left, or
+# else to the right and below the labels that it would touch.
 sub place_labels
 {
-	my @placed;
+	my @placed = map {
+		my $x = x_of($_->{fraction});
+		{from => $x - 5, to => $x + 5, height => 10, y => y_of($_->{decode})}
+	} @points;
 	for my $point (sort { $b->{decode} <=> $a->{decode} } @points)
 	{
-		my $label = {label => "$point->{name}  " . sprintf('%.3f', $point->{fraction}), x => x_of($point->{fraction}), y => y_of($point->{decode})};
-		for my $above (@placed)
+		my $text = "$point->{name} " . sprintf('%.3f', $point->{fraction});
+		my @sides = map { label_beside($point, $text, $_) } 0, 1;
+		my ($label) = grep {
+			my $side = $_;
+			$side->{from} >= $left && $side->{to} <= $width && !grep { touches($_, $side) } @placed
+		} @sides;
+		$label //= $sides[0];
+		for my $above (@placed[scalar @points .. $#placed])
 		{
 			$label->{y} = $above->{y} + $label_height if touches($above, $label);
 		}
 		push @placed, $label;
 		$point->{label} = $label;
-		# At the right edge there is only room on the left.
-		$point->{turned} = $label->{x} + 8 * length($label->{label}) + $label_gap > $width;
 	}
 	return;
 }
@@ -142,11 +165,12 @@ sub draw_points
 	place_labels();
 	for my $point (@points)
 	{
+		my $label = $point->{label};
 		my $ours = $point->{name} =~ /^sparse/;
 		my ($x, $y, $fill) = (x_of($point->{fraction}), y_of($point->{decode}), $colour{ $ours ? 'sparse' : 'peer' });
 		printf qq(<circle cx="%.1f" cy="%.1f" r="%s" fill="%s"/>\n), $x, $y, $ours ? 6 : 5, $fill;
-		text($x + ($point->{turned} ? -$label_gap : $label_gap), $point->{label}{y} + 4.5, $point->{label}{label},
-			fill => $fill, 'font-weight' => $ours ? 600 : 400, 'text-anchor' => $point->{turned} ? 'end' : 'start');
+		text($x + ($label->{turned} ? -$label_gap : $label_gap), $label->{y} + 4.5, $label->{text},
+			fill => $fill, 'font-size' => 12, 'font-weight' => $ours ? 600 : 400, 'text-anchor' => $label->{turned} ? 'end' : 'start');
 	}
 	return;
 }
