@@ -85,36 +85,14 @@ returns table (
     child bigint,
     created_at timestamptz
 )
-language plpgsql
+language sql
 stable
 strict
 parallel safe
 rows 100
 set search_path = pg_catalog, pg_temp
 as $function$
-#variable_conflict use_column
-declare
-    start constant bigint := @extschema@.sparse_version_id($1);
-begin
-    return query
-    with recursive reached (id, distance) as (
-        select start, 0
-        union
-        select e.parent, r.distance + 1
-        from reached r
-        join sparse.parent e on e.child = r.id
-    ),
-    nearest as (
-        select r.id, min(r.distance) as distance
-        from reached r
-        group by r.id
-    )
-    select n.distance + 1, v.id, v.name, v.revision, v.state, e.role, e.child, v.created_at
-    from nearest n
-    join sparse.parent e on e.child = n.id
-    join sparse.version v on v.id = e.parent
-    order by n.distance + 1, v.id, e.child, e.ordinal;
-end
+    select * from @extschema@.sparse_lineage(@extschema@.sparse_version_id($1));
 $function$;
 comment on function sparse_lineage(text) is
 'The ancestors of a version: a row per edge, from child to version, nearest first.';
@@ -175,36 +153,14 @@ returns table (
     parent bigint,
     created_at timestamptz
 )
-language plpgsql
+language sql
 stable
 strict
 parallel safe
 rows 100
 set search_path = pg_catalog, pg_temp
 as $function$
-#variable_conflict use_column
-declare
-    start constant bigint := @extschema@.sparse_version_id($1);
-begin
-    return query
-    with recursive reached (id, distance) as (
-        select start, 0
-        union
-        select e.child, r.distance + 1
-        from reached r
-        join sparse.parent e on e.parent = r.id
-    ),
-    nearest as (
-        select r.id, min(r.distance) as distance
-        from reached r
-        group by r.id
-    )
-    select n.distance + 1, v.id, v.name, v.revision, v.state, e.role, e.parent, v.created_at
-    from nearest n
-    join sparse.parent e on e.parent = n.id
-    join sparse.version v on v.id = e.child
-    order by n.distance + 1, v.id, e.parent, e.ordinal;
-end
+    select * from @extschema@.sparse_descendants(@extschema@.sparse_version_id($1));
 $function$;
 comment on function sparse_descendants(text) is
 'The descendants of a version: a row per edge, from version to parent, nearest first.';

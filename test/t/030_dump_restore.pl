@@ -60,7 +60,7 @@ sub catalog
 				attstorage, attidentity, attacl, col_description(attrelid, attnum))
 			from pg_attribute join relation on relation.oid = attrelid where attnum > 0 and not attisdropped
 			union all
-			select format('%s constraint %s %s validated %s', name, conname, translate(pg_get_constraintdef(k.oid), '()', ''), convalidated)
+			select format('%s constraint %s %s validated %s', name, conname, pg_get_constraintdef(k.oid), convalidated)
 			from pg_constraint k join relation on relation.oid = conrelid
 			union all
 			select format('index %s', pg_get_indexdef(indexrelid)) from pg_index join relation on relation.oid = indrelid
