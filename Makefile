@@ -7,7 +7,7 @@
 #   make regress TESTS="store lineage"                       some tests of a part
 #   make fuzz FUZZ_SECONDS=60                                search for new inputs (clang)
 #   make quickstart   a server with one base and its fine-tune in it, in a minute
-#   make bench        throughput beside plain bytea
+#   make bench        the codec beside others, the server beside plain bytea; writes docs/benchmarks.md
 #
 # The layers of src/ are listed once, in build order. The C of all of them goes
 # into sparse.so, their SQL is joined in this order; the client links the codec only.

@@ -32,8 +32,8 @@ _PG_init(void)
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("sparse.cache_size",
 							"Decoded content that one query remembers.",
-							NULL,
-							&sparse_cache_size, 16 * 1024, 0, 1024 * 1024,
+							"Without any, a chain whose levels are cut differently would be decoded over and over.",
+							&sparse_cache_size, 16 * 1024, 4 * 1024, 1024 * 1024,
 							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomBoolVariable("sparse.verify_writes",
 							 "Decodes every chunk before it is stored.",
