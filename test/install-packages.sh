@@ -54,7 +54,6 @@ missing_packages() {
     need libxxhash-dev compiles '#include <xxhash.h>'
     need libyajl-dev compiles '#include <yajl/yajl_parse.h>'
     need libssl-dev compiles '#include <openssl/evp.h>'
-    need libpq-dev compiles '#include <libpq-fe.h>'
     need libipc-run-perl perl -MIPC::Run -e 1
     need perl command -v prove
     need zstd command -v zstd
