@@ -249,7 +249,7 @@ select l.name, o.bytes, o.chunk_bytes, o.split_bytes, o.predictor, o.depth, o.st
        right(test.content(l.name)::text, -2) like '%' || right(l.content::text, -2) as comes_back
 from link l join sparse.version v using (name) join sparse.tensor t on t.version = v.id join sparse.object o on o.id = t.object
 order by n;
--- Another chunk size later: parts of chunks, with and without a memory of them.
+-- Another chunk size later: parts of chunks, with a large and with a small memory of them.
 set sparse.chunk_size = '100kB';
 select sparse_import_bytes('chain/other', test.model('BF16', '{500, 200}', test.nudge(content, 11)), '{chain/3}') > 0 as imported from link where n = 3;
 select sparse_tensor('chain/other', 'w') = test.nudge(content, 11) as comes_back from link where n = 3;

@@ -15,7 +15,9 @@
 static int	tests;
 static int	failures;
 static bool bound_kept = true;
-static sparse_codec *codec;
+static bool written_alike = true;
+static sparse_codec *codec;		/* with the vector instructions that the machine has */
+static sparse_codec *portable;	/* without any */
 
 static void
 ok(bool good, const char *sentence)
@@ -175,6 +177,24 @@ typedef struct encoded
 	sparse_delta_info info;
 } encoded;
 
+/* Whatever instructions a codec uses, it writes the same bytes. */
+static void
+compare_paths(const uint8_t *content, size_t bytes, sparse_dtype dtype,
+			  const sparse_ref *ref, unsigned refs, const uint8_t *prediction, size_t prediction_bytes,
+			  const encoded *expected)
+{
+	const uint8_t *delta;
+	size_t		size;
+
+	if (sparse_delta_encode(portable, content, bytes, dtype, ref, refs, prediction, prediction_bytes,
+							&delta, &size) == SPARSE_OK
+		&& size == expected->size && memcmp(delta, expected->delta, size) == 0)
+		return;
+	if (written_alike)
+		printf("# %s, %zu bytes: the portable path writes another delta\n", sparse_dtype_get(dtype)->name, bytes);
+	written_alike = false;
+}
+
 static bool
 encode(const uint8_t *content, size_t bytes, sparse_dtype dtype,
 	   const sparse_ref *ref, unsigned refs, const uint8_t *prediction, size_t prediction_bytes,
@@ -187,20 +207,28 @@ encode(const uint8_t *content, size_t bytes, sparse_dtype dtype,
 		return false;
 	result->delta = malloc(result->size);
 	memcpy(result->delta, delta, result->size);
+	compare_paths(content, bytes, dtype, ref, refs, prediction, prediction_bytes, result);
 	return sparse_delta_read(result->delta, result->size, result->size, &result->info) == SPARSE_OK;
+}
+
+static bool
+codec_decodes_to(sparse_codec *by, const encoded *e, const uint8_t *prediction, const uint8_t *content, size_t bytes)
+{
+	uint8_t    *decoded = malloc(bytes);
+	bool		good;
+
+	good = sparse_delta_apply(by, e->delta, e->size, e->info.refs ? prediction : NULL,
+							  (size_t) e->info.prediction_bytes, decoded, bytes) == SPARSE_OK
+		&& memcmp(decoded, content, bytes) == 0;
+	free(decoded);
+	return good;
 }
 
 static bool
 decodes_to(const encoded *e, const uint8_t *prediction, const uint8_t *content, size_t bytes)
 {
-	uint8_t    *decoded = malloc(bytes);
-	bool		good;
-
-	good = sparse_delta_apply(codec, e->delta, e->size, e->info.refs ? prediction : NULL,
-							  (size_t) e->info.prediction_bytes, decoded, bytes) == SPARSE_OK
-		&& memcmp(decoded, content, bytes) == 0;
-	free(decoded);
-	return good;
+	return codec_decodes_to(codec, e, prediction, content, bytes)
+		&& codec_decodes_to(portable, e, prediction, content, bytes);
 }
 
 /* Content and prediction start at odd addresses: nothing may rely on alignment. */
@@ -260,7 +288,7 @@ every_content_and_change(sparse_dtype dtype, size_t bytes)
 static void
 every_dtype_comes_back(void)
 {
-	static const size_t elements[] = {127, 128, 129, 4095, 4096, 4097, 10007};
+	static const size_t elements[] = {127, 128, 129, 4095, 4097, 8192, 10007};
 	char		sentence[200];
 
 	for (int dtype = 0; dtype < SPARSE_DTYPES; dtype++)
@@ -731,6 +759,8 @@ int
 main(void)
 {
 	codec = sparse_codec_create(NULL);
+	portable = sparse_codec_create(NULL);
+	sparse_codec_restrict(portable, SPARSE_SIMD_NONE);
 	every_dtype_comes_back();
 	ok(bound_kept, "a delta is never longer than its bound");
 	ok(every_16_bit_pattern_comes_back(SPARSE_BF16), "every BF16 pattern comes back against predictions near and far");
@@ -745,7 +775,10 @@ main(void)
 	arguments_are_checked();
 	memory_may_run_out();
 	ok(seeds_decode(), "the seeds of the delta fuzzer are of this format");
+	printf("# the vector path is: %s\n", sparse_simd_name(sparse_simd_best()));
+	ok(written_alike, "the vector path and the portable one write the same deltas");
 	sparse_codec_free(codec);
+	sparse_codec_free(portable);
 	printf("1..%d\n", tests);
 	return failures != 0;
 }
