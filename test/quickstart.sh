@@ -28,8 +28,10 @@ remove_earlier() {
         "$top/build/quickstart" | /var/tmp/sparse-quickstart.*) ;;
         *) return 0 ;;
     esac
+    # another user's is his to remove
+    [ -d "$earlier" ] && [ -w "$earlier" ] || return 0
     bindir=$earlier/server$("$PG_CONFIG" --bindir)
-    [ ! -d "$earlier" ] || stop_all_under "$earlier"
+    stop_all_under "$earlier"
     rm -rf "$earlier"
 }
 
