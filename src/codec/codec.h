@@ -48,6 +48,7 @@ struct sparse_codec
 	tables_histogram odd;		/* the histogram of every other element, while counting */
 	uint16_t	price[RANS_SYMBOLS][TABLES_CONTEXTS + 2 * PRICE_MARGIN];	/* residual.c */
 	rans_symbol symbols[TABLES_CONTEXTS * RANS_SYMBOLS];
+	rans_packed packed[TABLES_CONTEXTS * RANS_SYMBOLS];
 };
 
 /* Makes room for `size` bytes; what the buffer held is lost. */

@@ -11,8 +11,10 @@
 #define RECIPROCAL_BITS (32 + RANS_BITS)
 
 void
-rans_encode_table(const uint16_t *frequency, rans_symbol *symbol)
+rans_encode_table(const uint16_t *frequency, unsigned table, const rans_encoder *encoder)
 {
+	rans_symbol *symbol = encoder->symbol + table * RANS_SYMBOLS;
+	rans_packed *packed = encoder->packed + table * RANS_SYMBOLS;
 	uint32_t	start = 0;
 
 	for (int i = 0; i < RANS_SYMBOLS; i++)
@@ -22,7 +24,8 @@ rans_encode_table(const uint16_t *frequency, rans_symbol *symbol)
 		symbol[i].reciprocal = f ? ((UINT64_C(1) << RECIPROCAL_BITS) + f - 1) / f : 0;
 		symbol[i].limit = f << (32 - RANS_BITS);
 		symbol[i].start = (uint16_t) start;
-		symbol[i].complement = (uint16_t) (RANS_SLOTS - f);
+		symbol[i].frequency = (uint16_t) f;
+		packed[i] = f | start << 16;
 		start += f;
 	}
 }
@@ -62,7 +65,7 @@ encode_one(uint32_t x, const rans_symbol *s, uint8_t **word)
 	*word -= full & 2;
 	x >>= full & 16;
 	quotient = (uint32_t) (x * s->reciprocal >> RECIPROCAL_BITS);
-	return x + s->start + quotient * s->complement;
+	return x + s->start + quotient * (RANS_SLOTS - s->frequency);
 }
 
 /* Symbols 0 to `count`, a multiple of the lanes, from the last to the first. Inlined: lanes is a constant. */
@@ -81,11 +84,12 @@ encode_steps(uint32_t *restrict state, const unsigned lanes, const uint8_t *rest
 	return word;
 }
 
-/* Words grow downwards from the end; the states' place, still free, takes the store in vain before the first of them. */
+/* Words grow downwards from the end; the states' place, still free, takes the stores in vain below the lowest. */
 size_t
-rans_encode(const uint8_t *symbol, const uint8_t *table, size_t count,
-			unsigned lanes, const rans_symbol *symbols, uint8_t *out)
+rans_encode(const rans_encoder *encoder, const uint8_t *symbol, const uint8_t *table,
+			size_t count, unsigned lanes, uint8_t *out)
 {
+	const rans_symbol *symbols = encoder->symbol;
 	uint32_t	state[RANS_MAX_LANES];
 	uint8_t    *end = out + rans_bound(count, lanes);
 	uint8_t    *word = end;
@@ -96,10 +100,14 @@ rans_encode(const uint8_t *symbol, const uint8_t *table, size_t count,
 	for (size_t i = count; i-- > whole;)
 		state[i % lanes] = encode_one(state[i % lanes],
 									  &symbols[(size_t) table[i] * RANS_SYMBOLS + symbol[i]], &word);
-	if (lanes == RANS_MAX_LANES)
-		word = encode_steps(state, RANS_MAX_LANES, symbol, table, whole, symbols, word);
-	else
+	if (lanes != RANS_MAX_LANES)
 		word = encode_steps(state, lanes, symbol, table, whole, symbols, word);
+#ifdef SPARSE_HAVE_AVX2
+	else if (encoder->simd >= SPARSE_SIMD_AVX2)
+		word = rans_encode_steps_avx2(state, encoder->packed, symbol, table, whole, word);
+#endif
+	else
+		word = encode_steps(state, RANS_MAX_LANES, symbol, table, whole, symbols, word);
 	for (unsigned lane = 0; lane < lanes; lane++)
 		store32(out + 4 * lane, state[lane]);
 	memmove(out + 4 * lanes, word, (size_t) (end - word));

@@ -35,13 +35,24 @@ typedef struct rans_symbol
 	uint64_t	reciprocal;		/* ceil(2^43 / frequency) */
 	uint32_t	limit;			/* a state from here on gives off a word first */
 	uint16_t	start;			/* sum of the frequencies of lower symbols */
-	uint16_t	complement;		/* RANS_SLOTS - frequency */
+	uint16_t	frequency;
 } rans_symbol;
+
+/* The same in four bytes, for vectors, which divide: frequency, start << 16. */
+typedef uint32_t rans_packed;
+
+/* The encoding tables of a stream, RANS_SYMBOLS entries a table. */
+typedef struct rans_encoder
+{
+	rans_symbol *symbol;
+	rans_packed *packed;
+	sparse_simd simd;
+} rans_encoder;
 
 /*
  * frequency[RANS_SYMBOLS] must add up to RANS_SLOTS and be below RANS_SLOTS each.
  */
-extern void rans_encode_table(const uint16_t *frequency, rans_symbol *symbol);
+extern void rans_encode_table(const uint16_t *frequency, unsigned table, const rans_encoder *encoder);
 
 /* Writes RANS_SLOTS slots, and up to RANS_SLOT_SLACK more that mean nothing. */
 #define RANS_SLOT_SLACK 8
@@ -51,11 +62,19 @@ extern void rans_decode_table(const uint16_t *frequency, rans_slot *slot);
 extern size_t rans_bound(size_t count, unsigned lanes);
 
 /*
- * Encodes `count` symbols; symbol i uses the table symbols[table[i] * RANS_SYMBOLS].
- * `out` has rans_bound bytes; returns the bytes written, at the start of `out`.
+ * Encodes `count` symbols; symbol i uses table[i] of the encoder. `out` has
+ * rans_bound bytes; returns the bytes written, at the start of `out`.
  */
-extern size_t rans_encode(const uint8_t *symbol, const uint8_t *table, size_t count,
-						  unsigned lanes, const rans_symbol *symbols, uint8_t *out);
+extern size_t rans_encode(const rans_encoder *encoder, const uint8_t *symbol, const uint8_t *table,
+						  size_t count, unsigned lanes, uint8_t *out);
+
+/*
+ * The vector path: `count` symbols, a multiple of RANS_MAX_LANES, from the last to
+ * the first, words downwards from `word`, below which 16 bytes may be overwritten
+ * in vain. Returns the lowest word (rans_avx2.c).
+ */
+extern uint8_t *rans_encode_steps_avx2(uint32_t *state, const rans_packed *packed, const uint8_t *symbol,
+									   const uint8_t *table, size_t count, uint8_t *word);
 
 /* A decoder in the middle of its stream. */
 typedef struct rans_decoder

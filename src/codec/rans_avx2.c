@@ -1,10 +1,12 @@
 /*
- * rans_avx2.c: 32 lanes of the rANS decoder in four vectors of eight.
+ * rans_avx2.c: the 32 lanes of rANS in four vectors of eight.
  *
- * A step gathers 32 slots, multiplies, and refills the states that fell below
+ * A decoder's step gathers 32 slots, multiplies, and refills the states that fell below
  * RANS_LOW: the next words of the stream are spread over those lanes by a
  * permutation looked up by their mask. The vectors depend on each other only by
- * the count of the words that those before them took.
+ * the count of the words that those before them took. The encoder does the same
+ * backwards; it divides in floating point and mends the quotient, which is off by
+ * one at the most.
  */
 #include "rans.h"
 
@@ -98,6 +100,102 @@ rans_decode_steps_avx2(rans_decoder *decoder, const rans_slot *slots,
 	_mm256_storeu_si256(states + 2, c);
 	_mm256_storeu_si256(states + 3, d);
 	decoder->word = word;
+}
+
+/* For each mask of lanes that give off a word: the lanes of the mask, in order, at the upper end. */
+static const uint64_t gathered[256] = {
+#define NTH(mask, n) /* the n-th lane of the mask, counted from 1 */ \
+	(RANK(mask, 0, n) + RANK(mask, 1, n) + RANK(mask, 2, n) + RANK(mask, 3, n) \
+	 + RANK(mask, 4, n) + RANK(mask, 5, n) + RANK(mask, 6, n) + RANK(mask, 7, n))
+#define RANK(mask, lane, n) \
+	((((mask) >> (lane)) & 1) && __builtin_popcount((mask) & ((2u << (lane)) - 1)) == (n) ? (uint64_t) (lane) : 0)
+#define PLACE(mask, at) (NTH(mask, (at) - 7 + __builtin_popcount(mask)) << (8 * (at)))
+#undef ROW
+#define ROW(mask) \
+	(PLACE(mask, 0) | PLACE(mask, 1) | PLACE(mask, 2) | PLACE(mask, 3) \
+	 | PLACE(mask, 4) | PLACE(mask, 5) | PLACE(mask, 6) | PLACE(mask, 7))
+	ROWS64(0), ROWS64(64), ROWS64(128), ROWS64(192)
+};
+
+/* The packed symbols of eight lanes. */
+INLINE_AVX2 __m256i
+pick(const rans_packed *packed, const uint8_t *symbol, const uint8_t *table)
+{
+	__m256i		s = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *) (const void *) symbol));
+	__m256i		t = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *) (const void *) table));
+
+	return _mm256_i32gather_epi32((const int *) (const void *) packed,
+								  _mm256_or_si256(_mm256_slli_epi32(t, 8), s), 4);
+}
+
+/* Lets the lanes whose state is too large for their symbol give off a word. */
+INLINE_AVX2 __m256i
+shed(__m256i state, __m256i frequency, uint8_t **word)
+{
+	__m256i		high = _mm256_srli_epi32(state, 32 - RANS_BITS);
+	__m256i		full = _mm256_cmpgt_epi32(high, _mm256_sub_epi32(frequency, _mm256_set1_epi32(1)));
+	unsigned	mask = (unsigned) _mm256_movemask_ps(_mm256_castsi256_ps(full));
+	__m256i		order = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long) gathered[mask]));
+	__m256i		low = _mm256_permutevar8x32_epi32(_mm256_and_si256(state, _mm256_set1_epi32(0xffff)), order);
+	__m256i		words = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0x08);
+
+	_mm_storeu_si128((__m128i *) (void *) (*word - 16), _mm256_castsi256_si128(words));
+	*word -= 2 * _mm_popcnt_u32(mask);
+	return _mm256_blendv_epi8(state, _mm256_srli_epi32(state, 16), full);
+}
+
+/* A step of eight lanes. state < frequency << 21: the quotient is below 2^21, a float errs by less than 1. */
+INLINE_AVX2 __m256i
+absorb(__m256i state, __m256i frequency, __m256i start)
+{
+	__m256		high = _mm256_cvtepi32_ps(_mm256_srli_epi32(state, 16));
+	__m256		low = _mm256_cvtepi32_ps(_mm256_and_si256(state, _mm256_set1_epi32(0xffff)));
+	__m256		x = _mm256_add_ps(_mm256_mul_ps(high, _mm256_set1_ps(65536.0f)), low);
+	__m256i		q = _mm256_cvttps_epi32(_mm256_div_ps(x, _mm256_cvtepi32_ps(frequency)));
+	__m256i		r = _mm256_sub_epi32(state, _mm256_mullo_epi32(q, frequency));
+	__m256i		less = _mm256_cmpgt_epi32(_mm256_setzero_si256(), r);
+	__m256i		more = _mm256_cmpgt_epi32(r, _mm256_sub_epi32(frequency, _mm256_set1_epi32(1)));
+
+	/* a mask is -1: adding it subtracts one */
+	q = _mm256_sub_epi32(_mm256_add_epi32(q, less), more);
+	r = _mm256_add_epi32(r, _mm256_and_si256(less, frequency));
+	r = _mm256_sub_epi32(r, _mm256_and_si256(more, frequency));
+	return _mm256_add_epi32(_mm256_add_epi32(_mm256_slli_epi32(q, RANS_BITS), r), start);
+}
+
+INLINE_AVX2 __m256i
+encode_eight(__m256i state, const rans_packed *packed, const uint8_t *symbol, const uint8_t *table, uint8_t **word)
+{
+	__m256i		entry = pick(packed, symbol, table);
+	__m256i		frequency = _mm256_and_si256(entry, _mm256_set1_epi32(0xffff));
+
+	state = shed(state, frequency, word);
+	return absorb(state, frequency, _mm256_srli_epi32(entry, 16));
+}
+
+TARGET_AVX2 uint8_t *
+rans_encode_steps_avx2(uint32_t *state, const rans_packed *packed, const uint8_t *symbol,
+					   const uint8_t *table, size_t count, uint8_t *word)
+{
+	__m256i    *states = (__m256i *) (void *) state;
+	__m256i		a = _mm256_loadu_si256(states);
+	__m256i		b = _mm256_loadu_si256(states + 1);
+	__m256i		c = _mm256_loadu_si256(states + 2);
+	__m256i		d = _mm256_loadu_si256(states + 3);
+
+	while (count > 0)
+	{
+		count -= RANS_MAX_LANES;
+		d = encode_eight(d, packed, symbol + count + 24, table + count + 24, &word);
+		c = encode_eight(c, packed, symbol + count + 16, table + count + 16, &word);
+		b = encode_eight(b, packed, symbol + count + 8, table + count + 8, &word);
+		a = encode_eight(a, packed, symbol + count, table + count, &word);
+	}
+	_mm256_storeu_si256(states, a);
+	_mm256_storeu_si256(states + 1, b);
+	_mm256_storeu_si256(states + 2, c);
+	_mm256_storeu_si256(states + 3, d);
+	return word;
 }
 
 #endif

@@ -70,10 +70,10 @@ symbols_to_scales(uint8_t *scale, size_t blocks)
 }
 
 static void
-encode_tables(const tables *t, rans_symbol *symbols)
+encode_tables(const tables *t, const rans_encoder *encoder)
 {
 	for (unsigned g = 0; g < t->count; g++)
-		rans_encode_table(t->frequency[g], symbols + g * RANS_SYMBOLS);
+		rans_encode_table(t->frequency[g], g, encoder);
 }
 
 /* Replaces each token's context by its table. */
@@ -94,6 +94,7 @@ token_stream_write(sparse_codec *codec, output *out, size_t blocks, size_t token
 	uint8_t    *scratch;
 	uint8_t    *model;
 	tables		scale_tables;
+	rans_encoder encoder = {codec->symbols, codec->packed, codec->simd};
 	rc_encoder	e;
 	size_t		most = tokens > blocks ? tokens : blocks;
 
@@ -119,15 +120,15 @@ token_stream_write(sparse_codec *codec, output *out, size_t blocks, size_t token
 	output_section(out, model, (size_t) (rc_encode_end(&e) - model));
 	out->full |= e.overflow;
 
-	encode_tables(&scale_tables, codec->symbols);
+	encode_tables(&scale_tables, &encoder);
 	output_section(out, scratch,
-				   rans_encode(symbol, zero, blocks, lanes_for(blocks), codec->symbols, scratch));
+				   rans_encode(&encoder, symbol, zero, blocks, lanes_for(blocks), scratch));
 
-	encode_tables(&codec->tables, codec->symbols);
+	encode_tables(&codec->tables, &encoder);
 	contexts_to_tables(codec->tables.of_context, codec->table.bytes, tokens);
 	output_section(out, scratch,
-				   rans_encode(codec->token.bytes, codec->table.bytes, tokens,
-							   lanes_for(tokens), codec->symbols, scratch));
+				   rans_encode(&encoder, codec->token.bytes, codec->table.bytes, tokens,
+							   lanes_for(tokens), scratch));
 	return SPARSE_OK;
 }
 
