@@ -4,9 +4,9 @@
  *      0  u8   version            16  u64  XXH3 of the content
  *      1  u8   predictor          24  u64  XXH3 of the prediction, 0 without
  *      2  u8   coding             32  u32  bytes of the payload
- *      3  u8   dtype              36  u32  zero
- *      4  u16  references         40  references, then the payload
- *      6  u16  zero
+ *      3  u8   dtype              36  u32  piece
+ *      4  u16  references         40  u64  whole: what it is a piece of
+ *      6  u16  zero               48  references, then the payload
  *      8  u64  bytes of content
  *
  *      reference: u16 parent, u8 dtype, u8 zero, u32 zero, u64 first, u64 count
@@ -105,7 +105,7 @@ sparse_delta_read(const void *delta, size_t available, size_t total, sparse_delt
 	if (available < SPARSE_DELTA_HEADER)
 		return SPARSE_TRUNCATED;
 	SPARSE_CHECK(at[1] < SPARSE_PREDICTORS && at[2] < SPARSE_CODINGS && at[3] < SPARSE_DTYPES);
-	SPARSE_CHECK(load16(at + 6) == 0 && load32(at + 36) == 0);
+	SPARSE_CHECK(load16(at + 6) == 0);
 	info->version = at[0];
 	info->predictor = (sparse_predictor) at[1];
 	info->coding = (sparse_coding) at[2];
@@ -115,6 +115,8 @@ sparse_delta_read(const void *delta, size_t available, size_t total, sparse_delt
 	info->content_hash = load64(at + 16);
 	info->prediction_hash = load64(at + 24);
 	info->delta_bytes = total;
+	info->piece = load32(at + 36);
+	info->whole = load64(at + 40);
 	SPARSE_CHECK(info->refs <= SPARSE_MAX_REFS);
 	SPARSE_CHECK((info->refs > 0) == (info->predictor != SPARSE_PREDICT_NONE));
 	SPARSE_CHECK(info->refs > 0 || info->prediction_hash == 0);
@@ -127,6 +129,13 @@ sparse_delta_read(const void *delta, size_t available, size_t total, sparse_delt
 	SPARSE_TRY(read_references(at + SPARSE_DELTA_HEADER, info));
 	SPARSE_CHECK(coder_fits(info, total - head));
 	return SPARSE_OK;
+}
+
+void
+sparse_delta_bind(uint8_t *delta, uint64_t whole, uint32_t piece)
+{
+	store32(delta + 36, piece);
+	store64(delta + 40, whole);
 }
 
 /* ---- applying ---- */

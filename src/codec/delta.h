@@ -22,7 +22,7 @@
 #include "status.h"
 
 #define SPARSE_FORMAT 0			/* the version byte of every delta written */
-#define SPARSE_DELTA_HEADER 40	/* bytes before the references */
+#define SPARSE_DELTA_HEADER 48	/* bytes before the references */
 #define SPARSE_DELTA_REF 24		/* bytes of a reference */
 #define SPARSE_MAX_REFS 16
 #define SPARSE_MAX_CONTENT ((size_t) 16 << 20) /* bytes that one delta may hold */
@@ -73,6 +73,8 @@ typedef struct sparse_delta_info
 	uint64_t	prediction_hash;	/* XXH3 of the prediction; 0 without references */
 	uint64_t	prediction_bytes;	/* what the references add up to */
 	uint64_t	delta_bytes;	/* of the whole delta */
+	uint64_t	whole;			/* which content this is a piece of, and which piece: */
+	uint32_t	piece;			/* see sparse_delta_bind; 0 where it was not said */
 	uint16_t	refs;
 	sparse_ref	ref[SPARSE_MAX_REFS];
 } sparse_delta_info;
@@ -137,6 +139,13 @@ extern sparse_status sparse_delta_encode(sparse_codec *codec,
 
 /* The most bytes that a delta of `bytes` bytes of content takes. */
 extern size_t sparse_delta_bound(size_t bytes);
+
+/*
+ * Says, within an encoded delta, that its content is piece number `piece` of the
+ * content whose SHA-256 begins with the bytes of `whole`. A delta's own checksum
+ * holds wherever it is put; by this a reader sees that it is not where it belongs.
+ */
+extern void sparse_delta_bind(uint8_t *delta, uint64_t whole, uint32_t piece);
 
 /*
  * Decodes a delta into `content`, which must have room for the info's

@@ -64,10 +64,17 @@ sdelta_in(PG_FUNCTION_ARGS)
 {
 	char	   *text = PG_GETARG_CSTRING(0);
 	size_t		length = strlen(text);
-	int			room = pg_b64_dec_len((int) length);
-	struct varlena *delta = palloc(VARHDRSZ + room);
+	int			room;
+	struct varlena *delta;
 	int			bytes;
 	sparse_status status;
+
+	if (length > (size_t) pg_b64_enc_len(SPARSE_MAX_DELTA))
+		ereturn(fcinfo->context, (Datum) 0,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("invalid input for type %s: %s", "sdelta", sparse_status_text(SPARSE_TOO_LARGE))));
+	room = pg_b64_dec_len((int) length);
+	delta = palloc(VARHDRSZ + room);
 
 	bytes = pg_b64_decode(text, (int) length, (sparse_b64_bytes *) VARDATA(delta), room);
 	if (bytes < 0)
@@ -467,8 +474,8 @@ sdelta_info(PG_FUNCTION_ARGS)
 {
 	sparse_delta_info info;
 	TupleDesc	row_type;
-	Datum		value[10];
-	bool		null[10] = {false};
+	Datum		value[12];
+	bool		null[12] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -484,6 +491,9 @@ sdelta_info(PG_FUNCTION_ARGS)
 	null[7] = info.refs == 0;
 	value[8] = Int64GetDatum(info.prediction_bytes);
 	value[9] = refs_as_jsonb(&info);
+	value[10] = Int64GetDatum(info.piece);
+	value[11] = hash_as_text(info.whole);
+	null[10] = null[11] = info.whole == 0;
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row_type), value, null)));
 }
 

@@ -88,7 +88,9 @@ create function sdelta_info(
     out content_xxh3 text,
     out prediction_xxh3 text,
     out prediction_bytes bigint,
-    out refs jsonb
+    out refs jsonb,
+    out piece bigint,
+    out whole text
 )
 language c
 immutable strict parallel safe

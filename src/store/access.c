@@ -16,7 +16,9 @@
  *     can run after it, with the caller's rights;
  *   - the types of what comes back are checked (query.c).
  * What remains is what holds for every table: who reads or writes a table under
- * row-level security runs the policies of its owner.
+ * row-level security runs the policies of its owner, who writes it his triggers and
+ * defaults, and who queries it directly, as a superuser or through a view that reads
+ * as its caller, the expressions of his indexes.
  */
 #include "postgres.h"
 #include "compat.h"
@@ -59,7 +61,7 @@ not_a_store(const char *relation, const char *problem)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("schema \"sparse\" does not hold a store"),
 			 errdetail("Relation \"%s\" %s.", relation, problem),
-			 errhint("Tables of a store are made by sparse_create_store() and have one owner.")));
+			 errhint("Tables of a store are made by sparse_create_store(), have one owner, and row-level security that is not forced on him.")));
 	pg_unreachable();
 }
 
@@ -117,6 +119,8 @@ table_owner(const char *name, Oid schema)
 		not_a_store(name, "is not a table");
 	if (strcmp(name, "chunk") != 0)
 		check_column_types(name, relation, form->relnatts);
+	if (form->relforcerowsecurity)
+		not_a_store(name, "has row-level security forced on its owner");
 	owner = form->relowner;
 	ReleaseSysCache(tuple);
 	return owner;

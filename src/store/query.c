@@ -77,7 +77,8 @@ check_columns(const StoreQuery *query, TupleDesc columns)
 
 /*
  * SPI_execute_plan, with sequential scans discouraged should it come to planning:
- * a plan made while the store was nearly empty serves a long import to its end.
+ * a plan made while the store was nearly empty serves a long import to its end. A
+ * scan that cannot be avoided then looks so dear that it would be compiled: not that.
  */
 static int
 execute_by_index(StoreQuery *query, Datum *value, const char *null, bool read_only)
@@ -86,6 +87,8 @@ execute_by_index(StoreQuery *query, Datum *value, const char *null, bool read_on
 	int			result;
 
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	result = SPI_execute_plan(query->plan, value, null, read_only, 0);
 	AtEOXact_GUC(true, nest);

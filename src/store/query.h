@@ -30,7 +30,7 @@ typedef struct StoreQuery
 	Oid			arg[QUERY_ARGS];
 	int			columns;
 	Oid			column[QUERY_COLUMNS];
-	bool		scans;			/* looks at whole tables */
+	bool		scans;			/* the planner may scan whole tables */
 
 	/* of this backend */
 	SPIPlanPtr	plan;

@@ -216,10 +216,10 @@ check_chunk(sparse_status status, int64 object, int32 seq)
 /* ---- rows of objects ---- */
 
 static StoreQuery object_row = {
-	.sql = "select dtype, bytes, stored_bytes, chunk_bytes, split_bytes, depth from sparse.object "
+	.sql = "select dtype, bytes, stored_bytes, chunk_bytes, split_bytes, depth, sha256 from sparse.object "
 		"where place operator(pg_catalog.=) $1 and id operator(pg_catalog.=) $2",
 	.args = 2, .arg = {INT2OID, INT8OID},
-	.columns = 6, .column = {TEXTOID, INT8OID, INT8OID, INT4OID, INT8OID, INT4OID}
+	.columns = 7, .column = {TEXTOID, INT8OID, INT8OID, INT4OID, INT8OID, INT4OID, BYTEAOID}
 };
 
 static StoreQuery parent_rows = {
@@ -239,6 +239,17 @@ dtype_of_row(const ObjectInfo *object, Datum name)
 		object_corrupt(object, psprintf("Its dtype \"%s\" is unknown.", word));
 	pfree(word);
 	return dtype;
+}
+
+/* What the object's chunks call the whole that they are pieces of. */
+static uint64
+whole_of_row(const ObjectInfo *object, Datum sha256)
+{
+	bytea	   *value = DatumGetByteaPP(sha256);
+
+	if (VARSIZE_ANY_EXHDR(value) != SPARSE_SHA256_BYTES)
+		object_corrupt(object, "Its SHA-256 is none.");
+	return sparse_whole((const uint8 *) VARDATA_ANY(value));
 }
 
 /* Reads an object's row; false when there is none. */
@@ -262,6 +273,7 @@ fetch_object(ObjectReader *reader, int16 place, int64 object, ObjectInfo *info)
 	info->grid.chunk_bytes = row_int32(rows, 0, 4);
 	info->grid.split_bytes = row_int64(rows, 0, 5);
 	info->depth = row_int32(rows, 0, 6);
+	info->whole = whole_of_row(info, row_datum(rows, 0, 7));
 	SPI_freetuptable(rows);
 	if (info->bytes > PG_INT64_MAX || info->grid.chunk_bytes > PG_INT32_MAX ||
 		info->depth < 0 || !sparse_grid_valid(&info->grid) ||
@@ -521,6 +533,9 @@ decode_chunk(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 
 	read_header(stored, object->id, seq, &info);
 	if (info.content_bytes != bytes)
 		chunk_corrupt(object->id, seq, "Its content is not as long as the grid of its object says.");
+	if (info.whole != object->whole || info.piece != (uint32) seq)
+		chunk_corrupt(object->id, seq, psprintf("It is chunk %u of %s object.", info.piece,
+												info.whole == object->whole ? "this" : "another"));
 	prediction = gather(reader, place, object, seq, &info);
 	delta = PG_DETOAST_DATUM_PACKED(stored);
 	check_chunk(sparse_delta_apply(reader->codec,

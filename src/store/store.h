@@ -111,7 +111,18 @@ typedef struct ObjectInfo
 	uint64		stored_bytes;
 	sparse_grid grid;
 	int32		depth;
+	uint64		whole;			/* what its chunks say that they are pieces of */
 } ObjectInfo;
+
+/* The first bytes of a SHA-256, as sparse_delta_bind takes them. */
+static inline uint64
+sparse_whole(const uint8 *sha256)
+{
+	uint64		whole;
+
+	memcpy(&whole, sha256, sizeof(whole));
+	return whole;
+}
 
 /* False when there is no such object. */
 extern bool object_info(ObjectReader *reader, int16 place, int64 object, ObjectInfo *info);

@@ -153,18 +153,24 @@ version_check_name(const char *name)
 #define VERSION_COLUMNS "select v.id, v.name, v.revision, v.family, v.state, v.exact from sparse.version v "
 #define VERSION_RESULT .columns = 6, .column = {INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID, BOOLOID}
 
+/*
+ * The caller's policies are planned together with these queries: they are left to
+ * the planner as it is set (scans).
+ */
 static StoreQuery by_id = {
 	.sql = VERSION_COLUMNS
 		"where v.id operator(pg_catalog.=) $1",
 	.args = 1, .arg = {INT8OID},
-	VERSION_RESULT
+	VERSION_RESULT,
+	.scans = true
 };
 
 static StoreQuery by_revision = {
 	.sql = VERSION_COLUMNS
 		"where v.name operator(pg_catalog.=) $1 and v.revision operator(pg_catalog.=) $2",
 	.args = 2, .arg = {TEXTOID, INT4OID},
-	VERSION_RESULT
+	VERSION_RESULT,
+	.scans = true
 };
 
 static StoreQuery newest_ready = {
@@ -172,14 +178,16 @@ static StoreQuery newest_ready = {
 		"where v.name operator(pg_catalog.=) $1 and v.state operator(pg_catalog.=) 'ready' "
 		"order by v.revision desc limit 1",
 	.args = 1, .arg = {TEXTOID},
-	VERSION_RESULT
+	VERSION_RESULT,
+	.scans = true
 };
 
 static StoreQuery newest = {
 	.sql = VERSION_COLUMNS
 		"where v.name operator(pg_catalog.=) $1 order by v.revision desc limit 1",
 	.args = 1, .arg = {TEXTOID},
-	VERSION_RESULT
+	VERSION_RESULT,
+	.scans = true
 };
 
 static StoreQuery family_place = {
@@ -383,13 +391,15 @@ version_from_argument(FunctionCallInfo fcinfo, int arg, bool any_state, StoreVer
 static StoreQuery insert_version = {
 	.sql = "insert into sparse.version (id, kind, name, revision, family, created_by, message, metadata) "
 		"values ($1, $2, $3, $4, $5, $6, $7, $8)",
-	.args = 8, .arg = {INT8OID, TEXTOID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, JSONBOID}
+	.args = 8, .arg = {INT8OID, TEXTOID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, JSONBOID},
+	.scans = true
 };
 
 static StoreQuery drop_version = {
 	.sql = "update sparse.version set state = 'dropped', dropped_at = pg_catalog.now() "
 		"where id operator(pg_catalog.=) $1 and state operator(pg_catalog.<>) 'dropped'",
-	.args = 1, .arg = {INT8OID}
+	.args = 1, .arg = {INT8OID},
+	.scans = true
 };
 
 void

@@ -289,10 +289,16 @@ within_depth(Writer *writer, int64 candidate, ObjectInfo *info)
 	int			most = writer->spec->dtype == SPARSE_BYTES ?
 		Min(sparse_max_chain_depth, MAX_DEPTH_BY_BYTES) : sparse_max_chain_depth;
 
-	for (;;)
+	for (int32 deeper = PG_INT32_MAX;; deeper = info->depth)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (!object_info(writer->reader, place, candidate, info))
 			return false;
+		if (info->depth >= deeper)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("object " INT64_FORMAT " is corrupt", info->id),
+					 errdetail("It is a parent, but not less deep than its child.")));
 		if (info->depth < most)
 			return true;
 		if (!object_parent(writer->reader, place, candidate, 0, &candidate))
@@ -417,6 +423,7 @@ write_chunk(Writer *writer, int32 seq, uint64 first, uint64 bytes, char *predict
 	delta = palloc(VARHDRSZ + delta_bytes);
 	SET_VARSIZE(delta, VARHDRSZ + delta_bytes);
 	memcpy(VARDATA(delta), bytes_of_delta, delta_bytes);
+	sparse_delta_bind((uint8 *) VARDATA(delta), sparse_whole(writer->spec->sha256), (uint32) seq);
 
 	status = sparse_delta_read(VARDATA(delta), delta_bytes, delta_bytes, &info);
 	if (status != SPARSE_OK)
