@@ -94,7 +94,7 @@ select count(*) from copied natural join (select dtype, what, content, delta::te
 
 -- ---- what a delta says of itself ----
 
-select version, predictor, coding, dtype, content_bytes, content_xxh3, prediction_xxh3, prediction_bytes, refs
+select version, predictor, coding, dtype, content_bytes, content_xxh3, prediction_xxh3, prediction_bytes, refs, piece, whole
 from sdelta_info(sdelta_encode('\x0102030401020304', array['\x0102030401020304'::bytea], 'F32'));
 select predictor, coding, dtype, content_bytes, prediction_xxh3, prediction_bytes, refs
 from sdelta_info(sdelta_encode(''));
@@ -179,11 +179,11 @@ select count(*) from target;
 
 -- Content of the largest size, announced by a delta that has nothing of it.
 select outcome(format('select %L::sdelta', delta_text(decode('00000100' || '00000000' || '0000001000000000' ||
-    '0000000000000000' || '0000000000000000' || '00000000' || '00000000', 'hex'))));
+    '0000000000000000' || '0000000000000000' || '00000000' || '00000000' || '0000000000000000', 'hex'))));
 -- Lengths that wrap around when multiplied or added.
 select n, outcome(format('select sdelta_apply(array[%L::bytea], %L::sdelta)', prediction,
            delta_text(overlay(bytes placing decode('ffffffffffffff' || n, 'hex') from at)))) as outcome
-from victim, unnest(array['ff', '7f', '1f', '0f']) n, unnest(array[9, 49, 57]) at order by at, n;
+from victim, unnest(array['ff', '7f', '1f', '0f']) n, unnest(array[9, 57, 65]) at order by at, n;
 
 -- ---- how it is declared ----
 

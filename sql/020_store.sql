@@ -291,11 +291,31 @@ select test.after($$update sparse.object set bytes = bytes - 400 where id = test
 select test.after($$update sparse.object set dtype = 'F17' where id = test.object_of('chain/3')$$);
 select test.after($$update sparse.tensor set object = 987654 where object = test.object_of('chain/3')$$);
 select test.after($$update sparse.object set depth = depth + 10 where id = test.object_of('chain/5')$$) as harmless;
--- A chunk in another's place passes its own checksums; the SHA-256 of the whole finds it.
+-- A chunk in another's place passes its own checksum: no reader takes it all the same.
 begin;
 update sparse.chunk c set delta = d.delta from sparse.chunk d
 where c.object = test.object_of('chain/3') and c.seq = 0 and d.object = c.object and d.seq = 1;
 select count(*) > 0 as found from sparse_verify('chain/3');
+select left(test.outcome($$select sparse_slice('chain/3', 'w', 0, 1)$$), 5) as slice,
+       left(test.outcome($$select sparse_read('chain/3', path, 300, 10) from sparse_files('chain/3')$$), 5) as range,
+       left(test.outcome($$select sparse_slice('chain/3', 'w', 400, 1)$$), 5) as elsewhere;
+rollback;
+-- Parents in a circle, which only one who switches the constraints off can make, are found, also where they are looked for in order to write.
+begin;
+set local role none;
+set local session_replication_role = replica;
+update sparse.object set depth = 8 where id in (test.object_of('chain/2'), test.object_of('chain/3'));
+delete from sparse.object_parent where object in (test.object_of('chain/2'), test.object_of('chain/3'));
+insert into sparse.object_parent
+values (0, test.object_of('chain/2'), 8, 0, test.object_of('chain/3'), 7), (0, test.object_of('chain/3'), 8, 0, test.object_of('chain/2'), 7);
+select left(test.outcome($$select sparse_tensor('chain/3', 'w')$$), 5) as reading;
+select left(test.outcome(format($$select sparse_import_bytes('chain/circle', test.model('BF16', '{500, 200}', test.nudge(%L, 77)), '{chain/3}')$$, content)), 5) as writing
+from link where n = 3;
+rollback;
+-- Nor does a store work whose owner is kept from its rows.
+begin;
+alter table sparse.version force row level security;
+select test.outcome($$select sparse_version_id('chain/3')$$);
 rollback;
 select count(*) as problems from sparse_verify('chain/3');
 -- The database itself refuses a cycle, and to lose what others need.
