@@ -76,6 +76,12 @@ extern void version_from_argument(FunctionCallInfo fcinfo, int arg, bool any_sta
 extern void version_from_text(const char *reference, bool any_state, StoreVersion *version);
 extern void version_from_id(int64 id, bool any_state, StoreVersion *version);
 
+/*
+ * Become whoever queries sparse.version and its like for the caller: himself, or
+ * for a superuser the store's owner. Back by store_leave.
+ */
+extern void enter_versions(StoreAccess *access);
+
 /* Refuse a name that no version may have: empty, too long, digits only, with "@" or control characters. */
 extern void version_check_name(const char *name);
 

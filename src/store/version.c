@@ -83,8 +83,7 @@ version_guard(PG_FUNCTION_ARGS)
 						   trigger->tg_newtuple : trigger->tg_trigtuple);
 }
 
-/* Become whoever queries sparse.version for the caller: himself, or for a superuser the owner. */
-static void
+void
 enter_versions(StoreAccess *access)
 {
 	Oid			owner = store_owner();
