@@ -49,3 +49,8 @@ insert into sparse.parent (child, ordinal, parent) values (1000, 0, 1000);
 select name, raw_file_bytes, whole_file_dedup_bytes, saved_against_raw_files = raw_file_bytes - stored_bytes as consistent
 from sparse.savings where name in ('base', 'left', 'leaf') order by version;
 select count(*) as relations, bool_and(total_bytes >= table_bytes + toast_bytes) as consistent from sparse.storage;
+
+-- The functions work on when their schema is renamed
+alter schema public rename to elsewhere;
+select count(*) as ancestors, (select count(*) from elsewhere.sparse_descendants('base')) as descendants from elsewhere.sparse_lineage('leaf');
+alter schema elsewhere rename to public;

@@ -188,6 +188,28 @@ alter table sparse.file_table rename to file;
 reset role;
 select count(*) from sparse_files('child');
 
+-- nor does what the planner computes of its owner's indexes run with the rights of a superuser who asks a function
+set role regress_sparse_owner;
+create schema regress_sparse_trap;
+create function regress_sparse_trap.evil(bigint) returns bigint language plpgsql immutable as $$
+begin
+    if (select rolsuper from pg_roles where rolname = current_user) then raise exception 'the trap was sprung'; end if;
+    return $1;
+end $$;
+create index on sparse.parent ((regress_sparse_trap.evil(1)));
+create index on sparse.version ((regress_sparse_trap.evil(2)));
+create index on sparse.file ((regress_sparse_trap.evil(3)));
+create index on sparse.tensor ((regress_sparse_trap.evil(4)));
+\c -
+set client_min_messages = warning;
+select count(*) as ancestors from sparse_lineage('child');
+select count(*) as descendants from sparse_descendants('base@1');
+select sparse_version_id('child'), (select count(*) from sparse_files('child')) as files, (select count(*) from sparse_tensors('child')) as tensors;
+select count(*) as problems from sparse_verify('child');
+select sparse_import_bytes('child', test.content('mini-finetune')) as existing;
+select sparse_import_bytes('child', test.content('mini-chain-1'), '{child}') as another;
+
+drop schema regress_sparse_trap cascade;
 drop schema sparse cascade;
 drop extension sparse;
 drop owned by regress_sparse_owner, regress_sparse_ann, regress_sparse_bob, regress_sparse_writer;

@@ -1,13 +1,90 @@
 /*
- * lineage.c: what the lineage functions, which are SQL, need of C: the id of the
- * version that a bigint or a text names, dropped ones included.
+ * lineage.c: where versions come from, and what was made of them.
+ *
+ * The graph of sparse.parent is walked breadth first in one recursive query, which
+ * visits a version once for each distance that it has, not once for each way to
+ * it; of these distances the least is given. The tables are read as the caller,
+ * whose policies decide, or for a superuser as the store's owner (store.h), so that
+ * nothing which that owner hung on them runs with a superuser's rights.
  */
 #include "postgres.h"
 #include "compat.h"
 
+#include "catalog/pg_type_d.h"
+
+#include "model/answer.h"
+#include "store/query.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(lineage_version_id);
+PG_FUNCTION_INFO_V1(lineage_ancestors);
+PG_FUNCTION_INFO_V1(lineage_descendants);
+
+/* From $1 along the edges of sparse.parent, from their column `from` to their column `to`. */
+#define WALK(from, to) \
+	"with recursive reached (id, distance) as (" \
+	"  select $1, 0" \
+	"  union" \
+	"  select e." to ", r.distance operator(pg_catalog.+) 1" \
+	"    from reached r" \
+	"    join sparse.parent e on e." from " operator(pg_catalog.=) r.id)," \
+	" nearest (id, distance) as (" \
+	"  select r.id, pg_catalog.min(r.distance) from reached r group by r.id)" \
+	" select n.distance operator(pg_catalog.+) 1, v.id, v.name, v.revision, v.state," \
+	"        e.role, e." from ", v.created_at" \
+	"   from nearest n" \
+	"   join sparse.parent e on e." from " operator(pg_catalog.=) n.id" \
+	"   join sparse.version v on v.id operator(pg_catalog.=) e." to \
+	"  order by n.distance, v.id, e." from ", e.ordinal"
+#define WALK_RESULT .columns = 8, \
+	.column = {INT4OID, INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID}
+
+static StoreQuery ancestors = {
+	.sql = WALK("child", "parent"),
+	.args = 1, .arg = {INT8OID},
+	WALK_RESULT
+};
+
+static StoreQuery descendants = {
+	.sql = WALK("parent", "child"),
+	.args = 1, .arg = {INT8OID},
+	WALK_RESULT
+};
+
+static Datum
+answer_walk(FunctionCallInfo fcinfo, StoreQuery *query)
+{
+	StoreVersion version;
+	StoreAccess access;
+	SPITupleTable *rows;
+	Answer		answer;
+	Datum		start;
+	uint64		count;
+
+	answer_begin(fcinfo, &answer);
+	version_from_argument(fcinfo, 0, true, &version);
+	start = Int64GetDatum(version.id);
+	answer_connect();
+	enter_versions(&access);
+	count = query_run(query, &start, NULL, true, &rows);
+	store_leave(&access);
+	for (uint64 i = 0; i < count; i++)
+		answer_add_row(&answer, rows, i, 0);
+	answer_finish();
+	return (Datum) 0;
+}
+
+Datum
+lineage_ancestors(PG_FUNCTION_ARGS)
+{
+	return answer_walk(fcinfo, &ancestors);
+}
+
+Datum
+lineage_descendants(PG_FUNCTION_ARGS)
+{
+	return answer_walk(fcinfo, &descendants);
+}
 
 Datum
 lineage_version_id(PG_FUNCTION_ARGS)
