@@ -180,14 +180,10 @@ static StoreQuery same_query = {
 	.args = 2, .arg = {TEXTOID, BYTEAOID},
 	.columns = 1, .column = {INT8OID}};
 
-/*
- * The version of that name and content which the caller can see; 0: there is none.
- * A superuser sees all, and looks as the store's owner (see store/version.c).
- */
+/* The version of that name and content which the caller can see; 0: there is none. */
 static int64
 find_same(const Import *import)
 {
-	bool		as_owner = superuser();
 	StoreAccess access;
 	SPITupleTable *rows;
 	Datum		argument[2];
@@ -195,14 +191,12 @@ find_same(const Import *import)
 
 	argument[0] = CStringGetTextDatum(import->name);
 	argument[1] = sha256_datum(import->plan->content_sha256);
-	if (as_owner)
-		store_enter(&access);
+	enter_versions(&access);
 	answer_connect();
 	if (query_run(&same_query, argument, NULL, false, &rows) > 0)
 		version = row_int64(rows, 0, 1);
 	answer_finish();
-	if (as_owner)
-		store_leave(&access);
+	store_leave(&access);
 	return version;
 }
 
