@@ -176,7 +176,7 @@ select array_agg(piece order by n) = (select array_agg(piece order by n)
 -- A reader that is not read to its end leaves nothing behind
 select octet_length(sparse_reconstruct('base@1')) > 0 limit 1;
 
--- Reading works in parallel workers, and in a read-only transaction
+-- Reading works where parallel workers are wanted, and in a read-only transaction
 begin read only;
 set local max_parallel_workers_per_gather = 2;
 set local parallel_setup_cost = 0;

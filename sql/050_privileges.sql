@@ -94,6 +94,31 @@ select count(*) as descendants from sparse_descendants('base');
 set role regress_sparse_writer;
 select name, role from sparse_lineage('child');
 
+-- A policy may write, so no reader takes part in a parallel query
+set role regress_sparse_owner;
+create table sparse.seen (version bigint, at timestamptz default now());
+grant insert on sparse.seen to regress_sparse_ann;
+create function sparse.note(version bigint) returns boolean language plpgsql volatile as $$
+begin insert into sparse.seen values (version); return true; end $$;
+create policy noted on sparse.version as restrictive for select to regress_sparse_ann using (sparse.note(id));
+set role regress_sparse_ann;
+select count(set_config(name, 'on', false)) as forced from pg_settings where name in ('force_parallel_mode', 'debug_parallel_query');
+select sparse_version_id('base');
+select count(*) from sparse_reconstruct('base');
+select count(*) from sparse_reconstruct_file('base', 'model.safetensors');
+select count(*) from sparse_files('base');
+select count(*) from sparse_tensors('base');
+select octet_length(sparse_tensor('base', 'model.norm.weight'));
+select octet_length(sparse_slice('base', 'model.norm.weight', 0, 1));
+select octet_length(sparse_read('base', 'model.safetensors', 0, 8));
+select count(*) from sparse_verify('base');
+select count(*) from sparse_lineage('base');
+select count(*) from sparse_descendants('base');
+select count(set_config(name, 'off', false)) as no_more from pg_settings where name in ('force_parallel_mode', 'debug_parallel_query');
+set role regress_sparse_owner;
+select count(*) > 10 as noted from sparse.seen;
+drop policy noted on sparse.version;
+
 -- Importing needs insert on sparse.version, and what its policies allow
 set role regress_sparse_bob;
 select sparse_import_bytes('bob/own', test.content('mini-base'));

@@ -11,7 +11,7 @@ returns bigint
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'lineage_version_id';
 comment on function sparse_version_id(bigint) is
@@ -22,7 +22,7 @@ returns bigint
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'lineage_version_id';
 comment on function sparse_version_id(text) is
@@ -42,7 +42,7 @@ returns table (
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 rows 100
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'lineage_ancestors';
@@ -63,7 +63,7 @@ returns table (
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 rows 100
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'lineage_ancestors';
@@ -84,7 +84,7 @@ returns table (
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 rows 100
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'lineage_descendants';
@@ -105,7 +105,7 @@ returns table (
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 rows 100
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'lineage_descendants';

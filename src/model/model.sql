@@ -3,7 +3,9 @@
  *
  * A version is named by a bigint (its id) or by text (an id in digits, 'org/name',
  * 'org/name@3'): two declarations over one C function, which asks what it was given.
- * Readers see one snapshot, that of the query that calls them.
+ * Readers see one snapshot, that of the query that calls them. They are parallel
+ * unsafe, for they ask the policies of sparse.version, which may call anything; a
+ * policy that writes would be refused even in the leader of a parallel query.
  */
 
 create function sparse_import_file(
@@ -43,7 +45,7 @@ returns setof bytea
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 rows 1000
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_reconstruct';
@@ -55,7 +57,7 @@ returns setof bytea
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 rows 1000
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_reconstruct';
@@ -67,7 +69,7 @@ returns setof bytea
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 rows 1000
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_reconstruct_file';
@@ -79,7 +81,7 @@ returns setof bytea
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 rows 1000
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_reconstruct_file';
@@ -98,7 +100,7 @@ returns table (
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 rows 10
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_files';
@@ -117,7 +119,7 @@ returns table (
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 rows 10
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_files';
@@ -141,7 +143,7 @@ returns table (
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 rows 300
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_tensors';
@@ -165,7 +167,7 @@ returns table (
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 rows 300
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_tensors';
@@ -177,7 +179,7 @@ returns bytea
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_tensor';
 comment on function sparse_tensor(bigint, text) is
@@ -188,7 +190,7 @@ returns bytea
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_tensor';
 comment on function sparse_tensor(text, text) is
@@ -199,7 +201,7 @@ returns bytea
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_slice';
 comment on function sparse_slice(bigint, text, bigint, bigint) is
@@ -210,7 +212,7 @@ returns bytea
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_slice';
 comment on function sparse_slice(text, text, bigint, bigint) is
@@ -221,7 +223,7 @@ returns bytea
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_read';
 comment on function sparse_read(bigint, text, bigint, bigint) is
@@ -232,7 +234,7 @@ returns bytea
 language c
 stable
 strict
-parallel safe
+parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_read';
 comment on function sparse_read(text, text, bigint, bigint) is
