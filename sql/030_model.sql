@@ -60,6 +60,22 @@ select sparse_import_file('base', data_file('mini-base'), '{finetune}') as with_
 select sparse_import_file('copy', data_file('mini-base')) as under_another_name;
 select new_objects, new_bytes, stored_bytes, unique_file_bytes from sparse.version where name = 'copy';
 select objects = (select count(*) from sparse.object) and chunks = (select count(*) from sparse.chunk) as nothing_written from before;
+-- A file counts once, whichever of two imports that took their ids at the same time ended first
+begin;
+select setval(pg_get_serial_sequence('sparse.version', 'id'), 1000) is not null as ahead;
+select sparse_import_bytes('ended first', framed('{}    ')) as id;
+select setval(pg_get_serial_sequence('sparse.version', 'id'), 500) is not null as back;
+select sparse_import_bytes('ended second', framed('{}    ')) as id;
+select name, unique_file_bytes from sparse.version where name like 'ended%' order by 1;
+-- and what a rule suppresses is said, and forgotten with the rule
+create rule nothing as on update to sparse.version do instead nothing;
+savepoint s;
+select sparse_import_bytes('suppressed', framed('{}'));
+rollback to s;
+drop rule nothing on sparse.version;
+select sparse_import_bytes('suppressed no more', framed('{}')) is not null as imported;
+rollback;
+select setval(pg_get_serial_sequence('sparse.version', 'id'), (select max(id) from sparse.version)) is not null as restored;
 -- Other content under the same name is the next revision, of the same family
 select sparse_import_bytes('base', framed('{}')) as other;
 select revision, family = 1 as same_family, raw_bytes from sparse.version where name = 'base' order by revision;
