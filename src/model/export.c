@@ -21,6 +21,7 @@
 
 #include "answer.h"
 #include "plan.h"
+#include "source.h"
 #include "stream.h"
 
 #ifndef ROLE_PG_WRITE_SERVER_FILES
@@ -129,9 +130,8 @@ flush_and_close(int fd, const char *path)
 /* ---- one file ---- */
 
 static void
-write_stream(FileStream *stream, MemoryContext context, const char *path)
+write_stream(FileStream *stream, MemoryContext context, int fd, const char *path)
 {
-	int			fd = create_file(path);
 	bytea	   *piece;
 
 	while ((piece = file_stream_next(stream, context)) != NULL)
@@ -142,7 +142,10 @@ write_stream(FileStream *stream, MemoryContext context, const char *path)
 	flush_and_close(fd, path);
 }
 
-/* Writes the file to `path`, or leaves nothing. */
+/*
+ * Writes the file to `path`, or leaves nothing. A temporary file that exists already
+ * is somebody else's: it stays, and the export fails.
+ */
 static void
 export_file(const StoreVersion *version, const VersionFile *file, const char *path)
 {
@@ -150,10 +153,11 @@ export_file(const StoreVersion *version, const VersionFile *file, const char *pa
 												  ALLOCSET_DEFAULT_SIZES);
 	char	   *temporary = psprintf("%s.sparse-%d.tmp", path, MyProcPid);
 	FileStream *stream = file_stream_open(context, version, file);
+	int			fd = create_file(temporary);
 
 	PG_TRY();
 	{
-		write_stream(stream, context, temporary);
+		write_stream(stream, context, fd, temporary);
 		(void) durable_rename(temporary, path, ERROR);
 	}
 	PG_CATCH();
@@ -220,24 +224,12 @@ export_version(const StoreVersion *version, const char *path)
 	return bytes;
 }
 
-static char *
-target_path(FunctionCallInfo fcinfo)
-{
-	char	   *path = text_to_cstring(PG_GETARG_TEXT_PP(1));
-
-	canonicalize_path(path);
-	if (path[0] == '\0')
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_NAME),
-				errmsg("path must not be empty"));
-	return path;
-}
-
 Datum
 model_export(PG_FUNCTION_ARGS)
 {
 	StoreVersion version;
 	StoreAccess access;
+	const char *path;
 	uint64		bytes;
 
 	if (!has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES))
@@ -247,10 +239,11 @@ model_export(PG_FUNCTION_ARGS)
 				errdetail("Only roles with privileges of the \"%s\" role may export to them.",
 						  "pg_write_server_files"),
 				errhint("Anyone may take the content itself from sparse_reconstruct()."));
+	path = server_path(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	version_from_argument(fcinfo, 0, false, &version);
 	store_enter(&access);
 	answer_connect();
-	bytes = export_version(&version, target_path(fcinfo));
+	bytes = export_version(&version, path);
 	answer_finish();
 	store_leave(&access);
 	PG_RETURN_INT64((int64) bytes);

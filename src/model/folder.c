@@ -185,8 +185,6 @@ add_index(ImportPlan *plan, const char *path)
 	List	   *shards = shards_of(index);
 	ListCell   *cell;
 
-	if (folder[0] == '\0')
-		folder = pstrdup(".");
 	if (shards == NIL)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -203,10 +201,9 @@ ImportPlan *
 plan_of_path(const char *path)
 {
 	ImportPlan *plan = plan_create();
-	char	   *canonical = pstrdup(path);
+	char	   *canonical = server_path(path);
 	struct stat status;
 
-	canonicalize_path(canonical);
 	if (stat(canonical, &status) != 0)
 		ereport(ERROR,
 				errcode_for_file_access(),

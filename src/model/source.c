@@ -23,6 +23,20 @@ struct Source
 	OpenFile   *open_file;
 };
 
+char *
+server_path(const char *path)
+{
+	char	   *canonical = pstrdup(path);
+
+	canonicalize_path(canonical);
+	if (!is_absolute_path(canonical))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_NAME),
+				errmsg("path must be absolute: \"%s\"", path),
+				errhint("Files of the server are named from its root directory on."));
+	return canonical;
+}
+
 Source *
 source_of_bytes(const char *data, uint64 bytes)
 {

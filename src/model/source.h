@@ -12,6 +12,9 @@
 
 typedef struct Source Source;
 
+/* A path of the server as a user gives it, canonical. It must be absolute, as COPY demands. */
+extern char *server_path(const char *path);
+
 /*
  * Of the sources that were opened with one OpenFile, one file at a time is open:
  * a folder may hold more files than a backend may open. Starts zeroed.

@@ -240,8 +240,8 @@ for my $case (
 }
 
 symlink $base, $node->data_dir . '/relative.safetensors' or die $!;
-sql("select sparse_import_file('relative', 'relative.safetensors')");
-is(sha256_of_version($node, 'relative'), sha256_of_file($base), 'a relative path starts at the data directory');
+like(failure("select sparse_import_file('bad', 'relative.safetensors')"), qr/path must be absolute/, 'a relative path is not imported');
+like(failure("select sparse_export('mini-base', 'relative-too.safetensors')"), qr/path must be absolute/, 'nor exported to');
 
 make_path("$folder/empty");
 like(failure("select sparse_import_file('bad', '$folder/empty')"), qr/holds no files/, 'an empty folder is refused');
@@ -306,6 +306,12 @@ sql("update sparse.file set sha256 = sha256('') where version = sparse_version_i
 like(failure("select sparse_export('mini-base', '$folder/corrupt.safetensors')"), qr/is corrupt/, 'a corrupt file is not exported');
 is_deeply([ grep { /corrupt|sparse-/ } map { basename($_) } glob "$folder/*" ], [], 'nor is anything left of it');
 like(failure("select sparse_export('main-base', '/nonexistent/x')"), qr/could not create file/, 'nor one into a folder that is not there');
+
+my $stranger = failure(qq{
+	do \$\$ begin execute format('copy (select 1) to %L', '$folder/strange.safetensors.sparse-' || pg_backend_pid() || '.tmp'); end \$\$;
+	select sparse_export('main-base', '$folder/strange.safetensors')});
+like($stranger, qr/could not create file .*File exists/, 'a temporary file that is there already stops an export');
+is(scalar(() = glob "$folder/strange.safetensors.sparse-*.tmp"), 1, 'and is left to whoever made it');
 
 $node->stop;
 done_testing();
