@@ -3,23 +3,22 @@
  *
  * Fields are addressed by bit position rather than consumed from a buffer, so
  * that a vector path can read many at once: their positions are a prefix sum of
- * their widths. A field has at most 57 bits, so one unaligned 64-bit load holds it.
+ * their widths. A field has at most 57 bits, so one unaligned 64-bit load holds it;
+ * a writer may touch 8 bytes past the last bit.
  */
 #ifndef SPARSE_CODEC_BITS_H
 #define SPARSE_CODEC_BITS_H
 
 #include "bytes.h"
 
-#define SPARSE_BITS_MAX 57
-#define SPARSE_BITS_SLACK 8		/* bytes that a writer may touch past the last bit */
 
 typedef struct bit_writer
 {
-	uint8_t    *bytes;			/* SPARSE_BITS_SLACK more than the bits need */
+	uint8_t    *bytes;			/* 8 more than the bits need */
 	uint64_t	position;		/* in bits */
 } bit_writer;
 
-/* value must be below 2^width; width at most SPARSE_BITS_MAX. */
+/* value must be below 2^width; width at most 57. */
 static inline void
 bits_put(bit_writer *w, uint64_t value, unsigned width)
 {
@@ -54,6 +53,13 @@ bits_get(const uint8_t *bytes, size_t length, uint64_t position, unsigned width)
 	if (first < length)
 		memcpy(window, bytes + first, length - first < 8 ? (size_t) (length - first) : 8);
 	return load64(window) >> (position & 7) & ((UINT64_C(1) << width) - 1);
+}
+
+/* Whether a stream ends with the byte that holds the bit before `position`, and the bits behind it are zero. */
+static inline bool
+bits_end_at(const uint8_t *bytes, size_t length, uint64_t position)
+{
+	return (position + 7) / 8 == length && (position % 8 == 0 || bytes[length - 1] >> (position % 8) == 0);
 }
 
 #endif

@@ -69,6 +69,8 @@ coder_fits(const sparse_delta_info *info, size_t payload_bytes)
 {
 	const sparse_dtype_info *dtype = sparse_dtype_get(info->dtype);
 
+	if (info->content_bytes == 0 && info->coding != SPARSE_CODE_EMPTY)
+		return false;
 	switch (info->coding)
 	{
 		case SPARSE_CODE_EMPTY:

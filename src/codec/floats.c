@@ -144,6 +144,6 @@ floats_decode(sparse_codec *codec, cursor payload, size_t elements, sparse_dtype
 	SPARSE_TRY(token_stream_open(codec, &payload, elements, &st));
 	SPARSE_TRY(decode_blocks(&st, loops_of(codec, dtype), elements, sparse_dtype_get(dtype)->bytes,
 							 &l, &raw, content));
-	SPARSE_CHECK((raw.position + 7) / 8 == raw.length);
+	SPARSE_CHECK(bits_end_at(raw.bytes, raw.length, raw.position));
 	return SPARSE_OK;
 }

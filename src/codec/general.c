@@ -6,7 +6,7 @@
  */
 #include "codec.h"
 
-/* A frame may look back over prefix and content; both are bounded by SPARSE_MAX_CONTENT. */
+/* A frame may look back over prefix and content: at most 5 x SPARSE_MAX_CONTENT. */
 static int
 window_log(size_t bytes)
 {
@@ -17,6 +17,29 @@ window_log(size_t bytes)
 	return log;
 }
 
+/* What a zstd call returned, as a status; `otherwise` for errors that are not of memory. */
+static sparse_status
+zstd_status(size_t result, sparse_status otherwise)
+{
+	if (!ZSTD_isError(result))
+		return SPARSE_OK;
+	return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation ? SPARSE_NO_MEMORY : otherwise;
+}
+
+/* A prefix must be set before every frame. */
+static sparse_status
+set_up_compressor(ZSTD_CCtx *compressor, const void *prefix, size_t prefix_bytes, size_t bytes, int level)
+{
+	ZSTD_CCtx_reset(compressor, ZSTD_reset_session_and_parameters);
+	SPARSE_TRY(zstd_status(ZSTD_CCtx_setParameter(compressor, ZSTD_c_compressionLevel, level), SPARSE_BAD_ARGUMENT));
+	SPARSE_TRY(zstd_status(ZSTD_CCtx_setParameter(compressor, ZSTD_c_contentSizeFlag, 0), SPARSE_BAD_ARGUMENT));
+	if (prefix_bytes == 0)
+		return SPARSE_OK;
+	SPARSE_TRY(zstd_status(ZSTD_CCtx_setParameter(compressor, ZSTD_c_windowLog, window_log(bytes + prefix_bytes)),
+						   SPARSE_BAD_ARGUMENT));
+	return zstd_status(ZSTD_CCtx_refPrefix(compressor, prefix, prefix_bytes), SPARSE_BAD_ARGUMENT);
+}
+
 sparse_status
 zstd_encode(sparse_codec *codec, const void *content, size_t bytes,
 			const void *prefix, size_t prefix_bytes, int level, output *out)
@@ -25,14 +48,7 @@ zstd_encode(sparse_codec *codec, const void *content, size_t bytes,
 
 	if (codec->compressor == NULL && (codec->compressor = ZSTD_createCCtx()) == NULL)
 		return SPARSE_NO_MEMORY;
-	ZSTD_CCtx_reset(codec->compressor, ZSTD_reset_session_and_parameters);
-	ZSTD_CCtx_setParameter(codec->compressor, ZSTD_c_compressionLevel, level);
-	ZSTD_CCtx_setParameter(codec->compressor, ZSTD_c_contentSizeFlag, 0);
-	if (prefix_bytes > 0)
-	{
-		ZSTD_CCtx_setParameter(codec->compressor, ZSTD_c_windowLog, window_log(bytes + prefix_bytes));
-		ZSTD_CCtx_refPrefix(codec->compressor, prefix, prefix_bytes);
-	}
+	SPARSE_TRY(set_up_compressor(codec->compressor, prefix, prefix_bytes, bytes, level));
 	length = ZSTD_compress2(codec->compressor, out->at, (size_t) (out->end - out->at), content, bytes);
 	if (!ZSTD_isError(length))
 		out->at += length;
@@ -43,21 +59,35 @@ zstd_encode(sparse_codec *codec, const void *content, size_t bytes,
 	return SPARSE_OK;
 }
 
+/*
+ * The payload must be one frame of the present format and nothing else: the
+ * library would also take several, skip some, and decode formats long past.
+ */
+static sparse_status
+check_frame(cursor payload)
+{
+	size_t		length = cursor_left(&payload);
+
+	SPARSE_CHECK(length >= 4 && load32(payload.at) == ZSTD_MAGICNUMBER);
+	SPARSE_CHECK(ZSTD_findFrameCompressedSize(payload.at, length) == length);
+	return SPARSE_OK;
+}
+
 sparse_status
 zstd_decode(sparse_codec *codec, cursor payload, const void *prefix, size_t prefix_bytes,
 			void *content, size_t bytes)
 {
 	size_t		length;
 
+	SPARSE_TRY(check_frame(payload));
 	if (codec->decompressor == NULL && (codec->decompressor = ZSTD_createDCtx()) == NULL)
 		return SPARSE_NO_MEMORY;
 	ZSTD_DCtx_reset(codec->decompressor, ZSTD_reset_session_and_parameters);
-	ZSTD_DCtx_setParameter(codec->decompressor, ZSTD_d_windowLogMax, 27);
+	SPARSE_TRY(zstd_status(ZSTD_DCtx_setParameter(codec->decompressor, ZSTD_d_windowLogMax, 27), SPARSE_BAD_ARGUMENT));
 	if (prefix_bytes > 0)
-		ZSTD_DCtx_refPrefix(codec->decompressor, prefix, prefix_bytes);
+		SPARSE_TRY(zstd_status(ZSTD_DCtx_refPrefix(codec->decompressor, prefix, prefix_bytes), SPARSE_BAD_ARGUMENT));
 	length = ZSTD_decompressDCtx(codec->decompressor, content, bytes, payload.at, cursor_left(&payload));
-	if (ZSTD_isError(length) && ZSTD_getErrorCode(length) == ZSTD_error_memory_allocation)
-		return SPARSE_NO_MEMORY;
+	SPARSE_TRY(zstd_status(length, SPARSE_CORRUPT));
 	SPARSE_CHECK(length == bytes);
 	return SPARSE_OK;
 }

@@ -338,6 +338,16 @@ typedef struct batch
 	uint8_t		token[BATCH * BLOCK];
 } batch;
 
+/*
+ * A scale that gives the same contexts and that 16 bits can hold: beyond these
+ * bounds every exponent, at most 2047, gives the lowest or the highest.
+ */
+static int
+within_contexts(int scale)
+{
+	return scale < 0 ? 0 : scale > 8192 ? 8192 : scale;
+}
+
 static bool
 flush_batch(batch *k, token_stream *st, const residual_loops *loop, const shape *s, const void *prediction,
 			size_t elements, raw_reader *raw, void *content)
@@ -374,7 +384,7 @@ decode_blocks(token_stream *st, const residual_loops *loop, const shape *s, int 
 			copy_prediction(content, prediction, at * s->element_bytes, count * s->element_bytes);
 			continue;
 		}
-		loop->predict(prediction, at, count, s, st->scale[b] + bias, st->of_context, table);
+		loop->predict(prediction, at, count, s, within_contexts(st->scale[b] + bias), st->of_context, table);
 		k.at[k.blocks++] = at;
 		k.elements += count;
 		if (k.blocks == BATCH)
@@ -402,6 +412,6 @@ residual_decode(sparse_codec *codec, cursor payload, const void *prediction,
 	SPARSE_TRY(token_stream_open(codec, &payload, elements, &st));
 	SPARSE_TRY(decode_blocks(&st, loops_of(codec, &s), &s, (int16_t) head,
 							 prediction, elements, &raw, content));
-	SPARSE_CHECK((raw.position + 7) / 8 == raw.length);
+	SPARSE_CHECK(bits_end_at(raw.bytes, raw.length, raw.position));
 	return SPARSE_OK;
 }

@@ -17,7 +17,7 @@
 #pragma clang attribute push(TARGET_AVX2, apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
+#pragma GCC target("avx2,bmi,bmi2,popcnt")
 #endif
 
 #include "residual_loops.h"

@@ -10,7 +10,6 @@
 #define PASTE_(a, b) a##b
 #define PASTE(a, b) PASTE_(a, b)
 #define ELEMENT PASTE(PASTE(uint, WIDTH), _t)
-#define SIGNED PASTE(PASTE(int, WIDTH), _t)
 #define NAME(function) PASTE(function, WIDTH)
 #define LOOSE NAME(loose)
 #define DIRECT_LOG (DIRECT == 256 ? 8 : DIRECT == 128 ? 7 : DIRECT == 16 ? 4 : 3)
@@ -310,7 +309,6 @@ NAME(predict)(const void *prediction, size_t at, size_t count, const shape *s,
 #undef PASTE_
 #undef PASTE
 #undef ELEMENT
-#undef SIGNED
 #undef NAME
 #undef LOOSE
 #undef DIRECT_LOG

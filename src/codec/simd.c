@@ -7,7 +7,8 @@ sparse_simd
 sparse_simd_best(void)
 {
 #ifdef SPARSE_HAVE_AVX2
-	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")
+		&& __builtin_cpu_supports("popcnt"))
 		return SPARSE_SIMD_AVX2;
 #endif
 	return SPARSE_SIMD_NONE;

@@ -14,6 +14,6 @@
 #endif
 
 /* For functions, and what is inlined into them, that only run where AVX2 is. */
-#define TARGET_AVX2 __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt")))
+#define TARGET_AVX2 __attribute__((target("avx2,bmi,bmi2,popcnt")))
 
 #endif
