@@ -430,7 +430,7 @@ parse_rounds(const char *command, const char *text)
 	return rounds;
 }
 
-int
+void
 bench_main(int argc, char **argv)
 {
 	static const struct option known[] = {
@@ -460,7 +460,7 @@ bench_main(int argc, char **argv)
 				break;
 			case 'h':
 				print_help();
-				return STATUS_OK;
+				return;
 			case ':':
 				fail_usage(argv[0], "\"%s\" needs a value", argv[optind - 1]);
 			default:
@@ -470,5 +470,4 @@ bench_main(int argc, char **argv)
 	run_rounds(&b, rounds, quiet);
 	print_results(&b);
 	close_all(&b);
-	return STATUS_OK;
 }

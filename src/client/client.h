@@ -40,11 +40,15 @@ extern void *allocate(unsigned long bytes);
 __attribute__((noreturn, format(printf, 2, 3)))
 extern void fail_usage(const char *command, const char *format, ...);
 
+/* Ends the program well, unless what was printed could not be written. */
+__attribute__((noreturn))
+extern void finish(void);
+
 /* The commands: each takes its own arguments, argv[0] being its name. */
-extern int	compress_main(int argc, char **argv);
-extern int	reconstruct_main(int argc, char **argv);
-extern int	info_main(int argc, char **argv);
-extern int	estimate_main(int argc, char **argv);
-extern int	bench_main(int argc, char **argv);
+extern void compress_main(int argc, char **argv);
+extern void reconstruct_main(int argc, char **argv);
+extern void info_main(int argc, char **argv);
+extern void estimate_main(int argc, char **argv);
+extern void bench_main(int argc, char **argv);
 
 #endif

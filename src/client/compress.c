@@ -287,12 +287,11 @@ print_help(void)
 		   "  -h, --help         this help\n");
 }
 
-int
+void
 compress_main(int argc, char **argv)
 {
 	options		o;
 
 	options_parse(&o, argc, argv, "CHILD", "DELTA", print_help);
 	run(&o);
-	return STATUS_OK;
 }

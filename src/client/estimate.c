@@ -469,7 +469,7 @@ parse_sample(const char *command, const char *text)
 	return (uint64_t) mib * MIB;
 }
 
-int
+void
 estimate_main(int argc, char **argv)
 {
 	static const struct option known[] = {
@@ -498,7 +498,7 @@ estimate_main(int argc, char **argv)
 				break;
 			case 'h':
 				print_help();
-				return STATUS_OK;
+				return;
 			case ':':
 				fail_usage(argv[0], "\"%s\" needs a value", argv[optind - 1]);
 			default:
@@ -506,5 +506,4 @@ estimate_main(int argc, char **argv)
 		}
 	pair_open(&e.models, argc, argv, no_base);
 	run(&e, json);
-	return STATUS_OK;
 }

@@ -66,7 +66,8 @@ void
 source_open(source *file, const char *path)
 {
 	file->path = path;
-	file->fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* A FIFO without a writer would be waited for; a regular file does not mind. */
+	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0 || fstat(file->fd, &file->identity) != 0)
 		fail_file("open", path);
 	if (!S_ISREG(file->identity.st_mode))
@@ -118,11 +119,34 @@ source_sha256(const source *file, bool quiet, uint8_t digest[SHA256_BYTES])
 	sha256_finish(sum, digest);
 }
 
+static bool
+same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* What was read at different times is of one file only if nobody wrote to it. */
+static void
+check_unchanged(const source *file)
+{
+	const struct stat *before = &file->identity;
+	struct stat after;
+
+	if (fstat(file->fd, &after) != 0)
+		fail_file("read", file->path);
+	if (after.st_dev != before->st_dev || after.st_ino != before->st_ino || after.st_size != before->st_size ||
+		!same_time(after.st_mtim, before->st_mtim) || !same_time(after.st_ctim, before->st_ctim))
+		fail(STATUS_FAILED, "Try again when nobody writes to it; nothing was written.",
+			 "\"%s\" has changed while it was read", file->path);
+}
+
 /* ---- the output ---- */
 
 static struct
 {
 	const char *path;
+	const source *source[MAX_SOURCES];
+	int			sources;
 	char	   *temporary;
 	int			fd;
 	uint64_t	bytes;
@@ -145,7 +169,9 @@ on_signal(int number)
 	raise(number);
 }
 
-static const int ending_signals[] = {SIGHUP, SIGINT, SIGTERM};
+static const int ending_signals[] = {
+	SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU, SIGALRM, SIGUSR1, SIGUSR2
+};
 
 #define ENDING_SIGNALS (sizeof ending_signals / sizeof ending_signals[0])
 
@@ -211,6 +237,8 @@ output_create(const char *path, const source *const *sources, int count)
 
 	umask(mask);
 	check_target(path, sources, count);
+	for (output.sources = 0; output.sources < count; output.sources++)
+		output.source[output.sources] = sources[output.sources];
 	output.path = path;
 	output.temporary = allocate(directory + sizeof TEMPORARY);
 	memcpy(output.temporary, path, directory);
@@ -268,6 +296,8 @@ sync_directory(void)
 void
 output_commit(void)
 {
+	for (int i = 0; i < output.sources; i++)
+		check_unchanged(output.source[i]);
 	if (fsync(output.fd) != 0 || close(output.fd) != 0)
 		fail_file("write", output.path);
 	if (rename(output.temporary, output.path) != 0)

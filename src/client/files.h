@@ -41,7 +41,7 @@ typedef struct source
 	struct stat identity;
 } source;
 
-/* Opens a regular file. */
+/* Opens a regular file; nothing else is waited for or read. */
 extern void source_open(source *file, const char *path);
 
 /* Reads exactly those bytes. */
@@ -52,7 +52,12 @@ extern void source_sha256(const source *file, bool quiet, uint8_t digest[SHA256_
 
 /* ---- the output ---- */
 
-/* Creates the one output of the program. It may not be one of the sources. */
+#define MAX_SOURCES 2
+
+/*
+ * Creates the one output of the program. It may not be one of the sources, at most
+ * MAX_SOURCES, which stay open until output_commit.
+ */
 extern void output_create(const char *path, const source *const *sources, int count);
 
 extern void output_write(const void *bytes, size_t length);
@@ -60,7 +65,7 @@ extern void output_write(const void *bytes, size_t length);
 /* The bytes written so far. */
 extern uint64_t output_bytes(void);
 
-/* Syncs the output and gives it its name. */
+/* Makes sure that no source has changed since it was opened, syncs the output and gives it its name. */
 extern void output_commit(void);
 
 #endif

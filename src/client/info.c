@@ -302,7 +302,7 @@ print_help(void)
 		   "  -h, --help     this help\n");
 }
 
-int
+void
 info_main(int argc, char **argv)
 {
 	static const struct option known[] = {
@@ -325,7 +325,7 @@ info_main(int argc, char **argv)
 				break;
 			case 'h':
 				print_help();
-				return STATUS_OK;
+				return;
 			default:
 				fail_usage(argv[0], "unknown option \"%s\"", argv[optind - 1]);
 		}
@@ -333,5 +333,4 @@ info_main(int argc, char **argv)
 		fail_usage(argv[0], "expected DELTA, got %d arguments", argc - optind);
 	s.path = argv[optind];
 	run(&s);
-	return STATUS_OK;
 }

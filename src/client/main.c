@@ -7,6 +7,7 @@
 #include "client.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 typedef struct command
 {
 	const char *name;
-	int			(*run) (int argc, char **argv);
+	void		(*run) (int argc, char **argv);
 	const char *summary;
 } command;
 
@@ -76,6 +77,14 @@ fail_file(const char *verb, const char *path)
 	fail(STATUS_FAILED, hint, "could not %s \"%s\": %s", verb, path, strerror(code));
 }
 
+void
+finish(void)
+{
+	if (ferror(stdout) || fflush(stdout) != 0)
+		fail(STATUS_FAILED, NULL, "could not write to standard output");
+	exit(STATUS_OK);
+}
+
 void *
 allocate(unsigned long bytes)
 {
@@ -116,8 +125,9 @@ print_help(void)
 		   "  4  the delta file is damaged, or its result is not the child\n");
 }
 
-int
-main(int argc, char **argv)
+/* Runs the command, or ends the program. */
+static void
+run(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL;
 
@@ -126,15 +136,28 @@ main(int argc, char **argv)
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
 	{
 		print_help();
-		return STATUS_OK;
+		return;
 	}
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
 	{
 		printf("pg_sparse, delta format %d, delta file format %d\n", SPARSE_FORMAT, DELTAFILE_VERSION);
-		return STATUS_OK;
+		return;
 	}
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (strcmp(name, commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
+		{
+			commands[i].run(argc - 1, argv + 1);
+			return;
+		}
 	fail_usage("", "there is no command \"%s\"", name);
+}
+
+int
+main(int argc, char **argv)
+{
+	/* A write that the system refuses fails, and is told; it does not kill. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	run(argc, argv);
+	finish();
 }

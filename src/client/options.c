@@ -33,7 +33,7 @@ take_option(options *o, int letter, bool *no_base, char **argv, void (*print_hel
 			break;
 		case 'h':
 			print_help();
-			exit(STATUS_OK);
+			finish();
 		case ':':
 			fail_usage(argv[0], "\"%s\" needs a value", argv[optind - 1]);
 		default:

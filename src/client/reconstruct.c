@@ -213,12 +213,11 @@ print_help(void)
 		   "  -h, --help         this help\n");
 }
 
-int
+void
 reconstruct_main(int argc, char **argv)
 {
 	options		o;
 
 	options_parse(&o, argc, argv, "DELTA", "FILE", print_help);
 	run(&o);
-	return STATUS_OK;
 }
