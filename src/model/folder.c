@@ -25,7 +25,9 @@
 #include "plan.h"
 
 #define MAX_INDEX_BYTES SPARSE_SAFETENSORS_MAX_HEADER
-#define MAX_FILES 1000000
+
+/* A plan holds about 400 bytes of each file, and a reader of the version its row: 50,000 are some 30 MB. */
+#define MAX_FILES 50000
 
 static const char *
 base_name(const char *path)
@@ -35,7 +37,28 @@ base_name(const char *path)
 	return slash == NULL ? path : slash + 1;
 }
 
+static void
+check_count(int files, const char *path)
+{
+	if (files > MAX_FILES)
+		ereport(ERROR,
+				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("too many files in \"%s\"", path),
+				errdetail("A version holds at most %d files.", MAX_FILES));
+}
+
 /* ---- a folder ---- */
+
+/* Whatever is said of a file quotes its name, so that must be text of this database. */
+static void
+check_name(const char *folder, const char *name)
+{
+	if (!pg_verifymbstr(name, (int) strlen(name), true))
+		ereport(ERROR,
+				errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+				errmsg("a name in folder \"%s\" is not valid in the encoding of the database, \"%s\"",
+					   folder, GetDatabaseEncodingName()));
+}
 
 static List *
 entries_of(const char *folder)
@@ -47,8 +70,11 @@ entries_of(const char *folder)
 	while ((entry = ReadDir(directory, folder)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			names = lappend(names, pstrdup(entry->d_name));
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		check_name(folder, entry->d_name);
+		names = lappend(names, pstrdup(entry->d_name));
+		check_count(list_length(names), folder);
 	}
 	FreeDir(directory);
 	return names;
@@ -77,13 +103,10 @@ status_of(const char *path)
 }
 
 static void
-check_count(const ImportPlan *plan, const char *path)
+add_file(ImportPlan *plan, const char *relative, const char *folder, const char *path)
 {
-	if (plan->files >= MAX_FILES)
-		ereport(ERROR,
-				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				errmsg("too many files in \"%s\"", path),
-				errdetail("A version holds at most %d files.", MAX_FILES));
+	check_count(plan->files + 1, folder);
+	plan_add_file(plan, relative, source_of_file(&plan->open_file, path));
 }
 
 /* `prefix` is the folder's path within the version: empty, or ending in a slash. */
@@ -100,9 +123,8 @@ add_folder(ImportPlan *plan, const char *folder, const char *prefix)
 		char	   *relative = psprintf("%s%s", prefix, name);
 		struct stat status = status_of(path);
 
-		check_count(plan, folder);
 		if (S_ISREG(status.st_mode))
-			plan_add_file(plan, relative, source_of_file(&plan->open_file, path));
+			add_file(plan, relative, folder, path);
 		else if (!S_ISDIR(status.st_mode))
 			ereport(NOTICE,
 					errmsg("skipping \"%s\": not a regular file", path));
@@ -172,9 +194,7 @@ add_shard(ImportPlan *plan, const char *index, const char *folder, const char *s
 				errmsg("index \"%s\" names an invalid shard: \"%s\"",
 					   index, shard == NULL ? "null" : shard),
 				errdetail("Shards lie in the folder of their index, or below it."));
-	check_count(plan, folder);
-	plan_add_file(plan, shard,
-				  source_of_file(&plan->open_file, psprintf("%s/%s", folder, shard)));
+	add_file(plan, shard, folder, psprintf("%s/%s", folder, shard));
 }
 
 static void

@@ -13,22 +13,33 @@
 
 /* ---- files ---- */
 
-static StoreQuery files_query = {
-	.sql = "select f.ordinal, f.path, f.format = 'safetensors', f.bytes, f.sha256,"
-	"       f.place, f.object, f.object_bytes"
+#define FILE_COLUMNS \
+	"select f.ordinal, f.path, f.format = 'safetensors', f.bytes, f.sha256," \
+	"       f.place, f.object, f.object_bytes" \
 	"  from sparse.file f"
+#define FILE_RESULT .columns = 8, \
+	.column = {INT4OID, TEXTOID, BOOLOID, INT8OID, BYTEAOID, INT2OID, INT8OID, INT8OID}
+
+static StoreQuery files_query = {
+	.sql = FILE_COLUMNS
 	" where f.version = $1"
 	" order by f.ordinal",
 	.args = 1, .arg = {INT8OID},
-	.columns = 8, .column = {INT4OID, TEXTOID, BOOLOID, INT8OID, BYTEAOID, INT2OID, INT8OID, INT8OID}};
+	FILE_RESULT};
+
+/* Two are enough to know that it is not the only one. */
+static StoreQuery two_files_query = {
+	.sql = FILE_COLUMNS
+	" where f.version = $1"
+	" limit 2",
+	.args = 1, .arg = {INT8OID},
+	FILE_RESULT};
 
 static StoreQuery file_query = {
-	.sql = "select f.ordinal, f.path, f.format = 'safetensors', f.bytes, f.sha256,"
-	"       f.place, f.object, f.object_bytes"
-	"  from sparse.file f"
+	.sql = FILE_COLUMNS
 	" where f.version = $1 and f.path = $2",
 	.args = 2, .arg = {INT8OID, TEXTOID},
-	.columns = 8, .column = {INT4OID, TEXTOID, BOOLOID, INT8OID, BYTEAOID, INT2OID, INT8OID, INT8OID}};
+	FILE_RESULT};
 
 static void
 fill_file(MemoryContext context, const SPITupleTable *rows, uint64 row, VersionFile *file)
@@ -55,6 +66,25 @@ version_files(MemoryContext context, int64 version, VersionFile **file)
 		fill_file(context, rows, i, &(*file)[i]);
 	SPI_freetuptable(rows);
 	return (int) count;
+}
+
+VersionFile *
+version_only_file(MemoryContext context, const StoreVersion *version)
+{
+	VersionFile *file = MemoryContextAllocZero(context, sizeof(VersionFile));
+	Datum		argument = Int64GetDatum(version->id);
+	SPITupleTable *rows;
+	uint64		count = query_run(&two_files_query, &argument, NULL, true, &rows);
+
+	if (count != 1)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("version \"%s@%d\" has %s files", version->name, version->revision,
+					   count == 0 ? "no" : "several"),
+				errhint("Ask sparse_files() for their paths and sparse_reconstruct_file() for each, or sparse_export() for all."));
+	fill_file(context, rows, 0, file);
+	SPI_freetuptable(rows);
+	return file;
 }
 
 VersionFile *

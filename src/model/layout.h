@@ -29,6 +29,9 @@ typedef struct VersionFile
 /* The files of a version in order of path, in `context`; their number. */
 extern int	version_files(MemoryContext context, int64 version, VersionFile **file);
 
+/* The only file of a version; an error when it has several, or none. */
+extern VersionFile *version_only_file(MemoryContext context, const StoreVersion *version);
+
 /* The file of that path; an error when there is none. */
 extern VersionFile *version_file(MemoryContext context, const StoreVersion *version,
 								 const char *path);

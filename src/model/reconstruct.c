@@ -17,20 +17,6 @@
 PG_FUNCTION_INFO_V1(model_reconstruct);
 PG_FUNCTION_INFO_V1(model_reconstruct_file);
 
-static VersionFile *
-only_file(const StoreVersion *version)
-{
-	VersionFile *file;
-	int			files = version_files(CurrentMemoryContext, version->id, &file);
-
-	if (files != 1)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("version \"%s@%d\" has %d files", version->name, version->revision, files),
-				errhint("Ask sparse_files() for their paths and sparse_reconstruct_file() for each, or sparse_export() for all."));
-	return file;
-}
-
 /* path NULL: the version's only file. In the memory that lives over all calls. */
 static FileStream *
 open_stream(FunctionCallInfo fcinfo, MemoryContext context, const char *path)
@@ -45,7 +31,7 @@ open_stream(FunctionCallInfo fcinfo, MemoryContext context, const char *path)
 	store_enter(&access);
 	answer_connect();
 	MemoryContextSwitchTo(context);
-	file = path == NULL ? only_file(version) : version_file(context, version, path);
+	file = path == NULL ? version_only_file(context, version) : version_file(context, version, path);
 	stream = file_stream_open(context, version, file);
 	answer_finish();
 	store_leave(&access);

@@ -7,6 +7,7 @@ use warnings;
 use File::Basename;
 use File::Path qw(make_path);
 use IPC::Run;
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SparseTest;
@@ -189,7 +190,7 @@ for my $path (sort keys %expected)
 is( sql("select new_bytes < 3000000 from sparse.version where name = 'hub/model'"), 't',
 	'tensors that stand in the store already are not stored again');
 like(failure("select sparse_reconstruct('hub/model')"),
-	qr/has 6 files.*sparse_files/s, 'a version of several files is not one stream, and the error says what to do');
+	qr/has several files.*sparse_files/s, 'a version of several files is not one stream, and the error says what to do');
 like(failure("select sparse_reconstruct_file('hub/model', '../config.json')"),
 	qr/has no file/, 'a path that is not in the version is an error');
 
@@ -252,6 +253,19 @@ like(failure("select sparse_import_file('bad', '$folder/dangling')"),
 like(failure("select sparse_import_file('bad', '$cache/snapshot/config.json')"),
 	qr/neither a \.safetensors file/, 'a single file of another kind is refused');
 is(sql("select count(*) from sparse.version where name = 'bad'"), '0', 'nothing is left of what was refused');
+
+# what a message would have to quote must be text of the database
+POSIX::mkfifo("$folder/empty/pipe\xff", 0600) or die $!;
+my (undef, undef, $unprintable) = $node->psql('postgres', "select sparse_import_file('bad', '$folder/empty')");
+like($unprintable, qr/ERROR: .*name .* not valid in the encoding/, 'a folder with a name in another encoding is refused');
+unlike($unprintable, qr/NOTICE|\xff/, 'before any message quotes that name');
+
+make_path("$folder/many");
+for my $n (0 .. 50_000) { open my $file, '>', "$folder/many/$n" or die $! }
+like(failure("select sparse_import_file('bad', '$folder/many')"), qr/at most 50000 files/, 'a folder of too many files is refused, with the limit');
+unlink "$folder/many/0";
+like(failure("select sparse_import_file('bad', '$folder/many', '{no such}')"), qr/version "no such" does not exist/, 'one of fewer is not');
+is(sql("select count(*) from sparse.version where name = 'bad'"), '0', 'nothing is left of these either');
 
 # ---- a file that changes between the two passes of its import ----
 
