@@ -55,11 +55,48 @@ bits_get(const uint8_t *bytes, size_t length, uint64_t position, unsigned width)
 	return load64(window) >> (position & 7) & ((UINT64_C(1) << width) - 1);
 }
 
-/* Whether a stream ends with the byte that holds the bit before `position`, and the bits behind it are zero. */
-static inline bool
-bits_end_at(const uint8_t *bytes, size_t length, uint64_t position)
+/* A stream that is read from front to back. */
+typedef struct bit_reader
 {
-	return (position + 7) / 8 == length && (position % 8 == 0 || bytes[length - 1] >> (position % 8) == 0);
+	const uint8_t *bytes;
+	size_t		length;			/* in bytes */
+	uint64_t	position;		/* in bits */
+} bit_reader;
+
+/* The next field, of at most 57 bits. Past the end it is zero: see bits_ok. */
+static inline uint64_t
+bits_take(bit_reader *r, unsigned width)
+{
+	uint64_t	value;
+
+	if ((r->position >> 3) + 8 <= r->length)
+		value = bits_get_fast(r->bytes, r->position, width);
+	else
+		value = bits_get(r->bytes, r->length, r->position, width);
+	r->position += width;
+	return value;
+}
+
+/* Whether nothing was taken past the end. */
+static inline bool
+bits_ok(const bit_reader *r)
+{
+	return r->position <= 8 * (uint64_t) r->length;
+}
+
+/* Whether `bits` more bits can be taken by bits_get_fast. */
+static inline bool
+bits_ahead(const bit_reader *r, uint64_t bits)
+{
+	return ((r->position + bits) >> 3) + 8 <= r->length;
+}
+
+/* Whether the stream ends with the byte that the last bit taken is in, and what is left of it is zero. */
+static inline bool
+bits_done(const bit_reader *r)
+{
+	return (r->position + 7) / 8 == r->length
+		&& (r->position % 8 == 0 || r->bytes[r->length - 1] >> (r->position % 8) == 0);
 }
 
 #endif

@@ -104,7 +104,7 @@ floats_encode(sparse_codec *codec, const void *content, size_t elements, sparse_
 
 static sparse_status
 decode_blocks(token_stream *st, const float_loops *loop, size_t elements, unsigned element_bytes,
-			  const layout *l, raw_bits *raw, void *content)
+			  const layout *l, bit_reader *raw, void *content)
 {
 	for (size_t b = 0, at = 0; at < elements; b++, at += BLOCK)
 	{
@@ -131,7 +131,7 @@ floats_decode(sparse_codec *codec, cursor payload, size_t elements, sparse_dtype
 	layout		l = layout_of(dtype);
 	uint32_t	head = cursor_u32(&payload);
 	cursor		bits = cursor_section(&payload);
-	raw_bits	raw = {bits.at, 0, 0};
+	bit_reader	raw = {bits.at, 0, 0};
 	token_stream st;
 
 	if (!cursor_ok(&payload))
@@ -144,6 +144,6 @@ floats_decode(sparse_codec *codec, cursor payload, size_t elements, sparse_dtype
 	SPARSE_TRY(token_stream_open(codec, &payload, elements, &st));
 	SPARSE_TRY(decode_blocks(&st, loops_of(codec, dtype), elements, sparse_dtype_get(dtype)->bytes,
 							 &l, &raw, content));
-	SPARSE_CHECK(bits_end_at(raw.bytes, raw.length, raw.position));
+	SPARSE_CHECK(bits_done(&raw));
 	return SPARSE_OK;
 }

@@ -22,13 +22,6 @@ typedef struct layout
 	int			largest;		/* exponent field */
 } layout;
 
-typedef struct raw_bits
-{
-	const uint8_t *bytes;
-	size_t		length;
-	uint64_t	position;
-} raw_bits;
-
 /* The loops of one element width. */
 typedef struct float_loops
 {
@@ -44,7 +37,7 @@ typedef struct float_loops
 
 	/* a block from its tokens; false when an exponent is out of range */
 	bool		(*restore) (const uint8_t *token, size_t at, size_t count, const layout *l,
-							raw_bits *raw, void *content);
+							bit_reader *raw, void *content);
 } float_loops;
 
 /* For elements of 1, 2, 4 and 8 bytes. */

@@ -10,19 +10,10 @@
 
 #define LOOPS float_loops_avx2
 
-#ifdef __clang__
-#pragma clang attribute push(TARGET_AVX2, apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,popcnt")
-#endif
+#include "avx2_begin.h"
 
 #include "floats_loops.h"
 
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "avx2_end.h"
 
 #endif

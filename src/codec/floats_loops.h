@@ -18,19 +18,6 @@ block_scale(const int16_t *below, size_t count)
 	return (uint8_t) (2 * 24 + 1 - half_octaves(sum / (uint32_t) count));
 }
 
-static inline uint64_t
-take_bits(raw_bits *r, unsigned width)
-{
-	uint64_t	value;
-
-	if ((r->position >> 3) + 8 <= r->length)
-		value = bits_get_fast(r->bytes, r->position, width);
-	else
-		value = bits_get(r->bytes, r->length, r->position, width);
-	r->position += width;
-	return value;
-}
-
 #define WIDTH 8
 #include "floats_width.h"
 #define WIDTH 16

@@ -134,12 +134,12 @@ NAME(element_of)(uint64_t raw, unsigned exponent, const layout *l)
 }
 
 static void
-NAME(take_plain)(const uint8_t *token, size_t count, const layout *l, raw_bits *raw, ELEMENT *x)
+NAME(take_plain)(const uint8_t *token, size_t count, const layout *l, bit_reader *raw, ELEMENT *x)
 {
 	const uint8_t *from = raw->bytes + (raw->position >> 3);
 	const unsigned bytes = l->raw_bits / 8;
 	const bool	whole = l->raw_bits % 8 == 0 && raw->position % 8 == 0
-		&& (raw->position >> 3) + count * bytes + 8 <= raw->length;
+		&& bits_ahead(raw, (uint64_t) count * l->raw_bits);
 
 	if (whole && bytes == 1)
 		for (size_t i = 0; i < count; i++)
@@ -151,14 +151,14 @@ NAME(take_plain)(const uint8_t *token, size_t count, const layout *l, raw_bits *
 	else
 	{
 		for (size_t i = 0; i < count; i++)
-			x[i] = NAME(element_of)(take_bits(raw, l->raw_bits), (unsigned) l->largest - token[i], l);
+			x[i] = NAME(element_of)(bits_take(raw, l->raw_bits), (unsigned) l->largest - token[i], l);
 		return;
 	}
 	raw->position += (uint64_t) count * l->raw_bits;
 }
 
 static bool
-NAME(take_special)(const uint8_t *token, size_t count, const layout *l, raw_bits *raw, ELEMENT *x)
+NAME(take_special)(const uint8_t *token, size_t count, const layout *l, bit_reader *raw, ELEMENT *x)
 {
 	for (size_t i = 0; i < count; i++)
 	{
@@ -168,17 +168,17 @@ NAME(take_special)(const uint8_t *token, size_t count, const layout *l, raw_bits
 		if (token[i] == TOKEN_ZERO)
 			continue;
 		if (token[i] == TOKEN_ESCAPE)
-			e = (int) take_bits(raw, l->exponent_bits);
+			e = (int) bits_take(raw, l->exponent_bits);
 		if (e < 0)
 			return false;
-		x[i] = NAME(element_of)(take_bits(raw, l->raw_bits), (unsigned) e, l);
+		x[i] = NAME(element_of)(bits_take(raw, l->raw_bits), (unsigned) e, l);
 	}
 	return true;
 }
 
 static bool
 NAME(restore)(const uint8_t *token, size_t at, size_t count, const layout *l,
-			  raw_bits *raw, void *content)
+			  bit_reader *raw, void *content)
 {
 	ELEMENT		x[BLOCK];
 	uint8_t		most = 0;

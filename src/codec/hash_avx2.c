@@ -9,12 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef __clang__
-#pragma clang attribute push(TARGET_AVX2, apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,popcnt")
-#endif
+#include "avx2_begin.h"
 
 #define XXH_INLINE_ALL
 #define XXH_VECTOR 2			/* AVX2, whatever the command line says */
@@ -26,10 +21,6 @@ sparse_hash_avx2(const void *bytes, size_t length)
 	return XXH3_64bits(bytes, length);
 }
 
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "avx2_end.h"
 
 #endif

@@ -350,7 +350,7 @@ within_contexts(int scale)
 
 static bool
 flush_batch(batch *k, token_stream *st, const residual_loops *loop, const shape *s, const void *prediction,
-			size_t elements, raw_reader *raw, void *content)
+			size_t elements, bit_reader *raw, void *content)
 {
 	const uint8_t *token = k->token;
 
@@ -370,7 +370,7 @@ flush_batch(batch *k, token_stream *st, const residual_loops *loop, const shape 
 
 static sparse_status
 decode_blocks(token_stream *st, const residual_loops *loop, const shape *s, int bias,
-			  const void *prediction, size_t elements, raw_reader *raw, void *content)
+			  const void *prediction, size_t elements, bit_reader *raw, void *content)
 {
 	batch		k = {.blocks = 0, .elements = 0};
 
@@ -402,7 +402,7 @@ residual_decode(sparse_codec *codec, cursor payload, const void *prediction,
 	shape		s = shape_of(dtype);
 	uint32_t	head = cursor_u32(&payload);
 	cursor		bits = cursor_section(&payload);
-	raw_reader	raw = {bits.at, 0, 0};
+	bit_reader	raw = {bits.at, 0, 0};
 	token_stream st;
 
 	if (!cursor_ok(&payload))
@@ -412,6 +412,6 @@ residual_decode(sparse_codec *codec, cursor payload, const void *prediction,
 	SPARSE_TRY(token_stream_open(codec, &payload, elements, &st));
 	SPARSE_TRY(decode_blocks(&st, loops_of(codec, &s), &s, (int16_t) head,
 							 prediction, elements, &raw, content));
-	SPARSE_CHECK(bits_end_at(raw.bytes, raw.length, raw.position));
+	SPARSE_CHECK(bits_done(&raw));
 	return SPARSE_OK;
 }

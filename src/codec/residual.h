@@ -32,46 +32,6 @@ typedef struct survey
 	int			base;			/* context 0 is this scale at exponent 0 */
 } survey;
 
-/* The bits of the elements that are not in their tokens. */
-typedef struct raw_reader
-{
-	const uint8_t *bytes;
-	size_t		length;
-	uint64_t	position;
-} raw_reader;
-
-static inline uint64_t
-raw_take(raw_reader *r, unsigned width)
-{
-	uint64_t	value = 0;
-	unsigned	low = 0;
-
-	if (width > 32)
-	{
-		value = bits_get(r->bytes, r->length, r->position, 32);
-		low = 32;
-	}
-	if ((r->position >> 3) + 16 < r->length)
-		value |= bits_get_fast(r->bytes, r->position + low, width - low) << low;
-	else
-		value |= bits_get(r->bytes, r->length, r->position + low, width - low) << low;
-	r->position += width;
-	return value;
-}
-
-/* Whether `bits` more bits can be taken by unaligned loads of 8 bytes. */
-static inline bool
-raw_ahead(const raw_reader *r, uint64_t bits)
-{
-	return ((r->position + bits) >> 3) + 8 <= r->length;
-}
-
-static inline bool
-raw_ok(const raw_reader *r)
-{
-	return r->position <= 8 * (uint64_t) r->length;
-}
-
 /* The elements of the block that begins at `at`. */
 static inline size_t
 block_count(size_t elements, size_t at)
@@ -96,7 +56,7 @@ typedef struct residual_loops
 
 	/* content of a block from its prediction and tokens; false when they are out of range */
 	bool		(*rebuild) (const void *prediction, size_t at, size_t count, const shape *s,
-							const uint8_t *token, raw_reader *raw, void *content);
+							const uint8_t *token, bit_reader *raw, void *content);
 } residual_loops;
 
 /* For elements of 1, 2, 4 and 8 bytes. */

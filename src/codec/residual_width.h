@@ -176,7 +176,7 @@ NAME(base_of)(uint8_t token, unsigned rest)
 
 /* Every element has raw bits, or may have: no branches. The block's bits must be loadable in full. */
 static void
-NAME(take_all)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *folded)
+NAME(take_all)(const uint8_t *token, size_t count, bit_reader *raw, ELEMENT *folded)
 {
 	const uint8_t *bytes = raw->bytes;
 	uint64_t	position = raw->position;
@@ -193,16 +193,19 @@ NAME(take_all)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *fol
 }
 
 static inline void
-NAME(take_one)(uint8_t token, raw_reader *raw, ELEMENT *folded)
+NAME(take_one)(uint8_t token, bit_reader *raw, ELEMENT *folded)
 {
 	unsigned	rest = NAME(rest_of)(token);
+	uint64_t	low = bits_take(raw, rest < 32 ? rest : 32);
 
-	*folded = (ELEMENT) (NAME(base_of)(token, rest) | (ELEMENT) raw_take(raw, rest));
+	if (WIDTH == 64 && rest > 32)
+		low |= bits_take(raw, rest - 32) << 32;
+	*folded = (ELEMENT) (NAME(base_of)(token, rest) | (ELEMENT) low);
 }
 
 /* Few elements have raw bits. */
 static void
-NAME(take_few)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *folded)
+NAME(take_few)(const uint8_t *token, size_t count, bit_reader *raw, ELEMENT *folded)
 {
 #if DIRECT == 128
 	FOR_EACH_MARKED(i, token, count, NAME(take_one)(token[i], raw, &folded[i]));
@@ -217,7 +220,7 @@ NAME(take_few)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *fol
 
 /* What NAME(tokens) took apart. False when a token or the raw bits are out of range. */
 static bool
-NAME(untokens)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *folded)
+NAME(untokens)(const uint8_t *token, size_t count, bit_reader *raw, ELEMENT *folded)
 {
 #if DIRECT < 256
 	uint8_t		largest = 0;
@@ -230,11 +233,11 @@ NAME(untokens)(const uint8_t *token, size_t count, raw_reader *raw, ELEMENT *fol
 		return true;
 	if (largest >= DIRECT + (WIDTH - DIRECT_LOG) * (1u << LEAD))
 		return false;
-	if (WIDTH == 32 && raw_ahead(raw, count * WIDTH))
+	if (WIDTH == 32 && bits_ahead(raw, count * WIDTH))
 		NAME(take_all)(token, count, raw, folded);
 	else
 		NAME(take_few)(token, count, raw, folded);
-	return raw_ok(raw);
+	return bits_ok(raw);
 #else
 	for (size_t i = 0; i < count; i++)
 		folded[i] = token[i];
@@ -285,7 +288,7 @@ NAME(scan)(const void *content, const void *prediction, size_t elements, const s
 /* Decodes the block at element `at` from its tokens. */
 static bool
 NAME(rebuild)(const void *prediction, size_t at, size_t count, const shape *s,
-			  const uint8_t *token, raw_reader *raw, void *content)
+			  const uint8_t *token, bit_reader *raw, void *content)
 {
 	ELEMENT		folded[BLOCK];
 
