@@ -244,3 +244,19 @@ parts_next(PartReader *parts, FilePart *part)
 	check_position(parts, part);
 	return true;
 }
+
+void
+part_object(ObjectReader *reader, const char *label, const VersionFile *file,
+			const FilePart *part, ObjectInfo *info)
+{
+	bool		found = object_info(reader, file->place, part->object, info);
+
+	if (!found || info->bytes != part->bytes)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("object " INT64_FORMAT " of file \"%s\" of version \"%s\" is missing, or not of its size",
+					   part->object, file->path, label),
+				found ? errdetail("It has " UINT64_FORMAT " bytes instead of " UINT64_FORMAT ".",
+								  info->bytes, part->bytes) : 0,
+				part->tensor != NULL ? errcontext("reading tensor \"%s\"", part->tensor) : 0);
+}

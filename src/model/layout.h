@@ -56,4 +56,11 @@ extern PartReader *parts_open(MemoryContext context, int64 version,
 /* The next part; false after the last. Parts that leave a gap or overlap: data_corrupted. */
 extern bool parts_next(PartReader *parts, FilePart *part);
 
+/*
+ * The object of a part, which must have the bytes that the part has; missing or of
+ * another size: data_corrupted. `label` is the version's.
+ */
+extern void part_object(ObjectReader *reader, const char *label, const VersionFile *file,
+						const FilePart *part, ObjectInfo *info);
+
 #endif

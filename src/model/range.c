@@ -36,15 +36,18 @@ clipped_range(const VersionFile *file, int64 first, int64 bytes)
 
 /* The bytes of `part` that lie in the range, to their place in `target`, which holds the range. */
 static void
-read_part(ObjectReader *reader, const VersionFile *file, const FilePart *part,
-		  ByteRange range, char *target)
+read_part(ObjectReader *reader, const char *label, const VersionFile *file,
+		  const FilePart *part, ByteRange range, char *target)
 {
 	uint64		from = Max(part->first, range.first);
 	uint64		to = Min(part->first + part->bytes, range.first + range.bytes);
+	ObjectInfo	info;
 
-	if (from < to)
-		object_read(reader, file->place, part->object, from - part->first, to - from,
-					target + (from - range.first));
+	if (from >= to)
+		return;
+	part_object(reader, label, file, part, &info);
+	object_read(reader, file->place, part->object, from - part->first, to - from,
+				target + (from - range.first));
 }
 
 static void
@@ -59,7 +62,7 @@ read_range(const StoreVersion *version, const VersionFile *file, ByteRange range
 	{
 		CHECK_FOR_INTERRUPTS();
 		object_reader_context(reader, label, file->path, part.tensor);
-		read_part(reader, file, &part, range, target);
+		read_part(reader, label, file, &part, range, target);
 	}
 	object_reader_free(reader);
 }

@@ -24,7 +24,7 @@ struct FileStream
 
 	FilePart	part;			/* at hand: bytes behind `done` are to come */
 	uint64		done;
-	sparse_grid grid;			/* of a part larger than a piece */
+	sparse_grid grid;			/* of its object */
 };
 
 FileStream *
@@ -45,12 +45,7 @@ find_grid(FileStream *stream)
 {
 	ObjectInfo	info;
 
-	if (!object_info(stream->reader, stream->file->place, stream->part.object, &info)
-		|| info.bytes != stream->part.bytes)
-		ereport(ERROR,
-				errcode(ERRCODE_DATA_CORRUPTED),
-				errmsg("object " INT64_FORMAT " of file \"%s\" of version \"%s\" is missing, or not of its size",
-					   stream->part.object, stream->file->path, stream->label));
+	part_object(stream->reader, stream->label, stream->file, &stream->part, &info);
 	stream->grid = info.grid;
 }
 
@@ -66,8 +61,7 @@ have_part(FileStream *stream)
 		stream->done = 0;
 		object_reader_context(stream->reader, stream->label, stream->file->path,
 							  stream->part.tensor);
-		if (stream->part.bytes > PIECE_BYTES)
-			find_grid(stream);
+		find_grid(stream);
 	}
 	return true;
 }

@@ -115,13 +115,10 @@ model_tensors(PG_FUNCTION_ARGS)
 
 typedef struct TensorRow
 {
-	const char *file;
-	const char *name;
+	VersionFile file;			/* path and place */
+	FilePart	part;			/* but for its place in the file */
 	int32		rank;
 	uint64		rows;			/* the first dimension; 0 for a scalar */
-	uint64		bytes;
-	int16		place;
-	int64		object;
 } TensorRow;
 
 static StoreQuery tensor_query = {
@@ -159,13 +156,14 @@ find_tensor(const StoreVersion *version, const char *name, TensorRow *tensor)
 	uint64		found = query_run(&tensor_query, argument, NULL, true, &rows);
 
 	check_found_once(version, name, found);
-	tensor->file = row_text(CurrentMemoryContext, rows, 0, 1);
-	tensor->name = name;
+	memset(tensor, 0, sizeof(*tensor));
+	tensor->file.path = row_text(CurrentMemoryContext, rows, 0, 1);
+	tensor->part.tensor = name;
 	tensor->rank = row_int32(rows, 0, 2);
 	tensor->rows = (uint64) row_int64(rows, 0, 3);
-	tensor->bytes = (uint64) row_int64(rows, 0, 4);
-	tensor->place = DatumGetInt16(row_datum(rows, 0, 5));
-	tensor->object = row_int64(rows, 0, 6);
+	tensor->part.bytes = (uint64) row_int64(rows, 0, 4);
+	tensor->file.place = DatumGetInt16(row_datum(rows, 0, 5));
+	tensor->part.object = row_int64(rows, 0, 6);
 	SPI_freetuptable(rows);
 }
 
@@ -174,10 +172,12 @@ read_tensor(const StoreVersion *version, const TensorRow *tensor,
 			uint64 first, uint64 bytes, char *target)
 {
 	ObjectReader *reader = object_reader_create(CurrentMemoryContext, true);
+	const char *label = version_label(CurrentMemoryContext, version);
+	ObjectInfo	info;
 
-	object_reader_context(reader, version_label(CurrentMemoryContext, version),
-						  tensor->file, tensor->name);
-	object_read(reader, tensor->place, tensor->object, first, bytes, target);
+	object_reader_context(reader, label, tensor->file.path, tensor->part.tensor);
+	part_object(reader, label, &tensor->file, &tensor->part, &info);
+	object_read(reader, tensor->file.place, tensor->part.object, first, bytes, target);
 	object_reader_free(reader);
 }
 
@@ -188,30 +188,30 @@ check_rows(const TensorRow *tensor, int64 first_row, int64 rows)
 	if (tensor->rank == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("tensor \"%s\" is a scalar and has no rows", tensor->name));
+				errmsg("tensor \"%s\" is a scalar and has no rows", tensor->part.tensor));
 	if (first_row < 0 || rows < 0
 		|| (uint64) first_row > tensor->rows || (uint64) rows > tensor->rows - (uint64) first_row)
 		ereport(ERROR,
 				errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				errmsg("rows out of range for tensor \"%s\"", tensor->name),
+				errmsg("rows out of range for tensor \"%s\"", tensor->part.tensor),
 				errdetail(INT64_FORMAT " rows were wanted from row " INT64_FORMAT " on; it has " UINT64_FORMAT " rows.",
 						  rows, first_row, tensor->rows));
 	if (tensor->rows == 0)
 		return 0;
-	if (tensor->bytes % tensor->rows != 0)
+	if (tensor->part.bytes % tensor->rows != 0)
 		ereport(ERROR,
 				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				errmsg("rows of tensor \"%s\" are no whole number of bytes", tensor->name));
-	return tensor->bytes / tensor->rows;
+				errmsg("rows of tensor \"%s\" are no whole number of bytes", tensor->part.tensor));
+	return tensor->part.bytes / tensor->rows;
 }
 
 static bytea *
 take_tensor(const StoreVersion *version, const TensorRow *tensor, MemoryContext result)
 {
-	bytea	   *value = answer_bytes(result, tensor->bytes, psprintf("tensor \"%s\"", tensor->name),
+	bytea	   *value = answer_bytes(result, tensor->part.bytes, psprintf("tensor \"%s\"", tensor->part.tensor),
 									 "Read it in parts with sparse_slice().");
 
-	read_tensor(version, tensor, 0, tensor->bytes, VARDATA(value));
+	read_tensor(version, tensor, 0, tensor->part.bytes, VARDATA(value));
 	return value;
 }
 
@@ -221,15 +221,16 @@ take_slice(const StoreVersion *version, const TensorRow *tensor,
 {
 	uint64		row_bytes = check_rows(tensor, first_row, rows);
 	uint64		bytes = (uint64) rows * row_bytes;
-	bytea	   *value = answer_bytes(result, bytes, psprintf("slice of tensor \"%s\"", tensor->name),
+	bytea	   *value = answer_bytes(result, bytes, psprintf("slice of tensor \"%s\"", tensor->part.tensor),
 									 "Ask for fewer rows at a time.");
 
 	read_tensor(version, tensor, (uint64) first_row * row_bytes, bytes, VARDATA(value));
 	return value;
 }
 
-Datum
-model_tensor(PG_FUNCTION_ARGS)
+/* What sparse_tensor and sparse_slice give: all of a tensor, or the rows of their last two arguments. */
+static bytea *
+tensor_bytes(FunctionCallInfo fcinfo, bool slice)
 {
 	MemoryContext result = CurrentMemoryContext;
 	StoreVersion version;
@@ -241,27 +242,22 @@ model_tensor(PG_FUNCTION_ARGS)
 	store_enter(&access);
 	answer_connect();
 	find_tensor(&version, text_to_cstring(PG_GETARG_TEXT_PP(1)), &tensor);
-	value = take_tensor(&version, &tensor, result);
+	value = slice
+		? take_slice(&version, &tensor, PG_GETARG_INT64(2), PG_GETARG_INT64(3), result)
+		: take_tensor(&version, &tensor, result);
 	answer_finish();
 	store_leave(&access);
-	PG_RETURN_BYTEA_P(value);
+	return value;
+}
+
+Datum
+model_tensor(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BYTEA_P(tensor_bytes(fcinfo, false));
 }
 
 Datum
 model_slice(PG_FUNCTION_ARGS)
 {
-	MemoryContext result = CurrentMemoryContext;
-	StoreVersion version;
-	StoreAccess access;
-	TensorRow	tensor;
-	bytea	   *value;
-
-	version_from_argument(fcinfo, 0, false, &version);
-	store_enter(&access);
-	answer_connect();
-	find_tensor(&version, text_to_cstring(PG_GETARG_TEXT_PP(1)), &tensor);
-	value = take_slice(&version, &tensor, PG_GETARG_INT64(2), PG_GETARG_INT64(3), result);
-	answer_finish();
-	store_leave(&access);
-	PG_RETURN_BYTEA_P(value);
+	PG_RETURN_BYTEA_P(tensor_bytes(fcinfo, true));
 }
