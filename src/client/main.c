@@ -121,7 +121,7 @@ print_help(void)
 		   "  0  done\n"
 		   "  1  a file could not be read or written, or memory ran out\n"
 		   "  2  the command line is wrong\n"
-		   "  3  the base is not the one that the delta file was made against\n"
+		   "  3  the base is not the one that the delta file was made against, or there is none\n"
 		   "  4  the delta file is damaged, or its result is not the child\n");
 }
 

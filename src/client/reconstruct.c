@@ -74,6 +74,8 @@ open_base(rebuilder *r, const options *o)
 	char		wanted[2 * SHA256_BYTES + 1];
 	char		hint[2 * SHA256_BYTES + 100];
 
+	if (!head->has_base && o->base != NULL)
+		fail(STATUS_WRONG_BASE, "Give --no-base in place of it.", "\"%s\" needs no base", o->file);
 	if (!head->has_base)
 		return;
 	sha256_text(head->base_sha256, wanted);

@@ -4,10 +4,12 @@
 use strict;
 use warnings;
 
+use Config;
 use Digest::SHA;
 use File::Basename qw(dirname);
 use File::Temp;
 use JSON::PP;
+use POSIX ();
 use Test::More;
 
 my $program = $ENV{PG_SPARSE} // (-x './pg_sparse' ? './pg_sparse' : 'pg_sparse');
@@ -47,6 +49,7 @@ sub run_program
 	my $pid = fork() // die "fork: $!";
 	if ($pid == 0)
 	{
+		alarm 60;			# survives exec: what hangs fails
 		open STDOUT, '>', $out or die;
 		open STDERR, '>', $err or die;
 		exec $program, @arguments or die "$program: $!";
@@ -202,6 +205,7 @@ like($out, qr/model\.embed_tokens\.weight\n/, 'info lists the tensors');
 # ---- what is refused ----
 
 my $target = scratch('refused');
+run_program('compress', '--no-base', scratch('edited'), '-o', scratch('alone'));
 fails_with($wrong_base, 'is not the base', 'a wrong base of another length is refused',
 	'reconstruct', model('mini-base-fp16'), $delta, '-o', $target);
 my $other = read_whole(model('mini-base'));
@@ -211,6 +215,9 @@ fails_with($wrong_base, 'is not the base', 'a base with one bit changed is refus
 	'reconstruct', scratch('other'), $delta, '-o', $target);
 fails_with($wrong_base, 'needs the base', 'a missing base is refused', 'reconstruct', '--no-base', $delta, '-o', $target);
 fails_with($wrong_base, 'needs the base', '... also when it is "-"', 'reconstruct', '-', $delta, '-o', $target);
+fails_with($wrong_base, 'needs no base', 'a base that the delta file was not made against is not ignored',
+	'reconstruct', model('mini-base'), scratch('alone'), '-o', $target);
+fails_with($wrong_base, 'needs no base', '... even when it is missing', 'reconstruct', 'no-such-file', scratch('alone'), '-o', $target);
 fails_with($damaged, 'not a delta file', 'what is no delta file is refused',
 	'reconstruct', model('mini-base'), model('mini-finetune'), '-o', $target);
 fails_with($damaged, 'not a delta file', '... by info as well', 'info', model('mini-finetune'));
@@ -218,6 +225,11 @@ leaves_nothing($target, 'none of them leaves an output');
 
 fails_with($failed, 'could not open', 'a missing file is an error', 'compress', 'no-such-file', model('mini-base'), '-o', $target);
 fails_with($failed, 'not a regular file', 'a directory is an error', 'compress', "$directory", model('mini-base'), '-o', $target);
+POSIX::mkfifo(scratch('fifo'), 0600) or die "mkfifo: $!";
+fails_with($failed, 'not a regular file', 'a FIFO as base is an error, and not waited for',
+	'compress', scratch('fifo'), model('mini-base'), '-o', $target);
+fails_with($failed, 'not a regular file', '... as child as well', 'compress', model('mini-base'), scratch('fifo'), '-o', $target);
+fails_with($failed, 'not a regular file', '... and as delta file', 'reconstruct', model('mini-base'), scratch('fifo'), '-o', $target);
 fails_with($failed, 'could not create', 'a missing directory for the output is an error',
 	'compress', model('mini-base'), model('mini-base'), '-o', scratch('no/such/directory'));
 fails_with($failed, 'not a regular file', 'a device is not replaced by the output',
@@ -231,6 +243,12 @@ fails_with($usage, 'needs a value', 'an option without its value is an error of 
 fails_with($usage, 'BASE and CHILD', 'a missing operand is an error of usage', 'compress', 'a', '-o', 'b');
 fails_with($usage, '-o DELTA is missing', 'a missing output is an error of usage', 'compress', 'a', 'b');
 leaves_nothing($target, 'none of them leaves an output');
+
+for my $command ([ 'info', $delta ], [ 'info', $delta, '--json' ], ['--help'], [ 'compress', '--help' ], [ 'estimate', '--no-base', $delta ])
+{
+	system 'bash', '-c', '"$@" >/dev/full 2>/dev/null', 'bash', $program, @$command;
+	is($? >> 8, $failed, "what $command->[0] cannot print is an error");
+}
 
 for my $command ([], ['compress'], ['reconstruct'], ['info'])
 {
@@ -297,23 +315,77 @@ is(read_whole($target), 'what was there before', '... and leaves what stood at t
 is(sha256($target), sha256(model('mini-finetune')), '... which success replaces');
 unlink $target;
 
-# A child that takes a while, interrupted as soon as its delta file is begun.
+# A child that takes a while, so that something can happen when its output is begun.
 write_whole(scratch('large'), pack('L<*', map { int rand 2**32 } 1 .. 250_000) x 100);
-my $pid = fork() // die "fork: $!";
-if ($pid == 0)
+
+# Starts pg_sparse and waits until its output is begun: its process id, or undef.
+sub begin_program
 {
-	exec $program, 'compress', '--no-base', scratch('large'), '-o', $target or die;
+	my (@arguments) = @_;
+	my $pid = fork() // die "fork: $!";
+	if ($pid == 0)
+	{
+		open STDERR, '>', scratch('stderr') or die;
+		exec $program, @arguments or die "$program: $!";
+	}
+	for (1 .. 2000)
+	{
+		my @begun = glob "$directory/.pg_sparse.*";
+		return $pid if @begun;
+		select undef, undef, undef, 0.002;
+	}
+	kill 'KILL', $pid;
+	return;
 }
-my $begun = 0;
-for (1 .. 2000)
+
+for my $signal (qw(INT QUIT TERM HUP XCPU ALRM USR1 USR2))
 {
-	last if $begun = () = glob "$directory/.pg_sparse.*";
-	select undef, undef, undef, 0.002;
+	my $pid = begin_program('compress', '--no-base', scratch('large'), '-o', $target);
+	ok($pid, 'the output is begun under a temporary name') or next;
+	kill $signal, $pid;
+	waitpid $pid, 0;
+	my ($number) = grep { (split ' ', $Config{sig_name})[$_] eq $signal } 0 .. 64;
+	is($? & 127, $number, "SIG$signal ends the program by that signal");
+	leaves_nothing($target, '... and removes what was begun');
 }
-kill 'INT', $pid;
-waitpid $pid, 0;
-ok($begun, 'the output is begun under a temporary name');
-is($? & 127, 2, 'an interrupt ends the program by its signal');
+
+# Runs pg_sparse under a limit of the shell.
+sub run_limited
+{
+	my ($limit, @arguments) = @_;
+	my $err = scratch('stderr');
+	system 'bash', '-c', 'limit=$1 err=$2; shift 2; ulimit -c 0; ulimit $limit; exec "$@" 2>"$err"', 'bash',
+		$limit, $err, $program, @arguments;
+	return (($? & 127) ? "signal " . ($? & 127) : $? >> 8, read_whole($err));
+}
+
+($code, $err) = run_limited('-f 100', 'compress', '--no-base', scratch('large'), '-o', $target);
+ok($code eq $failed && $err =~ /could not write "[^"]*": File too large/, 'a limit on the size of files is an error')
+	or diag("exit $code: $err");
 leaves_nothing($target, '... and removes what was begun');
+
+# Changes a file while it is read; a byte that was read already would go unseen otherwise.
+sub refuses_change
+{
+	my ($changed, $name, @arguments) = @_;
+	my $pid = begin_program(@arguments, '-o', $target);
+	open my $file, '+<:raw', $changed or die "$changed: $!";
+	syswrite $file, "\xA5";
+	close $file;
+	waitpid $pid, 0;
+	my $words = read_whole(scratch('stderr'));
+	ok($? >> 8 == $failed && $words =~ /changed while it was read/, $name) or diag("status $?: $words");
+	leaves_nothing($target, '... and leaves no output');
+	return;
+}
+
+write_whole(scratch('large-base'), read_whole(scratch('large')));
+run_program('compress', scratch('large-base'), scratch('large'), '-o', scratch('large-delta'));
+refuses_change(scratch('large-base'), 'a base that changes while it is rebuilt from is an error',
+	'reconstruct', scratch('large-base'), scratch('large-delta'));
+refuses_change(scratch('large-base'), 'a base that changes while it is compared with is an error',
+	'compress', scratch('large-base'), scratch('large'));
+refuses_change(scratch('large'), 'a child that changes while it is compressed is an error',
+	'compress', scratch('large-base'), scratch('large'));
 
 done_testing();
