@@ -5,6 +5,7 @@
 #include "postgres.h"
 #include "compat.h"
 
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -168,33 +169,81 @@ plan_tensor(PlanTensor *planned, const sparse_tensor *tensor, int file, uint64 h
 	planned->object.tensor = planned;
 }
 
+char *
+plan_shape_text(const PlanTensor *tensor)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoChar(&text, '{');
+	for (uint32 i = 0; i < tensor->rank; i++)
+		appendStringInfo(&text, "%s%llu", i > 0 ? "," : "",
+						 (unsigned long long) tensor->shape[i]);
+	appendStringInfoChar(&text, '}');
+	return text.data;
+}
+
+/* What an error about a tensor of the header names: the text itself may be what is wrong. */
+typedef struct HeaderPlace
+{
+	const PlanFile *file;
+	uint32		tensor;
+} HeaderPlace;
+
 static void
-plan_safetensors(PlanFile *file, int number)
+name_tensor(void *arg)
+{
+	const HeaderPlace *place = arg;
+
+	errcontext("tensor %u, counted from 1 in the order of their bytes, of file \"%s\"",
+			   place->tensor + 1, place->file->path);
+}
+
+static void
+plan_tensors_of(PlanFile *file, int number, const sparse_safetensors *parsed)
+{
+	HeaderPlace place = {.file = file};
+	ErrorContextCallback context = {error_context_stack, name_tensor, &place};
+
+	file->tensors = parsed->tensors;
+	file->tensor = MemoryContextAllocExtended(CurrentMemoryContext,
+											  Max(parsed->tensors, 1) * sizeof(PlanTensor),
+											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	error_context_stack = &context;
+	for (place.tensor = 0; place.tensor < parsed->tensors; place.tensor++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		plan_tensor(&file->tensor[place.tensor], &parsed->tensor[place.tensor], number,
+					parsed->header_bytes);
+	}
+	error_context_stack = context.previous;
+}
+
+void
+plan_header(PlanFile *file, int number, const char *header, uint64 header_bytes, uint64 file_bytes)
 {
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "sparse header",
 												  ALLOCSET_DEFAULT_SIZES);
 	sparse_allocator allocator;
 	char		message[256] = "";
-	uint64		header_bytes;
-	char	   *header = read_header(file, &header_bytes);
 	sparse_safetensors parsed;
 
 	sparse_allocator_init(&allocator, scratch);
-	check_parsed(file, sparse_safetensors_parse(&allocator, header, header_bytes,
-												source_bytes(file->source), &parsed,
-												message, sizeof(message)), message);
-	pfree(header);
-	file->object.bytes = header_bytes;
-	file->tensors = parsed.tensors;
-	file->tensor = MemoryContextAllocExtended(CurrentMemoryContext,
-											  Max(parsed.tensors, 1) * sizeof(PlanTensor),
-											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (uint32 i = 0; i < parsed.tensors; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		plan_tensor(&file->tensor[i], &parsed.tensor[i], number, header_bytes);
-	}
+	check_parsed(file, sparse_safetensors_parse(&allocator, header, header_bytes, file_bytes,
+												&parsed, message, sizeof(message)), message);
+	plan_tensors_of(file, number, &parsed);
 	MemoryContextDelete(scratch);
+}
+
+static void
+plan_safetensors(PlanFile *file, int number)
+{
+	uint64		header_bytes;
+	char	   *header = read_header(file, &header_bytes);
+
+	plan_header(file, number, header, header_bytes, source_bytes(file->source));
+	file->object.bytes = header_bytes;
+	pfree(header);
 }
 
 /* ---- all files ---- */

@@ -69,6 +69,16 @@ extern ImportPlan *plan_of_path(const char *path);
 extern ImportPlan *plan_create(void);
 extern void plan_add_file(ImportPlan *plan, const char *path, Source *source);
 
+/*
+ * Fills in the tensors of a safetensors file of `file_bytes` bytes from its header;
+ * an invalid one is an error.
+ */
+extern void plan_header(PlanFile *file, int number, const char *header, uint64 header_bytes,
+						uint64 file_bytes);
+
+/* A tensor's shape as the text of an array, palloc'd. */
+extern char *plan_shape_text(const PlanTensor *tensor);
+
 /* Sorts the files, parses their headers and lists their objects. */
 extern void plan_objects(ImportPlan *plan);
 

@@ -118,21 +118,6 @@ typedef struct TensorBatch
 	Datum		object[TENSORS_A_STATEMENT];
 } TensorBatch;
 
-/* As an array's text: arrays of arrays do not unnest into arrays. */
-static Datum
-shape_text(const PlanTensor *tensor)
-{
-	StringInfoData text;
-
-	initStringInfo(&text);
-	appendStringInfoChar(&text, '{');
-	for (uint32 i = 0; i < tensor->rank; i++)
-		appendStringInfo(&text, "%s%llu", i > 0 ? "," : "",
-						 (unsigned long long) tensor->shape[i]);
-	appendStringInfoChar(&text, '}');
-	return CStringGetTextDatum(text.data);
-}
-
 static void
 add_to_batch(TensorBatch *batch, const PlanTensor *tensor, uint32 ordinal)
 {
@@ -141,7 +126,8 @@ add_to_batch(TensorBatch *batch, const PlanTensor *tensor, uint32 ordinal)
 	batch->ordinal[i] = Int32GetDatum((int32) ordinal);
 	batch->name[i] = CStringGetTextDatum(tensor->name);
 	batch->dtype[i] = CStringGetTextDatum(tensor->dtype);
-	batch->shape[i] = shape_text(tensor);
+	/* as text: arrays of arrays do not unnest into arrays */
+	batch->shape[i] = CStringGetTextDatum(plan_shape_text(tensor));
 	batch->first_byte[i] = Int64GetDatum((int64) tensor->object.first);
 	batch->bytes[i] = Int64GetDatum((int64) tensor->object.bytes);
 	batch->object[i] = Int64GetDatum(tensor->object.id);

@@ -6,7 +6,8 @@
  * fail, in a delta, in a parent of it or in the server's own pages, becomes a row,
  * and the next chunk is tried. Errors that say nothing about the data (a
  * cancelled query, no memory) end the function as usual. Only where every chunk of
- * an object, or of a file, could be read are their SHA-256 compared.
+ * an object, or of a file, could be read are their SHA-256 compared. Of a safetensors
+ * file the header is parsed again and compared with the rows of its tensors (header.c).
  */
 #include "postgres.h"
 #include "compat.h"
@@ -19,7 +20,9 @@
 #include "utils/resowner.h"
 
 #include "answer.h"
+#include "codec/safetensors.h"
 #include "hash.h"
+#include "header.h"
 #include "layout.h"
 #include "plan.h"
 
@@ -78,7 +81,8 @@ problem_of_error(MemoryContext context)
 
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TO_CATEGORY(ERRCODE_INTERNAL_ERROR))
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TO_CATEGORY(ERRCODE_INTERNAL_ERROR)
+		&& error->sqlerrcode != ERRCODE_INVALID_BINARY_REPRESENTATION)	/* what was a header is none */
 		PG_RE_THROW();
 	FlushErrorState();
 	return error->detail == NULL ? error->message
@@ -276,19 +280,60 @@ try_part(Verifier *verifier, void *argument)
 }
 
 static void
+report_of_header(void *state, const char *tensor, const char *problem)
+{
+	Verifier   *verifier = state;
+
+	verifier->tensor = tensor;
+	report(verifier, -1, problem);
+	verifier->tensor = NULL;
+}
+
+static void
+try_header(Verifier *verifier, void *argument)
+{
+	const VersionFile *file = verifier->file;
+	char	   *header = palloc(file->object_bytes);
+
+	object_read(verifier->reader, file->place, file->object, 0, file->object_bytes, header);
+	header_compare(*(int64 *) argument, file, header, report_of_header, verifier);
+}
+
+/* What the file's own object, found whole, says of its tensors must be what their rows say. */
+static void
+verify_header(Verifier *verifier, int64 version)
+{
+	const char *problem = "the header is larger than the format allows";
+
+	if (!verifier->file->safetensors)
+		return;
+	if (verifier->file->object_bytes <= SPARSE_SAFETENSORS_MAX_HEADER + 8)
+		problem = attempt(verifier, try_header, &version);
+	if (problem != NULL)
+		report(verifier, -1, problem);
+}
+
+static void
 verify_file(Verifier *verifier, int64 version)
 {
 	PartAttempt next = {.parts = parts_open(verifier->context, version, verifier->file, 0)};
+	bool		header_is_whole = false;
 	const char *problem;
 
 	sha256_reset(verifier->file_sum);
 	verifier->problems = 0;
 	while ((problem = attempt(verifier, try_part, &next)) == NULL && next.found)
+	{
 		verify_part(verifier, &next.part);
+		if (next.part.tensor == NULL)
+			header_is_whole = verifier->problems == 0;
+	}
 	verifier->tensor = NULL;
 	if (problem != NULL)
 		report(verifier, -1, problem);
 	compare_file(verifier);
+	if (header_is_whole)
+		verify_header(verifier, version);
 }
 
 static StoreQuery identity_query = {

@@ -159,6 +159,7 @@ is($node->safe_psql('latin', "select string_agg(p, '') = '$umlaut' from sparse_r
 	't', 'while the header stays what it was');
 my (undef, undef, $no_equivalent) = $node->psql('latin', "select sparse_import_bytes('chinese', '$chinese')");
 like($no_equivalent, qr/has no equivalent in encoding "LATIN1"/, 'a name that the encoding cannot hold is an error');
+like($no_equivalent, qr/CONTEXT: .*tensor 1\b.* of file "model.safetensors"/, 'which says of which tensor');
 
 # ---- a folder, as the hub's tools lay it out ----
 
