@@ -1,7 +1,8 @@
 /*
  * contents.c: the second pass of an import: every object of the plan is stored,
- * once, in the order of their SHA-256, so that two imports can wait for each
- * other but never deadlock.
+ * once, in the order of their SHA-256, so that two transactions of one import each
+ * can wait for each other but never deadlock. Those of several imports can, for the
+ * order begins anew with each: the server finds the deadlock and ends one of them.
  *
  * The bytes are read again, and may have changed since the first pass named them.
  * Storing them under the old name would poison whoever has the true content
