@@ -159,6 +159,13 @@ check_may_insert(void)
 
 /* ---- the steps under the name's lock ---- */
 
+/* Two names may share it, and then wait for each other. */
+static uint32
+hash_of_name(const char *name)
+{
+	return hash_bytes((const unsigned char *) name, (int) strlen(name));
+}
+
 /*
  * One import of a name at a time, until the end of the transaction. A lock on an
  * object of the class "sparse.version", which no SQL command can take.
@@ -166,9 +173,60 @@ check_may_insert(void)
 static void
 lock_name(const char *name)
 {
-	LockDatabaseObject(store_relation("version"),
-					   hash_bytes((const unsigned char *) name, (int) strlen(name)),
-					   0, ExclusiveLock);
+	LockDatabaseObject(store_relation("version"), hash_of_name(name), 0, ExclusiveLock);
+}
+
+/*
+ * Takes one lock_name back. For an import that wrote nothing: whoever finds content
+ * that exists need not be allowed to insert it, and shall keep nobody from the name.
+ */
+static void
+unlock_name(const char *name)
+{
+	UnlockDatabaseObject(store_relation("version"), hash_of_name(name), 0, ExclusiveLock);
+}
+
+static StoreQuery newest_query = {
+	.sql = "select coalesce(max(v.revision), 0) from sparse.version v where v.name = $1",
+	.args = 1, .arg = {TEXTOID},
+	.columns = 1, .column = {INT4OID}};
+
+static int32
+newest_revision(const char *name, bool with_active_snapshot)
+{
+	Datum		argument = CStringGetTextDatum(name);
+	StoreAccess access;
+	SPITupleTable *rows;
+	int32		revision;
+
+	store_enter(&access);
+	answer_connect();
+	query_run(&newest_query, &argument, NULL, with_active_snapshot, &rows);
+	revision = row_int32(rows, 0, 1);
+	answer_finish();
+	store_leave(&access);
+	return revision;
+}
+
+/*
+ * A transaction that keeps one snapshot may not see what others imported under the
+ * name before it got the lock. Its revision, or its content, would be there already.
+ */
+static void
+check_snapshot_is_recent(const char *name)
+{
+	int32		newest;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	PushActiveSnapshot(GetLatestSnapshot());
+	newest = newest_revision(name, true);
+	PopActiveSnapshot();
+	if (newest > newest_revision(name, false))
+		ereport(ERROR,
+				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				errmsg("could not serialize access due to concurrent import of \"%s\"", name),
+				errhint("The transaction might succeed if retried."));
 }
 
 static StoreQuery same_query = {
@@ -256,7 +314,11 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 	same = find_same(&import);
 	open_file_close(&plan->open_file);
 	if (same != 0)
+	{
+		unlock_name(import.name);
 		return same;
+	}
+	check_snapshot_is_recent(import.name);
 	store_lock_for_writing();
 	assign(&import);
 	version_insert(import.version, "model", import.name, import.revision, import.family,
