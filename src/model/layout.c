@@ -245,18 +245,43 @@ parts_next(PartReader *parts, FilePart *part)
 	return true;
 }
 
+/* What an error about a part names, in the words of an ObjectReader. */
+typedef struct PartPlace
+{
+	const char *label;
+	const char *file;
+	const char *tensor;
+} PartPlace;
+
+static void
+name_part(void *arg)
+{
+	const PartPlace *place = arg;
+
+	if (place->tensor == NULL)
+		errcontext("reading version %s, file \"%s\"", place->label, place->file);
+	else
+		errcontext("reading version %s, file \"%s\", tensor \"%s\"",
+				   place->label, place->file, place->tensor);
+}
+
 void
 part_object(ObjectReader *reader, const char *label, const VersionFile *file,
 			const FilePart *part, ObjectInfo *info)
 {
-	bool		found = object_info(reader, file->place, part->object, info);
+	PartPlace	place = {label, file->path, part->tensor};
+	ErrorContextCallback context = {error_context_stack, name_part, &place};
 
-	if (!found || info->bytes != part->bytes)
+	error_context_stack = &context;
+	if (!object_info(reader, file->place, part->object, info))
 		ereport(ERROR,
 				errcode(ERRCODE_DATA_CORRUPTED),
-				errmsg("object " INT64_FORMAT " of file \"%s\" of version \"%s\" is missing, or not of its size",
-					   part->object, file->path, label),
-				found ? errdetail("It has " UINT64_FORMAT " bytes instead of " UINT64_FORMAT ".",
-								  info->bytes, part->bytes) : 0,
-				part->tensor != NULL ? errcontext("reading tensor \"%s\"", part->tensor) : 0);
+				errmsg("object " INT64_FORMAT " is missing", part->object));
+	if (info->bytes != part->bytes)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("object " INT64_FORMAT " is corrupt", part->object),
+				errdetail("It has " UINT64_FORMAT " bytes instead of " UINT64_FORMAT ".",
+						  info->bytes, part->bytes));
+	error_context_stack = context.previous;
 }
