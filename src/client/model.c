@@ -22,7 +22,7 @@ parse_header(model *m, char error[SPARSE_MESSAGE])
 		return false;
 	header = allocate(bytes);
 	source_read(&m->file, 0, header, (size_t) bytes);
-	status = sparse_safetensors_parse(NULL, header, bytes, m->file.bytes, &m->header, error, SPARSE_MESSAGE);
+	status = sparse_safetensors_parse(NULL, NULL, header, bytes, m->file.bytes, &m->header, error, SPARSE_MESSAGE);
 	free(header);
 	if (status == SPARSE_NO_MEMORY)
 		fail(STATUS_FAILED, NULL, "\"%s\": %s", m->file.path, error);

@@ -226,14 +226,13 @@ close_level(void *context, sparse_json_kind kind)
 static int
 on_null(void *context)
 {
-	return hand_on(context, SPARSE_JSON_LITERAL, NULL, 0);
+	return hand_on(context, SPARSE_JSON_LITERAL, "null", 4);
 }
 
 static int
 on_boolean(void *context, int value)
 {
-	(void) value;
-	return hand_on(context, SPARSE_JSON_LITERAL, NULL, 0);
+	return hand_on(context, SPARSE_JSON_LITERAL, value ? "true" : "false", value ? 4 : 5);
 }
 
 static int

@@ -39,7 +39,7 @@ typedef enum sparse_json_kind
 typedef struct sparse_json_event
 {
 	sparse_json_kind kind;
-	const char *text;			/* of a key, string or number: not zero-terminated */
+	const char *text;			/* of a key, string, number or literal: not zero-terminated */
 	size_t		bytes;
 } sparse_json_event;
 

@@ -5,8 +5,9 @@
  * here; each entry by itself in safetensors_entries.c.
  *
  * Where the format's description and its reference implementation leave room, we
- * follow the stricter for what is written twice (any duplicate key is refused)
- * and the reference for the rest: unknown keys of an entry are ignored, entries
+ * follow the stricter for what is written twice (a tensor, __metadata__ or a key in
+ * it, dtype, shape or data_offsets of an entry are refused; a key that is ignored is
+ * ignored twice) and the reference for the rest: unknown keys of an entry are ignored, entries
  * are walked in the order of (begin, end) and each must begin where the one before
  * it ended, a shape's product may overflow at no step.
  */
@@ -30,24 +31,48 @@ typedef struct complaint
 
 /* ---- no name twice ---- */
 
-/* The name of a tensor, or a key of the metadata. */
-typedef const char *(*name_of) (const sparse_safetensors *of, uint32_t i);
+/*
+ * The names of tensors, or the keys of the metadata. A name has a place: a tensor's
+ * its index, a key its byte in the metadata.
+ */
+typedef struct name_list
+{
+	uint32_t	count;
+	const char *(*at) (const sparse_safetensors *of, uint32_t place);
+	uint32_t	(*next) (const sparse_safetensors *of, uint32_t place);
+} name_list;
 
 static const char *
-tensor_name(const sparse_safetensors *of, uint32_t i)
+tensor_name(const sparse_safetensors *of, uint32_t place)
 {
-	return of->tensor[i].name;
+	return of->tensor[place].name;
+}
+
+static uint32_t
+next_tensor(const sparse_safetensors *of, uint32_t place)
+{
+	(void) of;
+	return place + 1;
 }
 
 static const char *
-metadata_key(const sparse_safetensors *of, uint32_t i)
+metadata_key(const sparse_safetensors *of, uint32_t place)
 {
-	return of->metadata[2 * (size_t) i];
+	return of->metadata + place;
+}
+
+/* Behind a key and its value. The strings are no longer than the header: 32 bits do. */
+static uint32_t
+next_key(const sparse_safetensors *of, uint32_t place)
+{
+	place += (uint32_t) strlen(of->metadata + place) + 1;
+	return place + (uint32_t) strlen(of->metadata + place) + 1;
 }
 
 /*
- * A set of names: slots of 1 + index, found by hash and linear probing. The seed
- * is a hash of the whole header, so that nobody can choose names that collide.
+ * A set of names: slots of 1 + place, found by hash and linear probing. The seed
+ * is a hash of the whole header, so that nobody can easily choose names that
+ * collide: whoever changes a name changes the seed. It is no secret, though.
  */
 typedef struct name_set
 {
@@ -56,52 +81,61 @@ typedef struct name_set
 	uint64_t	seed;
 } name_set;
 
-/* Adds name i; returns the same name added before, or NULL. */
+/* Adds the name at a place; returns the same name added before, or NULL. */
 static const char *
-add_name(const name_set *set, const sparse_safetensors *of, name_of name, uint32_t i)
+add_name(const name_set *set, const sparse_safetensors *of, const name_list *names, uint32_t place)
 {
-	const char *added = name(of, i);
+	const char *added = names->at(of, place);
 	size_t		at = (size_t) XXH3_64bits_withSeed(added, strlen(added), set->seed);
 
 	for (at &= set->slots - 1; set->slot[at] != 0; at = (at + 1) & (set->slots - 1))
-		if (strcmp(name(of, set->slot[at] - 1), added) == 0)
+		if (strcmp(names->at(of, set->slot[at] - 1), added) == 0)
 			return added;
-	set->slot[at] = i + 1;
+	set->slot[at] = place + 1;
 	return NULL;
 }
 
 /* Finds a name that stands there twice; NULL when there is none. */
 static sparse_status
-find_twin(const sparse_allocator *allocator, const sparse_safetensors *of, name_of name,
-		  uint32_t names, uint64_t seed, const char **twin)
+find_twin(const sparse_allocator *allocator, const sparse_interrupt *interrupt,
+		  const sparse_safetensors *of, const name_list *names, uint64_t seed, const char **twin)
 {
 	name_set	set = {.slots = 4, .seed = seed};
+	uint32_t	place = 0;
+	bool		interrupted = false;
 
-	while (set.slots <= names + (size_t) names / 2)
+	while (set.slots <= names->count + (size_t) names->count / 2)
 		set.slots *= 2;
 	set.slot = allocator->allocate(allocator->state, set.slots * sizeof(uint32_t));
 	if (set.slot == NULL)
 		return SPARSE_NO_MEMORY;
 	memset(set.slot, 0, set.slots * sizeof(uint32_t));
 	*twin = NULL;
-	for (uint32_t i = 0; i < names && *twin == NULL; i++)
-		*twin = add_name(&set, of, name, i);
+	for (uint32_t i = 0; i < names->count && *twin == NULL && !interrupted; i++)
+	{
+		*twin = add_name(&set, of, names, place);
+		place = names->next(of, place);
+		interrupted = sparse_interrupted(interrupt, i);
+	}
 	allocator->release(allocator->state, set.slot);
-	return SPARSE_OK;
+	return interrupted ? SPARSE_INTERRUPTED : SPARSE_OK;
 }
 
 static sparse_status
-check_unique(const sparse_allocator *allocator, const sparse_safetensors *of, uint64_t seed, complaint *c)
+check_unique(const sparse_allocator *allocator, const sparse_interrupt *interrupt,
+			 const sparse_safetensors *of, uint64_t seed, complaint *c)
 {
+	const name_list tensors = {of->tensors, tensor_name, next_tensor};
+	const name_list keys = {of->metadata_pairs, metadata_key, next_key};
 	const char *twin;
 
-	SPARSE_TRY(find_twin(allocator, of, tensor_name, of->tensors, seed, &twin));
+	SPARSE_TRY(find_twin(allocator, interrupt, of, &tensors, seed, &twin));
 	if (twin)
 	{
 		REFUSE(c, "tensor \"%s\" stands there twice", sparse_show_name(c->shown, twin, strlen(twin)));
 		return SPARSE_CORRUPT;
 	}
-	SPARSE_TRY(find_twin(allocator, of, metadata_key, of->metadata_pairs, seed, &twin));
+	SPARSE_TRY(find_twin(allocator, interrupt, of, &keys, seed, &twin));
 	if (twin)
 	{
 		REFUSE(c, "key \"%s\" of __metadata__ stands there twice", sparse_show_name(c->shown, twin, strlen(twin)));
@@ -153,9 +187,9 @@ sift_down(const sparse_tensor *tensor, uint32_t *index, uint32_t root, uint32_t 
 	index[root] = moved;
 }
 
-/* Heapsort of the numbers 0 .. count - 1: no memory, no quadratic case. */
-static void
-sort_indexes(const sparse_tensor *tensor, uint32_t *index, uint32_t count)
+/* Heapsort of the numbers 0 .. count - 1: no memory, no quadratic case. False when interrupted. */
+static bool
+sort_indexes(const sparse_interrupt *interrupt, const sparse_tensor *tensor, uint32_t *index, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
 		index[i] = i;
@@ -168,7 +202,10 @@ sort_indexes(const sparse_tensor *tensor, uint32_t *index, uint32_t count)
 		index[i] = index[0];
 		index[0] = last;
 		sift_down(tensor, index, 0, i);
+		if (sparse_interrupted(interrupt, i))
+			return false;
 	}
+	return true;
 }
 
 /* Puts tensor index[i] into place i, following the cycles; uses the index up. */
@@ -195,19 +232,22 @@ permute(sparse_tensor *tensor, uint32_t *index, uint32_t count)
 
 /* Puts the tensors in the order of their bytes, in which most headers are already. */
 static sparse_status
-sort_tensors(const sparse_allocator *allocator, sparse_tensor *tensor, uint32_t count)
+sort_tensors(const sparse_allocator *allocator, const sparse_interrupt *interrupt,
+			 sparse_tensor *tensor, uint32_t count)
 {
 	uint32_t   *index;
+	bool		sorted;
 
 	if (is_sorted(tensor, count))
 		return SPARSE_OK;
 	index = allocator->allocate(allocator->state, count * sizeof(uint32_t));
 	if (index == NULL)
 		return SPARSE_NO_MEMORY;
-	sort_indexes(tensor, index, count);
-	permute(tensor, index, count);
+	sorted = sort_indexes(interrupt, tensor, index, count);
+	if (sorted)
+		permute(tensor, index, count);
 	allocator->release(allocator->state, index);
-	return SPARSE_OK;
+	return sorted ? SPARSE_OK : SPARSE_INTERRUPTED;
 }
 
 /* The tensors, in order, must lie side by side and fill the file. */
@@ -240,7 +280,8 @@ check_tiling(sparse_safetensors *parsed, uint64_t file_bytes, complaint *c)
 /* ---- the whole ---- */
 
 static sparse_status
-parse_text(const sparse_allocator *allocator, const char *text, size_t bytes,
+parse_text(const sparse_allocator *allocator, const sparse_interrupt *interrupt,
+		   const char *text, size_t bytes,
 		   uint64_t file_bytes, sparse_safetensors *parsed, complaint *c)
 {
 	if (text[0] != '{')
@@ -248,9 +289,9 @@ parse_text(const sparse_allocator *allocator, const char *text, size_t bytes,
 		REFUSE(c, "header does not begin with {");
 		return SPARSE_CORRUPT;
 	}
-	SPARSE_TRY(sparse_entries_read(allocator, text, bytes, parsed, c->error, c->error_size));
-	SPARSE_TRY(check_unique(allocator, parsed, XXH3_64bits(text, bytes), c));
-	SPARSE_TRY(sort_tensors(allocator, parsed->tensor, parsed->tensors));
+	SPARSE_TRY(sparse_entries_read(allocator, interrupt, text, bytes, parsed, c->error, c->error_size));
+	SPARSE_TRY(check_unique(allocator, interrupt, parsed, XXH3_64bits(text, bytes), c));
+	SPARSE_TRY(sort_tensors(allocator, interrupt, parsed->tensor, parsed->tensors));
 	return check_tiling(parsed, file_bytes, c) ? SPARSE_OK : SPARSE_CORRUPT;
 }
 
@@ -293,6 +334,7 @@ sparse_safetensors_header_bytes(const void *first8, uint64_t file_bytes,
 
 sparse_status
 sparse_safetensors_parse(const sparse_allocator *allocator,
+						 const sparse_interrupt *interrupt,
 						 const void *header, uint64_t header_bytes,
 						 uint64_t file_bytes,
 						 sparse_safetensors *parsed,
@@ -319,9 +361,9 @@ sparse_safetensors_parse(const sparse_allocator *allocator,
 			   (unsigned long long) announced, (unsigned long long) header_bytes);
 		return SPARSE_BAD_ARGUMENT;
 	}
-	status = parse_text(allocator, (const char *) header + 8, (size_t) (header_bytes - 8),
+	status = parse_text(allocator, interrupt, (const char *) header + 8, (size_t) (header_bytes - 8),
 						file_bytes, parsed, &c);
-	if (status == SPARSE_NO_MEMORY)
+	if (status == SPARSE_NO_MEMORY || status == SPARSE_INTERRUPTED)
 		sparse_complain(error, error_size, "%s", sparse_status_text(status));
 	if (status != SPARSE_OK)
 		sparse_safetensors_free(allocator, parsed);

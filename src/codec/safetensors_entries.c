@@ -5,7 +5,7 @@
  * entry and counts; then one block of memory of exactly the right size is taken
  * and the second pass fills it:
  *
- *      tensors | shapes | metadata pointers | strings
+ *      tensors | shapes | metadata | strings
  *
  * So memory never grows by doubling, and a header that lies costs nothing.
  */
@@ -48,16 +48,20 @@ typedef struct parser
 	bool		filling;		/* the second pass */
 	sparse_tensor *tensor;
 	uint64_t   *shapes;
-	const char **metadata;
+	char	   *metadata;
 	char	   *strings;
+	const sparse_interrupt *interrupt;
 	char	   *error;
 	size_t		error_size;
 
 	/* counted in the first pass, used up in the second */
 	size_t		tensors;
 	size_t		dimensions;
-	size_t		metadata_strings;
+	size_t		metadata_pairs;
+	size_t		metadata_bytes;
 	size_t		string_bytes;
+	size_t		events;
+	bool		interrupted;
 
 	/* the entry at hand */
 	place		at;
@@ -83,52 +87,45 @@ holds_zero(const event *string)
 	return string->bytes > 0 && memchr(string->text, '\0', string->bytes) != NULL;
 }
 
-/* Keeps a string, zero-terminated; in the first pass only its bytes are counted. */
+/* Appends to the strings or the metadata; in the first pass the bytes are only counted. */
+static void
+append(const parser *p, char *strings, size_t *used, const char *text, size_t bytes)
+{
+	if (p->filling && bytes > 0)
+		memcpy(strings + *used, text, bytes);
+	*used += bytes;
+}
+
+/* Keeps a string of a tensor, zero-terminated. */
 static const char *
 keep_string(parser *p, const event *string)
 {
-	char	   *kept = NULL;
+	const char *kept = p->filling ? p->strings + p->string_bytes : NULL;
 
-	if (p->filling)
-	{
-		kept = p->strings + p->string_bytes;
-		if (string->bytes > 0)
-			memcpy(kept, string->text, string->bytes);
-		kept[string->bytes] = '\0';
-	}
-	p->string_bytes += string->bytes + 1;
+	append(p, p->strings, &p->string_bytes, string->text, string->bytes);
+	append(p, p->strings, &p->string_bytes, "", 1);
 	return kept;
 }
 
-/* Like keep_string; zeros within, which a C string cannot hold, become U+FFFD. */
-static const char *
-keep_text(parser *p, const event *string)
+/*
+ * Keeps a key or a value of the metadata, zero-terminated, behind the one before.
+ * Zeros within, which a C string cannot hold, become U+FFFD.
+ */
+static void
+keep_metadata(parser *p, const event *string)
 {
-	size_t		start = p->string_bytes;
 	const char *end = string->text + string->bytes;
 	const char *from = string->text;
 	const char *zero;
 
-	while (holds_zero(string) && (zero = memchr(from, '\0', (size_t) (end - from))) != NULL)
+	while (from < end && (zero = memchr(from, '\0', (size_t) (end - from))) != NULL)
 	{
-		if (p->filling)
-		{
-			memcpy(p->strings + p->string_bytes, from, (size_t) (zero - from));
-			memcpy(p->strings + p->string_bytes + (zero - from), "\xEF\xBF\xBD", 3);
-		}
-		p->string_bytes += (size_t) (zero - from) + 3;
+		append(p, p->metadata, &p->metadata_bytes, from, (size_t) (zero - from));
+		append(p, p->metadata, &p->metadata_bytes, "\xEF\xBF\xBD", 3);
 		from = zero + 1;
 	}
-	keep_string(p, &(event) {SPARSE_JSON_STRING, from, (size_t) (end - from)});
-	return p->filling ? p->strings + start : NULL;
-}
-
-static void
-keep_metadata(parser *p, const char *string)
-{
-	if (p->filling)
-		p->metadata[p->metadata_strings] = string;
-	p->metadata_strings++;
+	append(p, p->metadata, &p->metadata_bytes, from, (size_t) (end - from));
+	append(p, p->metadata, &p->metadata_bytes, "", 1);
 }
 
 static void
@@ -315,6 +312,13 @@ take_ignored(parser *p, const event *e)
 /* ---- the document ---- */
 
 static bool
+descend(parser *p, const event *e, sparse_json_kind expected, place into)
+{
+	p->at = into;
+	return e->kind == expected;
+}
+
+static bool
 take_header_key(parser *p, const event *e)
 {
 	if (e->kind == SPARSE_JSON_CLOSE_OBJECT)
@@ -331,6 +335,19 @@ take_header_key(parser *p, const event *e)
 	return true;
 }
 
+/* null is as good as none: the reference implementation has an Option there. */
+static bool
+begin_metadata(parser *p, const event *e)
+{
+	if (e->kind == SPARSE_JSON_LITERAL && is_key(e, "null"))
+	{
+		p->at = IN_HEADER;
+		return true;
+	}
+	return descend(p, e, SPARSE_JSON_OPEN_OBJECT, IN_METADATA) ||
+		REFUSE(p, "__metadata__ is not an object");
+}
+
 static bool
 take_metadata_key(parser *p, const event *e)
 {
@@ -342,7 +359,7 @@ take_metadata_key(parser *p, const event *e)
 	sparse_show_name(p->shown, e->text, e->bytes);
 	if (holds_zero(e))
 		return REFUSE(p, "key \"%s\" of __metadata__ holds a zero byte", p->shown);
-	keep_metadata(p, keep_string(p, e));
+	keep_metadata(p, e);
 	p->at = AT_METADATA_VALUE;
 	return true;
 }
@@ -352,16 +369,10 @@ take_metadata_value(parser *p, const event *e)
 {
 	if (e->kind != SPARSE_JSON_STRING)
 		return REFUSE(p, "value of \"%s\" in __metadata__ is not a string", p->shown);
-	keep_metadata(p, keep_text(p, e));
+	keep_metadata(p, e);
+	p->metadata_pairs++;
 	p->at = IN_METADATA;
 	return true;
-}
-
-static bool
-descend(parser *p, const event *e, sparse_json_kind expected, place into)
-{
-	p->at = into;
-	return e->kind == expected;
 }
 
 static bool
@@ -369,6 +380,9 @@ on_event(void *state, const event *e)
 {
 	parser	   *p = state;
 
+	p->interrupted = sparse_interrupted(p->interrupt, p->events++);
+	if (p->interrupted)
+		return false;
 	switch (p->at)
 	{
 		case AT_DOCUMENT:
@@ -377,8 +391,7 @@ on_event(void *state, const event *e)
 		case IN_HEADER:
 			return take_header_key(p, e);
 		case AT_METADATA:
-			return descend(p, e, SPARSE_JSON_OPEN_OBJECT, IN_METADATA) ||
-				REFUSE(p, "__metadata__ is not an object");
+			return begin_metadata(p, e);
 		case IN_METADATA:
 			return take_metadata_key(p, e);
 		case AT_METADATA_VALUE:
@@ -415,6 +428,8 @@ run_pass(parser *p, const sparse_allocator *allocator, const char *text, size_t 
 	char		syntax[160] = "";
 	sparse_status status = sparse_json_parse(allocator, text, bytes, on_event, p, syntax, sizeof syntax);
 
+	if (p->interrupted)
+		return SPARSE_INTERRUPTED;
 	if (syntax[0])
 		sparse_complain(p->error, p->error_size, "header is invalid: %s", syntax);
 	return status == SPARSE_BAD_ARGUMENT ? SPARSE_CORRUPT : status;
@@ -426,22 +441,23 @@ begin_filling(const sparse_allocator *allocator, parser *p, sparse_safetensors *
 {
 	size_t		tensors = p->tensors * sizeof(sparse_tensor);
 	size_t		shapes = p->dimensions * sizeof(uint64_t);
-	size_t		metadata = p->metadata_strings * sizeof(char *);
-	char	   *block = allocator->allocate(allocator->state, tensors + shapes + metadata + p->string_bytes + 1);
+	char	   *block = allocator->allocate(allocator->state,
+											tensors + shapes + p->metadata_bytes + p->string_bytes + 1);
 
 	if (block == NULL)
 		return SPARSE_NO_MEMORY;
 	parsed->memory = block;
 	parsed->tensors = (uint32_t) p->tensors;
 	parsed->tensor = (sparse_tensor *) block;
-	parsed->metadata_pairs = (uint32_t) (p->metadata_strings / 2);
-	parsed->metadata = (const char *const *) (block + tensors + shapes);
+	parsed->metadata_pairs = (uint32_t) p->metadata_pairs;
+	parsed->metadata = block + tensors + shapes;
 	*p = (parser) {
 		.filling = true,
 		.tensor = parsed->tensor,
 		.shapes = (uint64_t *) (block + tensors),
-		.metadata = (const char **) (block + tensors + shapes),
-		.strings = block + tensors + shapes + metadata,
+		.metadata = block + tensors + shapes,
+		.strings = block + tensors + shapes + p->metadata_bytes,
+		.interrupt = p->interrupt,
 		.error = p->error,
 		.error_size = p->error_size
 	};
@@ -449,10 +465,11 @@ begin_filling(const sparse_allocator *allocator, parser *p, sparse_safetensors *
 }
 
 sparse_status
-sparse_entries_read(const sparse_allocator *allocator, const char *text, size_t bytes,
+sparse_entries_read(const sparse_allocator *allocator, const sparse_interrupt *interrupt,
+					const char *text, size_t bytes,
 					sparse_safetensors *parsed, char *error, size_t error_size)
 {
-	parser		p = {.error = error, .error_size = error_size};
+	parser		p = {.interrupt = interrupt, .error = error, .error_size = error_size};
 
 	SPARSE_TRY(run_pass(&p, allocator, text, bytes));
 	SPARSE_TRY(begin_filling(allocator, &p, parsed));

@@ -26,6 +26,8 @@ sparse_status_text(sparse_status status)
 			return "delta was made against another prediction";
 		case SPARSE_WRONG_CONTENT:
 			return "checksum of the decoded content does not match";
+		case SPARSE_INTERRUPTED:
+			return "interrupted";
 	}
 	return "unknown status";
 }

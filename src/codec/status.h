@@ -19,7 +19,8 @@ typedef enum sparse_status
 	SPARSE_TRUNCATED,			/* the bytes end before what they announce */
 	SPARSE_CORRUPT,				/* the bytes contradict the format */
 	SPARSE_WRONG_PREDICTION,	/* not the prediction the delta was made against */
-	SPARSE_WRONG_CONTENT		/* decoded, but the content's checksum differs */
+	SPARSE_WRONG_CONTENT,		/* decoded, but the content's checksum differs */
+	SPARSE_INTERRUPTED			/* the caller's sparse_interrupt said so */
 } sparse_status;
 
 /* A static, lower-case sentence without a full stop; never NULL. */

@@ -219,18 +219,43 @@ plan_tensors_of(PlanFile *file, int number, const sparse_safetensors *parsed)
 	error_context_stack = context.previous;
 }
 
+/* Whether CHECK_FOR_INTERRUPTS() would do something. */
+static bool
+interrupt_is_pending(void *state)
+{
+	(void) state;
+	return InterruptPending && InterruptHoldoffCount == 0 && QueryCancelHoldoffCount == 0 &&
+		CritSectionCount == 0;
+}
+
+/* An interrupt that is no reason to stop is served, and the parse begun again. */
+static void
+parse_header(const PlanFile *file, const sparse_allocator *allocator, const char *header,
+			 uint64 header_bytes, uint64 file_bytes, sparse_safetensors *parsed)
+{
+	const sparse_interrupt interrupt = {interrupt_is_pending, NULL};
+	char		message[256] = "";
+	sparse_status status;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		status = sparse_safetensors_parse(allocator, &interrupt, header, header_bytes, file_bytes,
+										  parsed, message, sizeof(message));
+	} while (status == SPARSE_INTERRUPTED);
+	check_parsed(file, status, message);
+}
+
 void
 plan_header(PlanFile *file, int number, const char *header, uint64 header_bytes, uint64 file_bytes)
 {
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "sparse header",
 												  ALLOCSET_DEFAULT_SIZES);
 	sparse_allocator allocator;
-	char		message[256] = "";
 	sparse_safetensors parsed;
 
 	sparse_allocator_init(&allocator, scratch);
-	check_parsed(file, sparse_safetensors_parse(&allocator, header, header_bytes, file_bytes,
-												&parsed, message, sizeof(message)), message);
+	parse_header(file, &allocator, header, header_bytes, file_bytes, &parsed);
 	plan_tensors_of(file, number, &parsed);
 	MemoryContextDelete(scratch);
 }

@@ -76,6 +76,8 @@ sparse_status_errcode(sparse_status status)
 			return ERRCODE_FEATURE_NOT_SUPPORTED;
 		case SPARSE_WRONG_PREDICTION:
 			return ERRCODE_DATA_EXCEPTION;
+		case SPARSE_INTERRUPTED:
+			return ERRCODE_QUERY_CANCELED;
 		case SPARSE_OK:
 		case SPARSE_TRUNCATED:
 		case SPARSE_CORRUPT:

@@ -26,6 +26,7 @@ read_number(const uint8_t *bytes)
 static void
 check_accepted(const sparse_safetensors *parsed, uint64_t data_bytes)
 {
+	const char *string = parsed->metadata;
 	uint64_t	end = 0;
 
 	REQUIRE(parsed->data_bytes == data_bytes);
@@ -44,7 +45,10 @@ check_accepted(const sparse_safetensors *parsed, uint64_t data_bytes)
 	}
 	REQUIRE(end == data_bytes);
 	for (uint32_t i = 0; i < 2 * parsed->metadata_pairs; i++)
-		REQUIRE(sparse_utf8_valid(parsed->metadata[i], strlen(parsed->metadata[i])));
+	{
+		REQUIRE(sparse_utf8_valid(string, strlen(string)));
+		string += strlen(string) + 1;
+	}
 }
 
 int
@@ -66,7 +70,7 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 	memcpy(header + 8, input + 8, size - 8);
 	if (data_bytes > UINT64_MAX - size)
 		data_bytes = UINT64_MAX - size;
-	if (sparse_safetensors_parse(NULL, header, size, size + data_bytes, &parsed, error, sizeof error) == SPARSE_OK)
+	if (sparse_safetensors_parse(NULL, NULL, header, size, size + data_bytes, &parsed, error, sizeof error) == SPARSE_OK)
 	{
 		check_accepted(&parsed, data_bytes);
 		sparse_safetensors_free(NULL, &parsed);
