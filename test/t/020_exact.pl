@@ -140,6 +140,20 @@ cmp_ok(4 * blocks("select sparse_slice($tensor, 500, 1)"), '<', $whole, 'a slice
 cmp_ok(4 * blocks("select sparse_read('mini-finetune', 'mini-finetune.safetensors', 500000, 1000)"),
 	'<', $whole, 'and so does a range of bytes');
 
+# Whether a file is new is asked of an index, not of each of its copies, in this version or in others.
+$node->safe_psql('small', q{
+	insert into sparse.version (id, name, revision, family, state, content_sha256)
+	select n, 'copy ' || n, 1, (select min(id) from sparse.family), 'ready', sha256(n::text::bytea) from generate_series(100000, 120000) n;
+	insert into sparse.file (version, ordinal, path, format, bytes, sha256, place, object, object_bytes)
+	select v.id, n, 'copy ' || n, 'bytes', 10, sha256('\x02000000000000007b7d'), 0, 1, 10
+	from sparse.version v, generate_series(0, case v.id when 100000 then 20000 else 0 end) n where v.id >= 100000;
+	analyze sparse.file});
+blocks("select sparse_import_bytes('x', '\\x02000000000000007b7d')");
+my $import = blocks("select sparse_import_bytes('y' || clock_timestamp(), '\\x02000000000000007b7d')");
+note("an import of what has 40,000 copies takes $import blocks");
+cmp_ok($import, '<', 500, 'an import of what has 40,000 copies looks at a few of them');
+is($node->safe_psql('small', "select unique_file_bytes from sparse.version where name = 'x'"), '0', 'and knows that it is not new');
+
 # ---- names in another encoding than the database's ----
 
 sub model_of_one_byte
