@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# What each model of a family takes in PostgreSQL, as a Markdown table: every file in a
+# database of its own beside its parents, so that nothing is shared with other pairs;
+# read back and compared; payload as sparse.savings counts it, and what the tables grew by.
+#
+#   test/sizes.sh [DIRECTORY]     where the models lie; test/data by default. Missing ones are passed over
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+top=$PWD
+source test/lib/private-server.sh
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
+models=$(realpath "${1:-test/data}")
+family=(
+    "main-base" "main-finetune main-base"
+    "mini-base" "mini-finetune mini-base" "mini-finetune-strong mini-base" "mini-finetune-light mini-base"
+    "mini-chain-1 mini-finetune" "mini-chain-2 mini-chain-1"
+    "mini-lora-adapter" "mini-lora-merged mini-base mini-lora-adapter"
+    "mini-merge-linear mini-finetune mini-finetune-strong" "mini-merge-slerp mini-finetune mini-finetune-strong"
+    "mini-finetune-pruned mini-finetune" "mini-base-int8 mini-base" "mini-longer-vocabulary mini-base"
+    "mini-base-fp32" "mini-finetune-fp32 mini-base-fp32" "mini-base-fp16" "mini-finetune-fp16 mini-base-fp16"
+)
+work=
+
+clean_up() {
+    [ -n "$work" ] || return 0
+    stop_all_under "$work"
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+query() {
+    as_user "$bindir/psql" --no-psqlrc --quiet --no-align --tuples-only --set=ON_ERROR_STOP=1 \
+        --host="$work/s" --port="$server_port" --username=postgres "$@"
+}
+
+# The bytes of a version, from COPY's binary form: a header, then count, length and value of each row.
+content() {
+    query --dbname=pair --command="copy (select sparse_reconstruct('$1')) to stdout (format binary)" |
+        perl -e 'binmode STDIN; binmode STDOUT; my $b; read STDIN, $b, 19;
+            while (read(STDIN, $b, 2) == 2 && unpack("s>", $b) == 1) { read STDIN, $b, 4; read STDIN, $b, unpack("N", $b); print $b }'
+}
+
+grown() { query --dbname=pair --command="select sum(total_bytes) from sparse.storage"; }
+
+# NAME PARENT...: a row of the table.
+measure() {
+    local name=$1 parent parents before id identical=no
+    shift
+    query --dbname=postgres --command="drop database if exists pair" --command="create database pair" 2>/dev/null
+    query --dbname=pair --command="create extension sparse" --command="select sparse_create_store()" >/dev/null
+    for parent in "$@"; do
+        query --dbname=pair --command="select sparse_import_file('$parent', '$models/$parent.safetensors')" >/dev/null
+    done
+    parents=$(IFS=,; echo "$*")
+    before=$(grown)
+    id=$(query --dbname=pair --command="select sparse_import_file('$name', '$models/$name.safetensors', '{$parents}')")
+    content "$name" | cmp -s - "$models/$name.safetensors" && identical=yes
+    query --dbname=pair --command="
+        select format('| %s | %s | %s | %s | %s | %s | %s | %s |', name, nullif('$parents', ''), '$identical',
+            (select string_agg(predictor || ' ' || n, ', ' order by n desc, predictor)
+             from (select predictor, count(*) as n from sparse_tensors($id) group by 1) mix),
+            stored_bytes, fraction_of_raw_files, grown, round(grown / raw_file_bytes::numeric, 4))
+        from sparse.savings, (select sum(total_bytes) - $before from sparse.storage) growth (grown) where version = $id"
+}
+
+bash test/install-packages.sh
+choose_user
+make -s
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/sparse-sizes.XXXXXX")
+chmod 755 "$work"
+if [ "$(id -u)" -eq 0 ]; then chown "$run_user" "$work"; fi
+run_home=$work
+install_private "$top" "$work/server"
+init_cluster "$work/data" "$work/s" </dev/null
+start_cluster "$work/data"
+# the server's user may not be able to read the models where they lie
+as_user mkdir "$work/models"
+for file in "$models"/*.safetensors; do as_user tee "$work/models/$(basename "$file")" <"$file" >/dev/null; done
+models=$work/models
+
+echo "| file | parents | identical | tensors by predictor | payload, bytes | fraction | growth on disk, bytes | fraction |"
+echo "|---|---|---|---|--:|--:|--:|--:|"
+for row in "${family[@]}"; do
+    read -ra names <<<"$row"
+    complete=yes
+    for name in "${names[@]}"; do [ -r "$models/$name.safetensors" ] || complete=no; done
+    [ $complete = no ] || measure "${names[@]}"
+done
