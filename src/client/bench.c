@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "pair.h"
 #include "peers.h"
@@ -47,15 +46,6 @@ typedef struct bench
 	result		results[MAX_CODECS];
 	int			codecs;
 } bench;
-
-static double
-now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double) time.tv_sec + (double) time.tv_nsec / 1e9;
-}
 
 /* ---- sparse ---- */
 

@@ -62,9 +62,8 @@ deltafile_create(deltafile_put to, void *state, const deltafile_head *head)
 	return w;
 }
 
-/* The bytes of a name that fit a label, up to a character's end. */
-static size_t
-label_bytes(const char *name)
+size_t
+deltafile_label_bytes(const char *name)
 {
 	size_t		bytes = strlen(name);
 
@@ -80,7 +79,7 @@ void
 deltafile_put_part(deltafile_writer *w, const deltafile_part *part)
 {
 	uint8_t		record[DELTAFILE_PART] = {0};
-	size_t		label = label_bytes(part->label);
+	size_t		label = deltafile_label_bytes(part->label);
 
 	record[0] = 'P';
 	record[1] = part->is_tensor;

@@ -82,6 +82,9 @@ extern deltafile_writer *deltafile_create(deltafile_put put, void *state, const 
 extern void deltafile_put_part(deltafile_writer *writer, const deltafile_part *part);
 extern void deltafile_put_delta(deltafile_writer *writer, const void *delta, size_t bytes);
 
+/* The bytes of a name that fit a label, up to a character's end. */
+extern size_t deltafile_label_bytes(const char *name);
+
 /* Writes the end. False if any write failed. */
 extern bool deltafile_finish(deltafile_writer *writer, const uint8_t child_sha256[SHA256_BYTES]);
 

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "pair.h"
 
@@ -61,15 +60,6 @@ typedef struct estimator
 	uint32_t	unpredicted;
 } estimator;
 
-static double
-now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double) time.tv_sec + (double) time.tv_nsec / 1e9;
-}
-
 /* ---- the parts ---- */
 
 static void
@@ -104,14 +94,6 @@ add_tensor(estimator *e, const sparse_tensor *tensor)
 		p->base_first = e->models.base.header.header_bytes + parent->first;
 		p->base_bytes = parent->bytes;
 	}
-}
-
-static size_t
-label_bytes(const part *p)
-{
-	size_t		bytes = strlen(p->label);
-
-	return bytes < DELTAFILE_MAX_LABEL ? bytes : DELTAFILE_MAX_LABEL;
 }
 
 /* The parts that compress would write, in its order. */
@@ -354,7 +336,7 @@ estimate(estimator *e)
 	{
 		const part *p = &e->parts[i];
 
-		e->estimate += (double) (DELTAFILE_PART + label_bytes(p));
+		e->estimate += (double) (DELTAFILE_PART + deltafile_label_bytes(p->label));
 		if (p->same)
 			e->estimate += (double) (SAME_BYTES * sparse_grid_chunks(&p->grid));
 		else if (p->bytes > 0 && (p->is_tensor || e->count == 1))

@@ -1,8 +1,9 @@
 /*
  * info.c: pg_sparse info: what a delta file holds, without its base.
  *
- * The whole file is read and its checksum verified; the deltas' headers are
- * enough to say how each chunk was predicted and coded.
+ * The whole file is read and its checksum verified before anything is printed; the
+ * deltas' headers are enough to say how each chunk was predicted and coded. Where a
+ * line for each part is wanted, the file is read once more for them.
  */
 #include "client.h"
 
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files.h"
+#include "input.h"
 
 typedef struct tally
 {
@@ -26,9 +27,8 @@ typedef struct summary
 	const char *path;
 	bool		json;
 	bool		tensors;		/* a line each */
-	FILE	   *stream;
-	uint64_t	file_bytes;
-	deltafile_reader *reader;
+	bool		printing;		/* the file is known to be sound */
+	input		delta;
 	tally		all;
 	tally		mix[SPARSE_PREDICTORS][SPARSE_CODINGS];
 	uint64_t	parts;
@@ -37,16 +37,6 @@ typedef struct summary
 	uint64_t	base_bytes;
 	char	   *label;
 } summary;
-
-static size_t
-get_bytes(void *state, void *bytes, size_t length)
-{
-	summary    *s = state;
-	size_t		got = fread(bytes, 1, length, s->stream);
-
-	s->file_bytes += got;
-	return got;
-}
 
 static void
 count(tally *t, const deltafile_chunk *chunk)
@@ -127,8 +117,8 @@ print_json_end(const summary *s, const char *child_sha256)
 				separator = ",";
 			}
 	printf("\n  ],\n  \"chunks\": %" PRIu64 ",\n  \"child_sha256\": \"%s\",\n  \"file_bytes\": %" PRIu64
-		   ",\n  \"fraction\": %.4f\n}\n", s->all.chunks, child_sha256, s->file_bytes,
-		   fraction(s->file_bytes, s->all.content_bytes));
+		   ",\n  \"fraction\": %.4f\n}\n", s->all.chunks, child_sha256, s->delta.file.bytes,
+		   fraction(s->delta.file.bytes, s->all.content_bytes));
 }
 
 /* ---- words ---- */
@@ -184,7 +174,7 @@ print_end(const summary *s, const deltafile_head *head, const char *child_sha256
 	printf("child       %" PRIu64 " bytes, %s, sha256 %s\n", head->child_bytes,
 		   head->kind == DELTAFILE_SAFETENSORS ? "safetensors" : "bytes", child_sha256);
 	printf("stored      %" PRIu64 " bytes, %.4f of the child, in %" PRIu64 " parts and %" PRIu64 " chunks\n",
-		   s->file_bytes, fraction(s->file_bytes, head->child_bytes), s->parts, s->all.chunks);
+		   s->delta.file.bytes, fraction(s->delta.file.bytes, head->child_bytes), s->parts, s->all.chunks);
 	print_mix(s);
 }
 
@@ -196,9 +186,9 @@ finish_part(summary *s)
 {
 	if (s->parts == 0)
 		return;
-	if (s->json)
+	if (s->printing && s->json)
 		print_json_part(s);
-	else if (s->tensors)
+	else if (s->printing)
 		print_part(s);
 	free(s->label);
 }
@@ -206,7 +196,7 @@ finish_part(summary *s)
 static void
 begin_part(summary *s)
 {
-	const deltafile_part *part = deltafile_get_part(s->reader);
+	const deltafile_part *part = deltafile_get_part(s->delta.reader);
 
 	finish_part(s);
 	s->parts++;
@@ -220,22 +210,11 @@ begin_part(summary *s)
 static void
 count_chunk(summary *s)
 {
-	const deltafile_chunk *chunk = deltafile_get_chunk(s->reader);
+	const deltafile_chunk *chunk = deltafile_get_chunk(s->delta.reader);
 
 	count(&s->all, chunk);
 	count(&s->part, chunk);
 	count(&s->mix[chunk->info.predictor][chunk->info.coding], chunk);
-}
-
-__attribute__((noreturn))
-static void
-fail_reading(const summary *s)
-{
-	if (ferror(s->stream))
-		fail_file("read", s->path);
-	if (deltafile_status(s->reader) == SPARSE_NO_MEMORY)
-		fail(STATUS_FAILED, NULL, "out of memory");
-	fail(STATUS_DAMAGED, "Get the delta file again.", "\"%s\": %s", s->path, deltafile_error(s->reader));
 }
 
 static void
@@ -243,49 +222,45 @@ read_parts(summary *s)
 {
 	deltafile_next next;
 
-	while ((next = deltafile_read_next(s->reader)) != DELTAFILE_IS_END)
+	while ((next = input_next(&s->delta)) != DELTAFILE_IS_END)
 		if (next == DELTAFILE_IS_PART)
 			begin_part(s);
-		else if (next == DELTAFILE_IS_CHUNK)
-			count_chunk(s);
 		else
-			fail_reading(s);
+			count_chunk(s);
 	finish_part(s);
 }
 
+/* Prints a line for each part, counting them anew. */
 static void
-open_delta(summary *s)
+print_parts(summary *s)
 {
-	s->stream = fopen(s->path, "rb");
-	if (s->stream == NULL)
-		fail_file("open", s->path);
-	s->reader = deltafile_open(get_bytes, s);
-	if (s->reader == NULL)
-		fail(STATUS_FAILED, NULL, "out of memory");
-	if (deltafile_error(s->reader))
-		fail_reading(s);
+	s->printing = true;
+	s->parts = 0;
+	s->all = (tally) {0};
+	memset(s->mix, 0, sizeof s->mix);
+	input_rewind(&s->delta);
+	read_parts(s);
 }
 
 static void
 run(summary *s)
 {
-	const deltafile_head *head;
 	char		child_sha256[2 * SHA256_BYTES + 1];
 
-	open_delta(s);
-	head = deltafile_get_head(s->reader);
-	if (s->json)
-		print_json_head(head);
-	else
-		print_head(s, head);
+	input_open(&s->delta, s->path);
 	read_parts(s);
-	sha256_text(deltafile_get_end(s->reader)->child_sha256, child_sha256);
+	if (s->json)
+		print_json_head(deltafile_get_head(s->delta.reader));
+	else
+		print_head(s, deltafile_get_head(s->delta.reader));
+	if (s->json || s->tensors)
+		print_parts(s);
+	sha256_text(deltafile_get_end(s->delta.reader)->child_sha256, child_sha256);
 	if (s->json)
 		print_json_end(s, child_sha256);
 	else
-		print_end(s, head, child_sha256);
-	deltafile_reader_free(s->reader);
-	fclose(s->stream);
+		print_end(s, deltafile_get_head(s->delta.reader), child_sha256);
+	input_close(&s->delta);
 }
 
 /* ---- the command line ---- */

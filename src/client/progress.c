@@ -11,7 +11,7 @@
 #define WIDTH 30
 #define INTERVAL 0.1			/* seconds between drawings */
 
-static double
+double
 now(void)
 {
 	struct timespec time;

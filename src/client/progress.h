@@ -21,6 +21,9 @@ typedef struct progress
 	bool		shown;			/* anything at all */
 } progress;
 
+/* Seconds of a clock that only goes forward. */
+extern double now(void);
+
 /* quiet: never draw. */
 extern void progress_begin(progress *bar, const char *what, uint64_t total, bool quiet);
 

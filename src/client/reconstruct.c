@@ -11,17 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files.h"
+#include "input.h"
 #include "options.h"
 
 typedef struct rebuilder
 {
-	const char *path;			/* of the delta file */
-	FILE	   *stream;
-	source		delta;			/* its identity only */
+	input		delta;
 	source		base;
 	bool		has_base;
-	deltafile_reader *reader;
 	sparse_codec *codec;
 	sha256	   *sum;
 	progress	bar;
@@ -29,47 +26,13 @@ typedef struct rebuilder
 	uint8_t    *content;
 } rebuilder;
 
-static const char damaged_hint[] = "Get the delta file again; nothing was written.";
-
 /* ---- opening ---- */
-
-static size_t
-get_bytes(void *state, void *bytes, size_t length)
-{
-	return fread(bytes, 1, length, state);
-}
-
-__attribute__((noreturn))
-static void
-fail_reading(const rebuilder *r)
-{
-	if (ferror(r->stream))
-		fail_file("read", r->path);
-	if (deltafile_status(r->reader) == SPARSE_NO_MEMORY)
-		fail(STATUS_FAILED, NULL, "out of memory");
-	fail(STATUS_DAMAGED, damaged_hint, "\"%s\": %s", r->path, deltafile_error(r->reader));
-}
-
-static void
-open_delta(rebuilder *r, const char *path)
-{
-	r->path = path;
-	source_open(&r->delta, path);
-	r->stream = fdopen(r->delta.fd, "rb");
-	if (r->stream == NULL)
-		fail_file("open", path);
-	r->reader = deltafile_open(get_bytes, r->stream);
-	if (r->reader == NULL)
-		fail(STATUS_FAILED, NULL, "out of memory");
-	if (deltafile_error(r->reader))
-		fail_reading(r);
-}
 
 /* Opens the base and makes sure that it is the one. */
 static void
 open_base(rebuilder *r, const options *o)
 {
-	const deltafile_head *head = deltafile_get_head(r->reader);
+	const deltafile_head *head = deltafile_get_head(r->delta.reader);
 	uint8_t		digest[SHA256_BYTES];
 	char		wanted[2 * SHA256_BYTES + 1];
 	char		hint[2 * SHA256_BYTES + 100];
@@ -97,7 +60,7 @@ open_base(rebuilder *r, const options *o)
 static void
 create_output(rebuilder *r, const char *path)
 {
-	const source *sources[] = {&r->delta, &r->base};
+	const source *sources[] = {&r->delta.file, &r->base};
 
 	r->codec = sparse_codec_create(NULL);
 	if (r->codec == NULL)
@@ -122,7 +85,7 @@ gather_prediction(rebuilder *r, const sparse_delta_info *info)
 		unsigned	element = sparse_dtype_get(ref->dtype)->bytes;
 		size_t		length = (size_t) ref->count * element;
 
-		source_read(&r->base, deltafile_get_part(r->reader)->base_first + ref->first * element,
+		source_read(&r->base, deltafile_get_part(r->delta.reader)->base_first + ref->first * element,
 					r->prediction + bytes, length);
 		bytes += length;
 	}
@@ -132,18 +95,18 @@ gather_prediction(rebuilder *r, const sparse_delta_info *info)
 static void
 rebuild_chunk(rebuilder *r)
 {
-	const deltafile_chunk *chunk = deltafile_get_chunk(r->reader);
+	const deltafile_chunk *chunk = deltafile_get_chunk(r->delta.reader);
 	size_t		prediction_bytes = gather_prediction(r, &chunk->info);
 	sparse_status status = sparse_delta_apply(r->codec, chunk->delta, chunk->delta_bytes,
 											  r->prediction, prediction_bytes,
 											  r->content, (size_t) chunk->bytes);
 	char		shown[SPARSE_SHOWN];
-	const char *label = deltafile_get_part(r->reader)->label;
+	const char *label = deltafile_get_part(r->delta.reader)->label;
 
 	if (status == SPARSE_NO_MEMORY)
 		fail(STATUS_FAILED, NULL, "out of memory");
 	if (status != SPARSE_OK)
-		fail(STATUS_DAMAGED, damaged_hint, "\"%s\": byte %llu of \"%s\": %s", r->path,
+		fail(STATUS_DAMAGED, input_damaged_hint, "\"%s\": byte %llu of \"%s\": %s", r->delta.file.path,
 			 (unsigned long long) chunk->first, sparse_show_name(shown, label, strlen(label)),
 			 sparse_status_text(status));
 	sha256_add(r->sum, r->content, (size_t) chunk->bytes);
@@ -156,11 +119,9 @@ rebuild_all(rebuilder *r)
 {
 	deltafile_next next;
 
-	while ((next = deltafile_read_next(r->reader)) != DELTAFILE_IS_END)
+	while ((next = input_next(&r->delta)) != DELTAFILE_IS_END)
 		if (next == DELTAFILE_IS_CHUNK)
 			rebuild_chunk(r);
-		else if (next == DELTAFILE_FAILED)
-			fail_reading(r);
 }
 
 static void
@@ -169,16 +130,15 @@ check_result(rebuilder *r)
 	uint8_t		digest[SHA256_BYTES];
 
 	sha256_finish(r->sum, digest);
-	if (memcmp(digest, deltafile_get_end(r->reader)->child_sha256, SHA256_BYTES) != 0)
-		fail(STATUS_DAMAGED, damaged_hint, "\"%s\": the sha256 of the result is not that of the child", r->path);
+	if (memcmp(digest, deltafile_get_end(r->delta.reader)->child_sha256, SHA256_BYTES) != 0)
+		fail(STATUS_DAMAGED, input_damaged_hint, "\"%s\": the sha256 of the result is not that of the child", r->delta.file.path);
 }
 
 static void
 close_all(rebuilder *r)
 {
-	deltafile_reader_free(r->reader);
+	input_close(&r->delta);
 	sparse_codec_free(r->codec);
-	fclose(r->stream);
 	free(r->content);
 	free(r->prediction);
 }
@@ -188,10 +148,10 @@ run(const options *o)
 {
 	rebuilder	r = {0};
 
-	open_delta(&r, o->file);
+	input_open(&r.delta, o->file);
 	open_base(&r, o);
 	create_output(&r, o->output);
-	progress_begin(&r.bar, "rebuilding", deltafile_get_head(r.reader)->child_bytes, o->quiet);
+	progress_begin(&r.bar, "rebuilding", deltafile_get_head(r.delta.reader)->child_bytes, o->quiet);
 	rebuild_all(&r);
 	check_result(&r);
 	output_commit();
