@@ -12,11 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/match.h"
-#include "model.h"
 #include "options.h"
-
-#define WINDOW ((uint64_t) 512 << 10)	/* of a parent's bytes, on either side of a chunk of bytes */
+#include "pair.h"
 
 typedef struct compressor
 {
@@ -44,32 +41,6 @@ typedef struct part
 
 /* ---- one chunk ---- */
 
-/* What predicts the chunk [first, first + bytes) of a part; false: nothing does. */
-static bool
-choose_reference(const part *p, uint64_t first, uint64_t bytes, sparse_ref *ref)
-{
-	unsigned	element = sparse_dtype_get(p->dtype)->bytes;
-	uint64_t	begin = first;
-	uint64_t	end = first + bytes;
-
-	if (p->record.is_tensor)
-	{
-		if (first >= p->shared_bytes)
-			return false;
-	}
-	else
-	{
-		begin = first < WINDOW ? 0 : first - WINDOW;
-		end = first + bytes + WINDOW;
-		if (end > p->record.base_bytes)
-			end = p->record.base_bytes;
-		if (begin >= end)
-			return false;
-	}
-	*ref = (sparse_ref) {0, p->dtype, begin / element, (end - begin) / element};
-	return true;
-}
-
 static void
 check_delta(compressor *c, const uint8_t *delta, size_t delta_bytes,
 			size_t prediction_bytes, size_t bytes)
@@ -87,7 +58,9 @@ static void
 compress_chunk(compressor *c, const part *p, uint64_t first, size_t bytes)
 {
 	sparse_ref	ref;
-	unsigned	refs = choose_reference(p, first, bytes, &ref);
+	unsigned	refs = pair_reference(p->record.is_tensor, p->dtype,
+									  p->record.is_tensor ? p->shared_bytes : p->record.base_bytes,
+									  first, bytes, &ref);
 	unsigned	element = sparse_dtype_get(p->dtype)->bytes;
 	size_t		prediction_bytes = refs ? (size_t) ref.count * element : 0;
 	const uint8_t *delta;
@@ -198,7 +171,7 @@ create_codecs(compressor *c)
 		fail(STATUS_FAILED, NULL, "out of memory");
 	c->content = allocate(SPARSE_CHUNK_TARGET);
 	c->decoded = allocate(SPARSE_CHUNK_TARGET);
-	c->prediction = allocate(SPARSE_CHUNK_TARGET + 2 * WINDOW);
+	c->prediction = allocate(PAIR_MAX_PREDICTION);
 }
 
 static void

@@ -25,7 +25,6 @@
 
 #define BLOCK ((uint64_t) 4 << 10)		/* of a tensor that is compared */
 #define LEAST_BLOCKS 8
-#define WINDOW ((uint64_t) 512 << 10)	/* as compress has around a chunk of bytes */
 #define LENGTH_BYTES 4			/* before a delta */
 #define SAME_BYTES (LENGTH_BYTES + SPARSE_DELTA_HEADER + SPARSE_DELTA_REF) /* of a chunk that did not change */
 
@@ -178,32 +177,14 @@ compare_tensors(estimator *e)
 
 /* ---- coding ---- */
 
-/* What predicts bytes of a part, as compress would choose it; false: nothing does. */
-static bool
-choose_reference(const part *p, uint64_t first, uint64_t bytes, sparse_ref *ref)
-{
-	unsigned	element = sparse_dtype_get(p->dtype)->bytes;
-	uint64_t	begin = first;
-	uint64_t	end = first + bytes;
-
-	if (!p->is_tensor)
-	{
-		begin = first < WINDOW ? 0 : first - WINDOW;
-		end = first + bytes + WINDOW < p->base_bytes ? first + bytes + WINDOW : p->base_bytes;
-	}
-	if (begin >= end || (p->is_tensor && first >= p->shared_bytes))
-		return false;
-	*ref = (sparse_ref) {0, p->dtype, begin / element, (end - begin) / element};
-	return true;
-}
-
 /* The bytes that a chunk of a part takes: its delta, and the length before it. */
 static size_t
 code(estimator *e, const part *p, uint64_t first, uint64_t bytes)
 {
 	unsigned	element = sparse_dtype_get(p->dtype)->bytes;
 	sparse_ref	ref;
-	bool		predicted = choose_reference(p, first, bytes, &ref);
+	bool		predicted = pair_reference(p->is_tensor, p->dtype, p->is_tensor ? p->shared_bytes : p->base_bytes,
+									   first, bytes, &ref);
 	size_t		prediction_bytes = predicted ? (size_t) ref.count * element : 0;
 	const uint8_t *delta;
 	size_t		delta_bytes;
@@ -392,7 +373,7 @@ create(estimator *e)
 	if (e->codec == NULL)
 		fail(STATUS_FAILED, NULL, "out of memory");
 	e->content = allocate(SPARSE_CHUNK_TARGET);
-	e->prediction = allocate(SPARSE_CHUNK_TARGET + 2 * WINDOW);
+	e->prediction = allocate(PAIR_MAX_PREDICTION);
 }
 
 static void
