@@ -220,15 +220,11 @@ static StoreQuery ready_query = {
 	" where id operator(pg_catalog.=) $1",
 	.args = 8, .arg = {INT8OID, BYTEAOID, INT4OID, INT4OID, INT8OID, INT4OID, INT8OID, INT8OID}};
 
-/*
- * A rule may leave nothing of a statement; a plan of nothing would outlive the rule,
- * for it names no table whose changes could make it invalid.
- */
+/* A rule left nothing of a statement. */
 pg_noreturn static void
 suppressed(const Import *import, StoreQuery *query)
 {
-	SPI_freeplan(query->plan);
-	query->plan = NULL;
+	query_forget(query);
 	ereport(ERROR,
 			errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 			errmsg("version \"%s@%d\" was not made ready", import->name, import->revision),

@@ -116,6 +116,14 @@ query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPI
 	return SPI_processed;
 }
 
+void
+query_forget(StoreQuery *query)
+{
+	if (query->plan != NULL)
+		SPI_freeplan(query->plan);
+	query->plan = NULL;
+}
+
 Datum
 row_datum(const SPITupleTable *rows, uint64 row, int column)
 {

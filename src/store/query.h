@@ -45,6 +45,12 @@ typedef struct StoreQuery
 extern uint64 query_run(StoreQuery *query, Datum *value, const char *null, bool read_only,
 						SPITupleTable **rows);
 
+/*
+ * Forgets the plan: to be called where a statement wrote nothing that must write a
+ * row. A rule "do instead nothing" leaves an empty plan, on which nothing depends.
+ */
+extern void query_forget(StoreQuery *query);
+
 /* A column of a row; row_datum takes a null for corruption. Columns count from 1. */
 extern Datum row_datum(const SPITupleTable *rows, uint64 row, int column);
 extern int64 row_int64(const SPITupleTable *rows, uint64 row, int column);

@@ -172,9 +172,9 @@ typedef struct ObjectResult
 } ObjectResult;
 
 /*
- * Stores an object, or finds it by its SHA-256. Callers that store several in
- * one transaction must come in the order of the SHA-256s, so that two
- * transactions can wait for, but never deadlock, each other. Among the
+ * Stores an object, or finds it by its SHA-256. An import that stores several
+ * must come in the order of the SHA-256s, so that two transactions with one import
+ * each can wait for, but never deadlock, each other. Among the
  * candidates the cheapest on a sample is taken; one that would make the chain
  * deeper than sparse.max_chain_depth is replaced by its own parent.
  */

@@ -93,7 +93,7 @@ begin
     comment on table sparse.version is 'immutable versions of models and datasets, and tombstones of dropped ones';
     comment on column sparse.version.content_sha256 is 'SHA-256 over path, size and SHA-256 of every file, in order of path';
     comment on column sparse.version.raw_bytes is 'bytes of all files';
-    comment on column sparse.version.unique_file_bytes is 'bytes of those files whose content no earlier file in the store had';
+    comment on column sparse.version.unique_file_bytes is 'bytes of those files, each once, that no other version had when it was imported';
     comment on column sparse.version.new_objects is 'objects first stored with this version';
     comment on column sparse.version.new_bytes is 'content bytes of those objects';
     comment on column sparse.version.stored_bytes is 'bytes of their deltas';

@@ -114,6 +114,8 @@ write_version(StoreQuery *query, int64 id, Datum *value, const char *null)
 	}
 	PG_END_TRY();
 	store_leave(&access);
+	if (rows == 0)
+		query_forget(query);
 	return rows;
 }
 
