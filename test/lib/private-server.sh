@@ -17,7 +17,8 @@
 
 PG_CONFIG=${PG_CONFIG:-pg_config}
 umask 022
-export LC_ALL=C.UTF-8
+# LANG too: PostgreSQL's TAP modules take LC_ALL away
+export LC_ALL=C.UTF-8 LANG=C.UTF-8
 # The caller's own server is none of our business.
 unset PGHOST PGHOSTADDR PGPORT PGUSER PGDATABASE PGDATA PGOPTIONS PGSERVICE PGPASSFILE
 
