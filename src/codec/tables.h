@@ -4,9 +4,8 @@
  * A stream's tokens are counted by context, in up to TABLES_CONTEXTS contexts
  * whose neighbours are alike. Neighbours that cost less together than apart (a
  * table takes bytes to describe) share one table. Frequencies are rounded to
- * four significant bits, which costs less than 0.1% and makes a table about 2
- * bits a symbol; they are scaled to RANS_SLOTS by integer arithmetic, so
- * that every machine derives the same tables from the same description.
+ * four significant bits, so that a table is a few bits a symbol; they are scaled
+ * to RANS_SLOTS by integer arithmetic, so that every machine derives the same tables from the same description.
  */
 #ifndef SPARSE_CODEC_TABLES_H
 #define SPARSE_CODEC_TABLES_H

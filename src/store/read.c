@@ -439,17 +439,6 @@ fetch_chunk(ObjectReader *reader, int16 place, int64 object, int32 seq)
 	return delta;
 }
 
-struct varlena *
-object_chunk(ObjectReader *reader, int16 place, int64 object, int32 seq)
-{
-	Datum		stored = fetch_chunk(reader, place, object, seq);
-	struct varlena *delta = PG_DETOAST_DATUM(stored);
-
-	if ((void *) delta != DatumGetPointer(stored))
-		pfree(DatumGetPointer(stored));
-	return delta;
-}
-
 /* Reads the header of a stored delta without the rest of it. */
 static void
 read_header(Datum stored, int64 object, int32 seq, sparse_delta_info *info)

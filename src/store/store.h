@@ -63,7 +63,6 @@ typedef struct StoreVersion
 	int64		family;
 	int16		place;
 	char		state;			/* 'o'pen, 'r'eady, 'd'ropped */
-	bool		exact;
 } StoreVersion;
 
 /*
@@ -132,12 +131,6 @@ sparse_whole(const uint8 *sha256)
 
 /* False when there is no such object. */
 extern bool object_info(ObjectReader *reader, int16 place, int64 object, ObjectInfo *info);
-
-/*
- * The chunk as stored, for verification and shipping: the delta as a detoasted
- * varlena in the current context. Missing: data_corrupted.
- */
-extern struct varlena *object_chunk(ObjectReader *reader, int16 place, int64 object, int32 seq);
 
 /*
  * What errors raised below should name: set before reading for a version's file

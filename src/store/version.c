@@ -151,8 +151,8 @@ version_check_name(const char *name)
 
 /* ---- resolving references ---- */
 
-#define VERSION_COLUMNS "select v.id, v.name, v.revision, v.family, v.state, v.exact from sparse.version v "
-#define VERSION_RESULT .columns = 6, .column = {INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID, BOOLOID}
+#define VERSION_COLUMNS "select v.id, v.name, v.revision, v.family, v.state from sparse.version v "
+#define VERSION_RESULT .columns = 5, .column = {INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID}
 
 /*
  * The caller's policies are planned together with these queries: they are left to
@@ -230,7 +230,6 @@ find_version(StoreQuery *query, Datum *value, MemoryContext context, StoreVersio
 	version->revision = row_int32(rows, 0, 3);
 	version->family = row_int64(rows, 0, 4);
 	version->state = *TextDatumGetCString(row_datum(rows, 0, 5));
-	version->exact = DatumGetBool(row_datum(rows, 0, 6));
 	SPI_freetuptable(rows);
 	version->place = place_of_family(version->family);
 	return true;
