@@ -35,6 +35,9 @@ in_pgxs() {
     makefile=$("$PG_CONFIG" --pgxs 2>/dev/null) && [ -e "${makefile%/makefiles/pgxs.mk}/$1" ]
 }
 
+# With its version's own headers: Debian's client package brings pgxs.mk, but not them.
+has_server_headers() { [ -e "$("$PG_CONFIG" --includedir-server 2>/dev/null)/postgres.h" ] && in_pgxs makefiles/pgxs.mk; }
+
 compiles() { printf '#include <stddef.h>\n#include <stdio.h>\n%s\nint main(void) { return 0; }\n' "$1" |
     gcc -x c -fsyntax-only -I"$("$PG_CONFIG" --includedir 2>/dev/null || echo /usr/include/postgresql)" - 2>/dev/null; }
 
@@ -49,7 +52,7 @@ missing_packages() {
     need libc6-dev compiles ''
     need "postgresql-$major" in_bindir postgres
     need "postgresql-client-$major" in_pgxs test/perl/PostgreSQL/Test/Cluster.pm
-    need "postgresql-server-dev-$major" in_pgxs makefiles/pgxs.mk
+    need "postgresql-server-dev-$major" has_server_headers
     need libzstd-dev compiles '#include <zstd.h>'
     need libxxhash-dev compiles '#include <xxhash.h>'
     need libyajl-dev compiles '#include <yajl/yajl_parse.h>'
