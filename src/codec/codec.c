@@ -36,11 +36,17 @@ sparse_codec_free(sparse_codec *codec)
 	allocator = codec->allocator;
 	buffer	   *const all[] = {
 		&codec->payload, &codec->other, &codec->raw, &codec->token,
-		&codec->table, &codec->scale, &codec->wide, &codec->counts, &codec->slots
+		&codec->table, &codec->scale, &codec->wide, &codec->slots, &codec->symbols
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		allocator.release(allocator.state, all[i]->bytes);
+	for (unsigned shape = 0; shape < FAMILY_SHAPES; shape++)
+	{
+		allocator.release(allocator.state, codec->shape_slots[shape].bytes);
+		allocator.release(allocator.state, codec->shape_symbols[shape].bytes);
+		allocator.release(allocator.state, codec->shape_prices[shape].bytes);
+	}
 	ZSTD_freeCCtx(codec->compressor);
 	ZSTD_freeDCtx(codec->decompressor);
 	allocator.release(allocator.state, codec);

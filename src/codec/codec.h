@@ -13,13 +13,11 @@
 
 #include "bytes.h"
 #include "delta.h"
-#include "tables.h"
+#include "family.h"
 
 #define BLOCK 128				/* elements that share a scale */
-#define PRICE_TRIES 8			/* scales tried for a block, side by side in a vector */
-#define PRICE_MARGIN PRICE_TRIES
-#define PRICE_UNIT 64			/* a bit */
-#define SCALE_STEP_PRICE (PRICE_UNIT * 6 / 10)	/* of a half octave in the scale stream, about */
+
+#define MOST_TOKEN_ROOM 128
 
 /* A reusable block of memory. */
 typedef struct buffer
@@ -40,15 +38,17 @@ struct sparse_codec
 	buffer		token;			/* a byte an element */
 	buffer		table;			/* a byte an element: its context, then its table */
 	buffer		scale;			/* a byte a block */
-	buffer		wide;			/* exponents, planes, scratch of the stream */
-	buffer		counts;			/* a small histogram */
-	buffer		slots;			/* decoding tables of the elements */
+	buffer		wide;			/* planes, scratch of the stream */
+	buffer		slots;			/* decoding tables that a chunk describes */
+	buffer		symbols;		/* encoding tables that a chunk describes: rans_symbol, then rans_packed */
 	tables		tables;
 	tables_histogram histogram;
 	tables_histogram odd;		/* the histogram of every other element, while counting */
-	uint16_t	price[RANS_SYMBOLS][TABLES_CONTEXTS + 2 * PRICE_MARGIN];	/* residual.c */
-	rans_symbol symbols[TABLES_CONTEXTS * RANS_SYMBOLS];
-	rans_packed packed[TABLES_CONTEXTS * RANS_SYMBOLS];
+	/* of the fixed tables, made when first needed (shapes.c) */
+	buffer		shape_slots[FAMILY_SHAPES];
+	buffer		shape_symbols[FAMILY_SHAPES];
+	buffer		shape_prices[FAMILY_SHAPES];
+	uint8_t		most_token[FAMILY_SHAPES][MOST_TOKEN_ROOM];	/* of each context; and room for vectors */
 };
 
 /* Makes room for `size` bytes; what the buffer held is lost. */
@@ -85,17 +85,31 @@ output_section(output *o, const void *bytes, size_t length)
 	output_put(o, bytes, length);
 }
 
+/* The fixed tables of a shape as a decoder, an encoder and a chooser of scales want them (shapes.c). */
+extern sparse_status shape_slots(sparse_codec *codec, unsigned shape, const rans_slot **slots);
+extern sparse_status shape_encoder(sparse_codec *codec, unsigned shape, rans_encoder *encoder);
+extern sparse_status shape_prices(sparse_codec *codec, unsigned shape, const uint16_t **price);
+
+/* Encoding tables of as many contexts as a stream may have, in a buffer. */
+extern sparse_status encoder_in(const sparse_codec *codec, buffer *b, rans_encoder *encoder);
+
+/* Which tables code the tokens of a stream: a shape of the family, or some that the chunk describes. */
+#define TABLES_DESCRIBED FAMILY_SHAPES
+
 /*
  * Block scales, and the tokens of an element stream: shared by the two float
- * coders (stream.c). `tokens` counts the elements of blocks whose scale is not 0.
+ * coders (stream.c). Scales, tokens and their contexts lie in the codec; `tokens`
+ * counts the elements of blocks whose scale is not 0. Described tables are made
+ * for the first `contexts` contexts of the codec's histogram.
  */
-extern sparse_status token_stream_write(sparse_codec *codec, output *out, size_t blocks, size_t tokens);
+extern sparse_status token_stream_write(sparse_codec *codec, output *out, size_t blocks, size_t tokens,
+										unsigned which, unsigned contexts);
 
 typedef struct token_stream
 {
 	rans_decoder decoder;
 	const rans_slot *slots;		/* of the tokens */
-	const uint8_t *of_context;	/* context to table */
+	const uint8_t *of_context;	/* context to table; NULL: they are the same */
 	const uint8_t *scale;		/* of each block */
 } token_stream;
 
@@ -103,7 +117,8 @@ typedef struct token_stream
  * Reads scales and tables of a stream over `elements` elements from a payload's
  * remaining sections, of which nothing may be left over.
  */
-extern sparse_status token_stream_open(sparse_codec *codec, cursor *in, size_t elements, token_stream *s);
+extern sparse_status token_stream_open(sparse_codec *codec, cursor *in, size_t elements,
+									   unsigned which, unsigned contexts, token_stream *s);
 
 /*
  * The residual coder: content against a prediction of the same dtype and count

@@ -108,8 +108,11 @@ extern void sparse_codec_free(sparse_codec *codec);
 typedef enum sparse_simd
 {
 	SPARSE_SIMD_NONE = 0,
-	SPARSE_SIMD_AVX2 = 1
+	SPARSE_SIMD_AVX2 = 1,
+	SPARSE_SIMD_AVX512 = 2		/* F, BW, DQ, VL, VBMI, VBMI2 */
 } sparse_simd;
+
+#define SPARSE_SIMD_LEVELS 3
 
 /* What this machine has, and a new codec uses. */
 extern sparse_simd sparse_simd_best(void);

@@ -13,6 +13,8 @@
  */
 #include "floats.h"
 
+#define FLOAT_CONTEXTS 32
+
 static const float_loops *
 loops_of(const sparse_codec *codec, sparse_dtype dtype)
 {
@@ -44,7 +46,7 @@ layout_finish(layout *l, unsigned low_zeros)
 static uint8_t
 context_of_scale(uint8_t scale)
 {
-	return scale - 1 < TABLES_CONTEXTS ? (uint8_t) (scale - 1) : TABLES_CONTEXTS - 1;
+	return scale - 1 < FLOAT_CONTEXTS ? (uint8_t) (scale - 1) : FLOAT_CONTEXTS - 1;
 }
 
 /* Scales, tokens and their counts; returns the number of tokens. */
@@ -99,7 +101,7 @@ floats_encode(sparse_codec *codec, const void *content, size_t elements, sparse_
 	head[2] = (uint8_t) l.low_zeros;
 	output_put(out, head, sizeof(head));
 	output_section(out, codec->raw.bytes, bits_written(&raw));
-	return token_stream_write(codec, out, blocks, tokens);
+	return token_stream_write(codec, out, blocks, tokens, TABLES_DESCRIBED, FLOAT_CONTEXTS);
 }
 
 static sparse_status
@@ -141,7 +143,7 @@ floats_decode(sparse_codec *codec, cursor payload, size_t elements, sparse_dtype
 	SPARSE_CHECK((head >> 16 & 0xff) <= l.mantissa_bits && head >> 24 == 0);
 	layout_finish(&l, head >> 16 & 0xff);
 	raw.length = cursor_left(&bits);
-	SPARSE_TRY(token_stream_open(codec, &payload, elements, &st));
+	SPARSE_TRY(token_stream_open(codec, &payload, elements, TABLES_DESCRIBED, FLOAT_CONTEXTS, &st));
 	SPARSE_TRY(decode_blocks(&st, loops_of(codec, dtype), elements, sparse_dtype_get(dtype)->bytes,
 							 &l, &raw, content));
 	SPARSE_CHECK(bits_done(&raw));

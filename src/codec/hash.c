@@ -10,6 +10,8 @@ uint64_t
 sparse_hash(const void *bytes, size_t length, sparse_simd simd)
 {
 #ifdef SPARSE_HAVE_AVX2
+	if (simd >= SPARSE_SIMD_AVX512)
+		return sparse_hash_avx512(bytes, length);
 	if (simd >= SPARSE_SIMD_AVX2)
 		return sparse_hash_avx2(bytes, length);
 #endif

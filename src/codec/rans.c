@@ -103,6 +103,8 @@ rans_encode(const rans_encoder *encoder, const uint8_t *symbol, const uint8_t *t
 	if (lanes != RANS_MAX_LANES)
 		word = encode_steps(state, lanes, symbol, table, whole, symbols, word);
 #ifdef SPARSE_HAVE_AVX2
+	else if (encoder->simd >= SPARSE_SIMD_AVX512)
+		word = rans_encode_steps_avx512(state, encoder->packed, symbol, table, whole, word);
 	else if (encoder->simd >= SPARSE_SIMD_AVX2)
 		word = rans_encode_steps_avx2(state, encoder->packed, symbol, table, whole, word);
 #endif
@@ -165,8 +167,6 @@ decode_steps(rans_decoder *decoder, const unsigned lanes, const rans_slot *restr
 	memcpy(decoder->state, state, sizeof(state));
 }
 
-#define STREAM_SLACK 16			/* bytes that a vector load may reach beyond a step's words */
-
 /* Symbol by symbol, watching the end of the stream. */
 static void
 decode_carefully(rans_decoder *decoder, const rans_slot *slots,
@@ -201,6 +201,8 @@ decode_full_steps(rans_decoder *decoder, const rans_slot *slots,
 	if (decoder->lanes != RANS_MAX_LANES)
 		decode_steps(decoder, decoder->lanes, slots, table, steps, symbol);
 #ifdef SPARSE_HAVE_AVX2
+	else if (decoder->simd >= SPARSE_SIMD_AVX512)
+		rans_decode_steps_avx512(decoder, slots, table, steps, symbol);
 	else if (decoder->simd >= SPARSE_SIMD_AVX2)
 		rans_decode_steps_avx2(decoder, slots, table, steps, symbol);
 #endif
@@ -217,7 +219,7 @@ rans_decode(rans_decoder *decoder, const rans_slot *slots,
 	while (count >= lanes)
 	{
 		size_t		left = (size_t) (decoder->end - decoder->word);
-		size_t		safe = left < STREAM_SLACK ? 0 : (left - STREAM_SLACK) / (2 * lanes);
+		size_t		safe = left < RANS_WORD_SLACK ? 0 : (left - RANS_WORD_SLACK) / (2 * lanes);
 		size_t		steps = count / lanes < safe ? count / lanes : safe;
 
 		if (steps == 0)

@@ -4,8 +4,8 @@
  * Symbol i belongs to lane i mod lanes; each lane is a coder of its own with a
  * 32-bit state, renormalised by 16-bit words that all lanes take from one
  * stream, in the order in which a decoder needs them. So a vector unit decodes
- * 32 symbols a step: one gather from the tables, one multiplication, and the
- * words that ran out are expanded from the stream. Every symbol has a context,
+ * 64 symbols a step: gathers from the tables, multiplications, and the words that
+ * ran out are expanded from the stream. (Fewer lanes leave it waiting for gathers.) Every symbol has a context,
  * the number of the table that codes it, known to the decoder beforehand.
  *
  * J. Duda, "Asymmetric numeral systems" (2013); F. Giesen, "Interleaved entropy
@@ -23,7 +23,7 @@
 #define RANS_BITS 11			/* precision of a probability: 12 gain 0.02%, and tables of twice the size */
 #define RANS_SLOTS (1 << RANS_BITS)
 #define RANS_LOW (UINT32_C(1) << 16)	/* smallest normalised state */
-#define RANS_MAX_LANES 32
+#define RANS_MAX_LANES 64
 #define RANS_SYMBOLS 256
 
 /* What a decoder needs for a slot: symbol, frequency << 8, slot - start << 20. */
@@ -40,6 +40,8 @@ typedef struct rans_symbol
 
 /* The same in four bytes, for vectors, which divide: frequency, start << 16. */
 typedef uint32_t rans_packed;
+
+#define RANS_WORD_SLACK 32		/* bytes that a vector's words may reach beyond those it takes or gives */
 
 /* The encoding tables of a stream, RANS_SYMBOLS entries a table. */
 typedef struct rans_encoder
@@ -70,11 +72,13 @@ extern size_t rans_encode(const rans_encoder *encoder, const uint8_t *symbol, co
 
 /*
  * The vector path: `count` symbols, a multiple of RANS_MAX_LANES, from the last to
- * the first, words downwards from `word`, below which 16 bytes may be overwritten
- * in vain. Returns the lowest word (rans_avx2.c).
+ * the first, words downwards from `word`, below which RANS_WORD_SLACK bytes may be
+ * overwritten in vain. Returns the lowest word (rans_avx2.c, rans_avx512.c).
  */
 extern uint8_t *rans_encode_steps_avx2(uint32_t *state, const rans_packed *packed, const uint8_t *symbol,
 									   const uint8_t *table, size_t count, uint8_t *word);
+extern uint8_t *rans_encode_steps_avx512(uint32_t *state, const rans_packed *packed, const uint8_t *symbol,
+										 const uint8_t *table, size_t count, uint8_t *word);
 
 /* A decoder in the middle of its stream. */
 typedef struct rans_decoder
@@ -99,11 +103,13 @@ extern void rans_decode(rans_decoder *decoder, const rans_slot *slots,
 						const uint8_t *table, size_t count, uint8_t *symbol);
 
 /*
- * The vector path of rans_decode: `steps` steps of RANS_MAX_LANES lanes, with at
- * least 16 bytes more in the stream than the steps can take (rans_avx2.c).
+ * The vector paths of rans_decode: `steps` steps of RANS_MAX_LANES lanes, with at
+ * least RANS_WORD_SLACK bytes more in the stream than the steps can take.
  */
 extern void rans_decode_steps_avx2(rans_decoder *decoder, const rans_slot *slots,
 								   const uint8_t *table, size_t steps, uint8_t *symbol);
+extern void rans_decode_steps_avx512(rans_decoder *decoder, const rans_slot *slots,
+									 const uint8_t *table, size_t steps, uint8_t *symbol);
 
 /* True when the stream ended exactly as its encoder had begun it. */
 extern bool rans_decode_done(const rans_decoder *decoder);

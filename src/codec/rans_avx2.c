@@ -1,7 +1,7 @@
 /*
- * rans_avx2.c: the 32 lanes of rANS in four vectors of eight.
+ * rans_avx2.c: the 64 lanes of rANS in eight vectors of eight.
  *
- * A decoder's step gathers 32 slots, multiplies, and refills the states that fell below
+ * A decoder's step gathers 64 slots, multiplies, and refills the states that fell below
  * RANS_LOW: the next words of the stream are spread over those lanes by a
  * permutation looked up by their mask. The vectors depend on each other only by
  * the count of the words that those before them took. The encoder does the same
@@ -66,39 +66,49 @@ refill(__m256i state, const uint8_t **word)
 	return _mm256_blendv_epi8(state, full, empty);
 }
 
+/* The symbols of four vectors of slots, in order. */
+INLINE_AVX2 void
+put_symbols(__m256i a, __m256i b, __m256i c, __m256i d, uint8_t *symbol)
+{
+	const __m256i low_byte = _mm256_set1_epi32(255);
+	const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+	__m256i		ab = _mm256_packus_epi32(_mm256_and_si256(a, low_byte), _mm256_and_si256(b, low_byte));
+	__m256i		cd = _mm256_packus_epi32(_mm256_and_si256(c, low_byte), _mm256_and_si256(d, low_byte));
+
+	_mm256_storeu_si256((__m256i *) (void *) symbol,
+						_mm256_permutevar8x32_epi32(_mm256_packus_epi16(ab, cd), in_order));
+}
+
+/* A step of 32 lanes in four vectors. */
+INLINE_AVX2 void
+decode_half(__m256i *state, const rans_slot *slots, const uint8_t *table, uint8_t *symbol, const uint8_t **word)
+{
+	__m256i		a = look_up(state[0], slots, table);
+	__m256i		b = look_up(state[1], slots, table + 8);
+	__m256i		c = look_up(state[2], slots, table + 16);
+	__m256i		d = look_up(state[3], slots, table + 24);
+
+	put_symbols(a, b, c, d, symbol);
+	state[0] = refill(advance(state[0], a), word);
+	state[1] = refill(advance(state[1], b), word);
+	state[2] = refill(advance(state[2], c), word);
+	state[3] = refill(advance(state[3], d), word);
+}
+
 TARGET_AVX2 void
 rans_decode_steps_avx2(rans_decoder *decoder, const rans_slot *slots,
 					   const uint8_t *table, size_t steps, uint8_t *symbol)
 {
-	const __m256i low_byte = _mm256_set1_epi32(255);
-	const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
 	const uint8_t *word = decoder->word;
-	__m256i    *states = (__m256i *) (void *) decoder->state;
-	__m256i		a = _mm256_loadu_si256(states);
-	__m256i		b = _mm256_loadu_si256(states + 1);
-	__m256i		c = _mm256_loadu_si256(states + 2);
-	__m256i		d = _mm256_loadu_si256(states + 3);
+	__m256i		state[RANS_MAX_LANES / 8];
 
+	memcpy(state, decoder->state, sizeof(state));
 	for (; steps > 0; steps--, table += RANS_MAX_LANES, symbol += RANS_MAX_LANES)
 	{
-		__m256i		sa = look_up(a, slots, table);
-		__m256i		sb = look_up(b, slots, table + 8);
-		__m256i		sc = look_up(c, slots, table + 16);
-		__m256i		sd = look_up(d, slots, table + 24);
-		__m256i		ab = _mm256_packus_epi32(_mm256_and_si256(sa, low_byte), _mm256_and_si256(sb, low_byte));
-		__m256i		cd = _mm256_packus_epi32(_mm256_and_si256(sc, low_byte), _mm256_and_si256(sd, low_byte));
-
-		_mm256_storeu_si256((__m256i *) (void *) symbol,
-							_mm256_permutevar8x32_epi32(_mm256_packus_epi16(ab, cd), in_order));
-		a = refill(advance(a, sa), &word);
-		b = refill(advance(b, sb), &word);
-		c = refill(advance(c, sc), &word);
-		d = refill(advance(d, sd), &word);
+		decode_half(state, slots, table, symbol, &word);
+		decode_half(state + 4, slots, table + 32, symbol + 32, &word);
 	}
-	_mm256_storeu_si256(states, a);
-	_mm256_storeu_si256(states + 1, b);
-	_mm256_storeu_si256(states + 2, c);
-	_mm256_storeu_si256(states + 3, d);
+	memcpy(decoder->state, state, sizeof(state));
 	decoder->word = word;
 }
 
@@ -174,27 +184,19 @@ encode_eight(__m256i state, const rans_packed *packed, const uint8_t *symbol, co
 }
 
 TARGET_AVX2 uint8_t *
-rans_encode_steps_avx2(uint32_t *state, const rans_packed *packed, const uint8_t *symbol,
+rans_encode_steps_avx2(uint32_t *lanes, const rans_packed *packed, const uint8_t *symbol,
 					   const uint8_t *table, size_t count, uint8_t *word)
 {
-	__m256i    *states = (__m256i *) (void *) state;
-	__m256i		a = _mm256_loadu_si256(states);
-	__m256i		b = _mm256_loadu_si256(states + 1);
-	__m256i		c = _mm256_loadu_si256(states + 2);
-	__m256i		d = _mm256_loadu_si256(states + 3);
+	__m256i		state[RANS_MAX_LANES / 8];
 
+	memcpy(state, lanes, sizeof(state));
 	while (count > 0)
 	{
 		count -= RANS_MAX_LANES;
-		d = encode_eight(d, packed, symbol + count + 24, table + count + 24, &word);
-		c = encode_eight(c, packed, symbol + count + 16, table + count + 16, &word);
-		b = encode_eight(b, packed, symbol + count + 8, table + count + 8, &word);
-		a = encode_eight(a, packed, symbol + count, table + count, &word);
+		for (int i = RANS_MAX_LANES / 8 - 1; i >= 0; i--)
+			state[i] = encode_eight(state[i], packed, symbol + count + 8 * i, table + count + 8 * i, &word);
 	}
-	_mm256_storeu_si256(states, a);
-	_mm256_storeu_si256(states + 1, b);
-	_mm256_storeu_si256(states + 2, c);
-	_mm256_storeu_si256(states + 3, d);
+	memcpy(lanes, state, sizeof(state));
 	return word;
 }
 

@@ -1,21 +1,24 @@
 /*
  * residual.c: the coder of differences to a prediction. The heart of sparse.
  *
- * A float is mapped to the integer that orders it, the prediction's integer is
- * subtracted modulo the width, and the difference is folded (0, -1, 1, -2 ...).
- * How large it is depends on two things: how much the training moved this
- * neighbourhood (a scale per block of 128 elements, in half octaves of value), and
- * how large a unit in the last place is here (the prediction's exponent). Both
- * together are one number, the expected change in units in the last place:
+ * The difference of a float to its prediction is how many floats lie between,
+ * away from zero or towards it; folded (0, -1, 1, -2 ...) it is a token. How large
+ * it is depends on two things: how much the training moved this neighbourhood (a
+ * scale per block of 128 elements, in quarter octaves of value), and how large a
+ * unit in the last place is here (the prediction's exponent). Both together are one
+ * number, the expected change in units in the last place:
  *
- *      context = clamp(block scale - 2 x exponent of the prediction)
+ *      q = block scale - 4 x exponent of the prediction
  *
- * in half octaves, TABLES_CONTEXTS of them, each with the table of its own.
+ * Up to an expected change of 64 units, each quarter octave is a context with a
+ * table of its own. Above, the low bits of a difference are noise: each octave
+ * makes one more of them raw, and the contexts of the top octave serve again. This
+ * ends where the expected change is half the value itself, so that all that is left
+ * of a type is as a bf16: behind that lie contexts for values that may change sign.
  * Blocks in which nothing changed cost one symbol of the scale stream.
  *
- * Payload: i16 bias, u16 zero, section raw bits, then the stream (stream.c).
- * The context of an element is clamp(scale + bias - 2 x exponent), scale being
- * the stored one. Integers have exponent 0, and a missing prediction is zero.
+ * Payload: u8 which tables, u8 zero, i16 base, section raw bits, then the stream
+ * (stream.c). A block's scale is the stored one + base.
  */
 #include "residual.h"
 
@@ -23,8 +26,9 @@ static shape
 shape_of(sparse_dtype dtype)
 {
 	const sparse_dtype_info *info = sparse_dtype_get(dtype);
+	int			noise = info->exponent_bits ? info->mantissa_bits - 7 : info->bytes * 8 - 8;
 
-	return (shape) {info->bytes, info->mantissa_bits, (1u << info->exponent_bits) - 1};
+	return (shape) {info->bytes, info->mantissa_bits, (1u << info->exponent_bits) - 1, noise > 0 ? noise : 0};
 }
 
 static const residual_loops *
@@ -33,232 +37,146 @@ loops_of(const sparse_codec *codec, const shape *s)
 	const residual_loops *loops = residual_loops_portable;
 
 #ifdef SPARSE_HAVE_AVX2
-	if (codec->simd >= SPARSE_SIMD_AVX2)
+	if (codec->simd >= SPARSE_SIMD_AVX512)
+		loops = residual_loops_avx512;
+	else if (codec->simd >= SPARSE_SIMD_AVX2)
 		loops = residual_loops_avx2;
 #endif
 	(void) codec;
 	return &loops[__builtin_ctz(s->element_bytes)];
 }
 
-/* Contexts as they are. */
-static const uint8_t identity[TABLES_CONTEXTS] = {
-	0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
-	16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
-};
+/* ---- encoding ---- */
+
+/* A pass over a chunk. Tokens and contexts are those of changed blocks, one after another. */
+typedef struct survey
+{
+	const residual_loops *loop;
+	const void *content;
+	const void *prediction;
+	const shape *shape;
+	size_t		elements;
+	size_t		blocks;
+	int16_t    *block;			/* scale of each block, or UNCHANGED */
+	size_t		tokens;
+	uint8_t    *token;
+	uint8_t    *context;
+	bit_writer	raw;
+} survey;
 
 static sparse_status
-survey_begin(sparse_codec *codec, size_t elements, const shape *s, survey *m)
+survey_begin(sparse_codec *codec, survey *m)
 {
-	size_t		blocks = (elements + BLOCK - 1) / BLOCK;
+	const size_t slack = 64;	/* that vectors may write behind the last */
 
-	SPARSE_TRY(buffer_reserve(codec, &codec->wide, 2 * (elements + blocks)));
-	SPARSE_TRY(buffer_reserve(codec, &codec->scale, blocks));
-	SPARSE_TRY(buffer_reserve(codec, &codec->token, elements));
-	SPARSE_TRY(buffer_reserve(codec, &codec->table, elements));
-	SPARSE_TRY(buffer_reserve(codec, &codec->raw, elements * s->element_bytes + 64));
-	m->elements = elements;
-	m->blocks = blocks;
-	m->exponent = (int16_t *) (void *) codec->wide.bytes;
-	m->block = m->exponent + elements;
+	SPARSE_TRY(buffer_reserve(codec, &codec->wide, 2 * m->blocks));
+	SPARSE_TRY(buffer_reserve(codec, &codec->scale, m->blocks));
+	SPARSE_TRY(buffer_reserve(codec, &codec->token, m->elements + slack));
+	SPARSE_TRY(buffer_reserve(codec, &codec->table, m->elements + slack));
+	SPARSE_TRY(buffer_reserve(codec, &codec->raw, m->elements * (m->shape->element_bytes + 2u) + slack));
+	m->block = (int16_t *) (void *) codec->wide.bytes;
 	m->token = codec->token.bytes;
-	m->tokens = 0;
-	codec->raw.bytes[0] = 0;
-	m->raw = (bit_writer) {codec->raw.bytes, 0};
+	m->context = codec->table.bytes;
 	return SPARSE_OK;
 }
 
-/*
- * Where the contexts lie: so that all but a thousandth of the changed elements
- * are below the top context. What is far below an ulp costs next to nothing, so
- * the lowest context may hold many.
- */
-#define CHANGES 8192			/* more than any scale */
-static sparse_status
-place_contexts(sparse_codec *codec, survey *m)
-{
-	uint32_t   *count;
-	size_t		above = 0;
-	size_t		sampled = 0;
-	int			top = CHANGES - 1;
-
-	SPARSE_TRY(buffer_reserve(codec, &codec->counts, CHANGES * sizeof(uint32_t)));
-	count = (uint32_t *) (void *) codec->counts.bytes;
-	memset(count, 0, CHANGES * sizeof(uint32_t));
-	for (size_t b = 0, at = 0; b < m->blocks; b++)
-	{
-		size_t		end = at + block_count(m->elements, b * BLOCK);
-
-		if (m->block[b] == UNCHANGED)
-			continue;
-		for (size_t i = at; i < end; i += 4, sampled++)
-		{
-			int			change = m->block[b] - 2 * m->exponent[i];
-
-			count[change > 0 ? change : 0]++;
-		}
-		at = end;
-	}
-	while (top > 0 && (above + count[top]) * 1000 < sampled)
-		above += count[top--];
-	m->base = top >= TABLES_CONTEXTS ? top - (TABLES_CONTEXTS - 1) : 0;
-	return SPARSE_OK;
-}
-
-/* The largest token of the chunk, for loops over what occurs. */
-static unsigned
-tokens_used(const survey *m)
-{
-	uint8_t		largest = 0;
-
-	for (size_t i = 0; i < m->tokens; i++)
-		largest = m->token[i] > largest ? m->token[i] : largest;
-	return largest + 1u;
-}
-
-/*
- * Each token's context, and how often each token came in each. Two histograms
- * in turn: most neighbours are equal, and would wait for each other's store. Of
- * the blocks, only one in `every`.
- */
+/* Encodes one in `every` blocks, by the prices given. */
 static void
-count_tokens(sparse_codec *codec, const residual_loops *loop, const survey *m, unsigned used, size_t every)
+survey_blocks(sparse_codec *codec, survey *m, const price_list *prices, size_t every)
 {
-	memset(codec->histogram, 0, sizeof(codec->histogram));
-	memset(codec->odd, 0, sizeof(codec->odd));
-	for (size_t b = 0, at = 0; b < m->blocks; b++)
+	int			last = UNCHANGED;
+
+	m->tokens = 0;
+	m->raw = (bit_writer) {codec->raw.bytes, 0};
+	codec->raw.bytes[0] = 0;
+	for (size_t b = 0; b < m->blocks; b += every)
 	{
 		size_t		count = block_count(m->elements, b * BLOCK);
-		uint8_t    *context = codec->table.bytes + at;
-		const uint8_t *token = m->token + at;
+		int			scale = m->loop->encode(m->content, m->prediction, b * BLOCK, count, m->shape, prices, last,
+											m->token + m->tokens, m->context + m->tokens, &m->raw);
 
-		if (m->block[b] == UNCHANGED)
+		m->block[b] = (int16_t) scale;
+		if (scale == UNCHANGED)
 			continue;
-		at += count;
-		if (b % every != 0)
-			continue;
-		loop->contexts(m->exponent + (token - m->token), count, m->block[b] - m->base, identity, context);
-		for (size_t i = 0; i + 2 <= count; i += 2)
-		{
-			codec->histogram[context[i]][token[i]]++;
-			codec->odd[context[i + 1]][token[i + 1]]++;
-		}
-		if (count % 2)
-			codec->histogram[context[count - 1]][token[count - 1]]++;
+		m->tokens += count;
+		last = scale;
 	}
-	for (unsigned c = 0; c < TABLES_CONTEXTS; c++)
-		for (unsigned t = 0; t < used; t++)
+}
+
+/* How often each token came in each context. Two histograms in turn: neighbours that are equal would wait. */
+static void
+count_tokens(sparse_codec *codec, const survey *m)
+{
+	size_t		i = 0;
+
+	memset(codec->histogram, 0, sizeof(codec->histogram));
+	memset(codec->odd, 0, sizeof(codec->odd));
+	for (; i + 2 <= m->tokens; i += 2)
+	{
+		codec->histogram[m->context[i]][m->token[i]]++;
+		codec->odd[m->context[i + 1]][m->token[i + 1]]++;
+	}
+	if (i < m->tokens)
+		codec->histogram[m->context[i]][m->token[i]]++;
+	for (unsigned c = 0; c < FAMILY_CONTEXTS; c++)
+		for (unsigned t = 0; t < RANS_SYMBOLS; t++)
 			codec->histogram[c][t] += codec->odd[c][t];
 }
 
-/* What each token costs in each context by the counts so far; contexts outside cost what the outermost do. */
-static void
-price_tokens(sparse_codec *codec, unsigned used)
+/* What the surveyed blocks cost by the prices given, in PRICE_UNITs. */
+static uint64_t
+cost_of_tokens(const survey *m, const price_list *prices)
 {
-	for (unsigned c = 0; c < TABLES_CONTEXTS; c++)
-	{
-		const uint32_t *count = codec->histogram[c];
-		uint32_t	total = RANS_SYMBOLS;
-		uint32_t	log_total;
+	uint64_t	cost = m->raw.position * PRICE_UNIT;
 
-		for (unsigned t = 0; t < used; t++)
-			total += count[t] * 16;
-		log_total = fixed_log2(total);
-		for (unsigned t = 0; t < used; t++)
-			codec->price[t][PRICE_MARGIN + c] =
-				(uint16_t) ((log_total - fixed_log2(1 + 16 * count[t])) / (65536 / PRICE_UNIT));
-	}
-	for (unsigned t = 0; t < used; t++)
-		for (unsigned i = 0; i < PRICE_MARGIN; i++)
-		{
-			codec->price[t][i] = codec->price[t][PRICE_MARGIN];
-			codec->price[t][PRICE_MARGIN + TABLES_CONTEXTS + i] = codec->price[t][PRICE_MARGIN + TABLES_CONTEXTS - 1];
-		}
+	for (size_t i = 0; i < m->tokens; i++)
+		cost += price_of(prices->price, m->token[i], m->context[i]);
+	return cost;
 }
 
-/* PRICE_TRIES prices side by side: a vector on every machine that has one of 128 bits. */
-typedef uint16_t prices __attribute__((vector_size(2 * PRICE_TRIES)));
-
-/* The price of a block at PRICE_TRIES neighbouring scales, the middle one being `scale`. */
-static void
-price_block(const sparse_codec *codec, const uint8_t *token, const int16_t *exponent, size_t count,
-			int scale, uint32_t *price)
-{
-	const int16_t lowest = -PRICE_TRIES / 2;
-	const int16_t highest = TABLES_CONTEXTS + PRICE_TRIES / 2;
-	int16_t		context[BLOCK];
-
-	for (size_t i = 0; i < count; i++)
-	{
-		int16_t		c = (int16_t) (scale - 2 * exponent[i]);
-
-		c = c < lowest ? lowest : c;
-		context[i] = c > highest ? highest : c;
-	}
-	for (int k = 0; k < PRICE_TRIES; k++)
-		price[k] = 0;
-	/* 32 prices, each below 2048, fit 16 bits */
-	for (size_t first = 0; first < count; first += 32)
-	{
-		size_t		end = count - first < 32 ? count : first + 32;
-		prices		sum = {0};
-
-		for (size_t i = first; i < end; i++)
-		{
-			prices		p;
-
-			memcpy(&p, &codec->price[token[i]][PRICE_MARGIN - PRICE_TRIES / 2 + context[i]], sizeof(p));
-			sum += p;
-		}
-		for (int k = 0; k < PRICE_TRIES; k++)
-			price[k] += sum[k];
-	}
-}
+/* Fixed tables spare the decoder time as well: described ones must save more than a fiftieth. */
+#define DESCRIBED_GAIN 98 / 100
+#define SAMPLE_BLOCKS 128
 
 /*
- * Gives every block the scale that codes it cheapest, by the counts so far. The
- * mean change is a poor estimate (a coarse element says little, and says it
- * loudly); after one or two rounds of this the blocks of a real fine-tune cost 5%
- * less, those of a light one 9%.
+ * Which tables are to code the chunk, and at which prices the scales are to be chosen: a sample is coded at those
+ * of each shape. Eight-bit elements have no token to spare as an escape: their tables are described.
  */
-static void
-refine_scales(sparse_codec *codec, survey *m, unsigned used, size_t every)
+static sparse_status
+choose_tables(sparse_codec *codec, survey *m, unsigned *which, price_list *prices)
 {
-	int			last = 0;
+	const size_t every = m->blocks > SAMPLE_BLOCKS ? m->blocks / SAMPLE_BLOCKS : 1;
+	uint64_t	least = UINT64_MAX;
+	uint64_t	own;
 
-	price_tokens(codec, used);
-	for (size_t b = 0, at = 0; b < m->blocks; b++)
+	for (unsigned shape = 0; shape < FAMILY_SHAPES; shape++)
 	{
-		size_t		first = at;
-		size_t		count = block_count(m->elements, b * BLOCK);
-		int			scale = m->block[b];
-		uint32_t	price[PRICE_TRIES];
-		uint32_t	least = UINT32_MAX;
+		price_list	these = {NULL, codec->most_token[shape]};
+		uint64_t	cost;
 
-		if (scale == UNCHANGED)
-			continue;
-		at += count;
-		if (first == 0)
-			last = scale;
-		if (b % every != 0)
-			continue;
-		price_block(codec, m->token + first, m->exponent + first, count, scale - m->base, price);
-		for (int k = 0; k < PRICE_TRIES; k++)
+		SPARSE_TRY(shape_prices(codec, shape, &these.price));
+		survey_blocks(codec, m, &these, every);
+		cost = cost_of_tokens(m, &these);
+		if (cost < least)
 		{
-			int			candidate = scale + k - PRICE_TRIES / 2;
-			int			step = candidate > last ? candidate - last : last - candidate;
-			uint32_t	total = price[k] + (uint32_t) step * SCALE_STEP_PRICE;
-
-			if (candidate >= 0 && total < least)
-			{
-				least = total;
-				m->block[b] = (int16_t) candidate;
-			}
+			least = cost;
+			*which = shape;
+			*prices = these;
 		}
-		last = m->block[b];
 	}
+	survey_blocks(codec, m, &(price_list) {prices->price, NULL}, every);
+	count_tokens(codec, m);
+	own = tables_cost(codec->histogram, FAMILY_CONTEXTS, (unsigned) every) / (65536 / PRICE_UNIT)
+		+ m->raw.position * PRICE_UNIT * every;
+	if (m->shape->element_bytes == 1 || own < least * every * DESCRIBED_GAIN)
+	{
+		*which = TABLES_DESCRIBED;
+		prices->most_token = NULL;
+	}
+	return SPARSE_OK;
 }
 
-/* Stored scales: 0 for unchanged blocks, otherwise 1 for the lowest, at most 255. Returns the lowest. */
+/* Stored scales: 0 for unchanged blocks, otherwise 1 for the lowest, at most 255. Returns what is to be added to them. */
 static int
 store_scales(survey *m, uint8_t *scale)
 {
@@ -268,27 +186,24 @@ store_scales(survey *m, uint8_t *scale)
 		if (m->block[b] != UNCHANGED && m->block[b] < lowest)
 			lowest = m->block[b];
 	for (size_t b = 0; b < m->blocks; b++)
-	{
-		if (m->block[b] > lowest + 254)
-			m->block[b] = (int16_t) (lowest + 254);
 		scale[b] = m->block[b] == UNCHANGED ? 0 : (uint8_t) (m->block[b] - lowest + 1);
-	}
-	return lowest;
+	return lowest - 1;
 }
 
-/*
- * Two rounds of refinement; the first only needs a sample, since all that it is
- * for are better counts.
- */
-static void
-choose_scales(sparse_codec *codec, const residual_loops *loop, survey *m, unsigned used)
+/* Whether the scales of the blocks are within what stored ones can tell apart. */
+static bool
+scales_fit(const survey *m)
 {
-	const size_t sample = m->blocks >= 1024 ? 4 : 1;
+	int			lowest = INT16_MAX;
+	int			highest = INT16_MIN;
 
-	count_tokens(codec, loop, m, used, sample);
-	refine_scales(codec, m, used, sample);
-	count_tokens(codec, loop, m, used, sample);
-	refine_scales(codec, m, used, 1);
+	for (size_t b = 0; b < m->blocks; b++)
+		if (m->block[b] != UNCHANGED)
+		{
+			lowest = m->block[b] < lowest ? m->block[b] : lowest;
+			highest = m->block[b] > highest ? m->block[b] : highest;
+		}
+	return highest - lowest < 255;
 }
 
 sparse_status
@@ -296,25 +211,33 @@ residual_encode(sparse_codec *codec, const void *content, const void *prediction
 				size_t elements, sparse_dtype dtype, output *out)
 {
 	shape		s = shape_of(dtype);
-	const residual_loops *loop = loops_of(codec, &s);
-	survey		m;
-	unsigned	used;
-	int			lowest;
+	survey		m = {
+		.loop = loops_of(codec, &s), .content = content, .prediction = prediction, .shape = &s,
+		.elements = elements, .blocks = (elements + BLOCK - 1) / BLOCK
+	};
+	unsigned	which = 0;
+	price_list	prices;
 	uint8_t		head[4];
 
-	SPARSE_TRY(survey_begin(codec, elements, &s, &m));
-	loop->scan(content, prediction, elements, &s, &m);
-	SPARSE_TRY(place_contexts(codec, &m));
-	used = tokens_used(&m);
-	choose_scales(codec, loop, &m, used);
-	lowest = store_scales(&m, codec->scale.bytes);
-	count_tokens(codec, loop, &m, used, 1);
-
-	store32(head, (uint16_t) (int16_t) (lowest - 1 - m.base));
+	SPARSE_TRY(survey_begin(codec, &m));
+	SPARSE_TRY(choose_tables(codec, &m, &which, &prices));
+	survey_blocks(codec, &m, &prices, 1);
+	if (!scales_fit(&m))
+	{
+		out->full = true;
+		return SPARSE_OK;
+	}
+	head[0] = (uint8_t) which;
+	head[1] = 0;
+	store16(head + 2, (uint16_t) store_scales(&m, codec->scale.bytes));
+	if (which == TABLES_DESCRIBED)
+		count_tokens(codec, &m);
 	output_put(out, head, sizeof(head));
 	output_section(out, codec->raw.bytes, bits_written(&m.raw));
-	return token_stream_write(codec, out, m.blocks, m.tokens);
+	return token_stream_write(codec, out, m.blocks, m.tokens, which, FAMILY_CONTEXTS);
 }
+
+/* ---- decoding ---- */
 
 /* An unchanged block. */
 static void
@@ -326,72 +249,74 @@ copy_prediction(void *content, const void *prediction, size_t at, size_t bytes)
 		memset((uint8_t *) content + at, 0, bytes);
 }
 
-/* Blocks whose tokens are decoded together; so that the rANS lanes stay full and all stays in L1. */
-#define BATCH 8
-
-typedef struct batch
+/* What is being decoded. */
+typedef struct rebuilding
 {
-	unsigned	blocks;
-	size_t		at[BATCH];		/* first element of each */
+	token_stream stream;
+	const residual_loops *loop;
+	const shape *shape;
+	int			base;
+	const void *prediction;
 	size_t		elements;
-	uint8_t		table[BATCH * BLOCK];
-	uint8_t		token[BATCH * BLOCK];
-} batch;
-
-/*
- * A scale that gives the same contexts and that 16 bits can hold: beyond these
- * bounds every exponent, at most 2047, gives the lowest or the highest.
- */
-static int
-within_contexts(int scale)
-{
-	return scale < 0 ? 0 : scale > 8192 ? 8192 : scale;
-}
+	bit_reader	raw;
+	void	   *content;
+} rebuilding;
 
 static bool
-flush_batch(batch *k, token_stream *st, const residual_loops *loop, const shape *s, const void *prediction,
-			size_t elements, bit_reader *raw, void *content)
+flush_batch(rebuilding *r, batch *k)
 {
-	const uint8_t *token = k->token;
+	bool		ok;
 
-	rans_decode(&st->decoder, st->slots, k->table, k->elements, k->token);
-	for (unsigned b = 0; b < k->blocks; b++)
-	{
-		size_t		count = block_count(elements, k->at[b]);
-
-		if (!loop->rebuild(prediction, k->at[b], count, s, token, raw, content))
-			return false;
-		token += count;
-	}
+	r->loop->contexts(r->prediction, r->shape, r->stream.of_context, k);
+	rans_decode(&r->stream.decoder, r->stream.slots, k->table, k->elements, k->token);
+	ok = r->loop->rebuild(r->prediction, r->shape, k, &r->raw, r->content);
 	k->blocks = 0;
 	k->elements = 0;
-	return true;
+	return ok;
+}
+
+/* Blocks are done in bursts, between which the memory would be idle: asks for what the next one needs. */
+static inline void
+prefetch_block(const rebuilding *r, size_t at)
+{
+	const size_t block_bytes = BLOCK * r->shape->element_bytes;
+	const size_t ahead = at * r->shape->element_bytes + BATCH * block_bytes;
+
+	if (r->prediction == NULL || at + (BATCH + 1) * BLOCK > r->elements)
+		return;
+	for (size_t i = 0; i < block_bytes; i += 64)
+	{
+		__builtin_prefetch((const uint8_t *) r->prediction + ahead + i, 0);
+		__builtin_prefetch((const uint8_t *) r->content + ahead + i, 1);
+	}
 }
 
 static sparse_status
-decode_blocks(token_stream *st, const residual_loops *loop, const shape *s, int bias,
-			  const void *prediction, size_t elements, bit_reader *raw, void *content)
+decode_blocks(rebuilding *r)
 {
+	const unsigned element_bytes = r->shape->element_bytes;
 	batch		k = {.blocks = 0, .elements = 0};
 
-	for (size_t b = 0, at = 0; at < elements; b++, at += BLOCK)
+	for (size_t b = 0, at = 0; at < r->elements; b++, at += BLOCK)
 	{
-		size_t		count = block_count(elements, at);
-		uint8_t    *table = k.table + k.elements;
+		size_t		count = block_count(r->elements, at);
+		int			scale = r->stream.scale[b];
 
-		if (st->scale[b] == 0)
+		if (scale == 0)
 		{
-			copy_prediction(content, prediction, at * s->element_bytes, count * s->element_bytes);
+			copy_prediction(r->content, r->prediction, at * element_bytes, count * element_bytes);
 			continue;
 		}
-		loop->predict(prediction, at, count, s, within_contexts(st->scale[b] + bias), st->of_context, table);
-		k.at[k.blocks++] = at;
+		prefetch_block(r, at);
+		k.at[k.blocks] = at;
+		k.scale[k.blocks++] = within_contexts(scale + r->base);
 		k.elements += count;
 		if (k.blocks == BATCH)
-			SPARSE_CHECK(flush_batch(&k, st, loop, s, prediction, elements, raw, content));
+			SPARSE_CHECK(flush_batch(r, &k));
 	}
-	SPARSE_CHECK(flush_batch(&k, st, loop, s, prediction, elements, raw, content));
-	SPARSE_CHECK(rans_decode_done(&st->decoder));
+	SPARSE_CHECK(flush_batch(r, &k));
+	SPARSE_CHECK(rans_decode_done(&r->stream.decoder));
+	SPARSE_CHECK(bits_done(&r->raw));
 	return SPARSE_OK;
 }
 
@@ -402,16 +327,17 @@ residual_decode(sparse_codec *codec, cursor payload, const void *prediction,
 	shape		s = shape_of(dtype);
 	uint32_t	head = cursor_u32(&payload);
 	cursor		bits = cursor_section(&payload);
-	bit_reader	raw = {bits.at, 0, 0};
-	token_stream st;
+	unsigned	which = head & 0xff;
+	rebuilding	r = {
+		.loop = loops_of(codec, &s), .shape = &s, .base = (int16_t) (head >> 16), .prediction = prediction,
+		.elements = elements, .raw = {bits.at, 0, 0}, .content = content
+	};
 
 	if (!cursor_ok(&payload))
 		return SPARSE_TRUNCATED;
-	SPARSE_CHECK(head >> 16 == 0);
-	raw.length = cursor_left(&bits);
-	SPARSE_TRY(token_stream_open(codec, &payload, elements, &st));
-	SPARSE_TRY(decode_blocks(&st, loops_of(codec, &s), &s, (int16_t) head,
-							 prediction, elements, &raw, content));
-	SPARSE_CHECK(bits_done(&raw));
-	return SPARSE_OK;
+	SPARSE_CHECK(which <= TABLES_DESCRIBED && (head >> 8 & 0xff) == 0);
+	SPARSE_CHECK(which == TABLES_DESCRIBED || s.element_bytes > 1);
+	r.raw.length = cursor_left(&bits);
+	SPARSE_TRY(token_stream_open(codec, &payload, elements, which, FAMILY_CONTEXTS, &r.stream));
+	return decode_blocks(&r);
 }

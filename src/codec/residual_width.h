@@ -1,82 +1,86 @@
 /*
  * residual_width.h: the loops of the residual coder for one element width.
  *
- * Included by residual_loops.h once for each width, with WIDTH (8, 16, 32, 64), DIRECT
- * and LEAD set. A folded difference below DIRECT is its own token; above, the
- * token names its octave and the LEAD bits after the leading one, and the rest
- * are raw bits. Every loop is over one block, without branches where the
- * compiler can then vectorise it.
+ * Included by residual_loops.h once for each WIDTH (8, 16, 32, 64). Every loop is
+ * over one block, without branches where the compiler can then vectorise it.
  */
 #define PASTE_(a, b) a##b
 #define PASTE(a, b) PASTE_(a, b)
 #define ELEMENT PASTE(PASTE(uint, WIDTH), _t)
 #define NAME(function) PASTE(function, WIDTH)
 #define LOOSE NAME(loose)
-#define DIRECT_LOG (DIRECT == 256 ? 8 : DIRECT == 128 ? 7 : DIRECT == 16 ? 4 : 3)
 #define TOP ((ELEMENT) ((ELEMENT) 1 << (WIDTH - 1)))
 
 /* An element in content or prediction, which may lie at any address. */
 typedef ELEMENT LOOSE __attribute__((aligned(1), may_alias));
 
+/* The sign bit of floats; integers have none that is set apart. */
+static inline ELEMENT
+NAME(sign_of)(const shape *s)
+{
+	return s->exponent_mask ? TOP : 0;
+}
+
 /*
- * Sign and magnitude to an integer that grows with the float. flip is TOP for
- * floats; 0 leaves integers as they are.
+ * Folded differences of a block; returns their union, 0 when nothing changed. A
+ * float's difference is how many floats lie between it and its prediction, and is
+ * positive away from zero.
  */
-static inline ELEMENT
-NAME(order)(ELEMENT bits, ELEMENT flip)
-{
-	ELEMENT		negative = (ELEMENT) (0 - (bits >> (WIDTH - 1)));
-
-	return flip ? (ELEMENT) (bits ^ (negative | TOP)) : bits;
-}
-
-static inline ELEMENT
-NAME(unorder)(ELEMENT ordered, ELEMENT flip)
-{
-	ELEMENT		positive = (ELEMENT) (0 - (ordered >> (WIDTH - 1)));
-
-	return flip ? (ELEMENT) (ordered ^ ((ELEMENT) ~positive | TOP)) : ordered;
-}
-
-/* The exponents of predictions, as the contexts use them: at least 1; 0 for integers. */
-static void
-NAME(exponents)(const LOOSE *prediction, size_t count, const shape *s, int16_t *exponent)
-{
-	const unsigned shift = s->mantissa_bits;
-	const ELEMENT mask = (ELEMENT) s->exponent_mask;
-	const int16_t least = s->exponent_mask ? 1 : 0;
-
-	for (size_t i = 0; i < count; i++)
-	{
-		int16_t		e = (int16_t) ((ELEMENT) (prediction[i] >> shift) & mask);
-
-		exponent[i] = e > least ? e : least;
-	}
-}
-
-/* Folded differences of a block; returns their union, 0 when nothing changed. */
 static ELEMENT
-NAME(differences)(const LOOSE *content, const LOOSE *prediction, size_t count,
-				  const shape *s, ELEMENT *folded)
+NAME(differences)(const LOOSE *content, const LOOSE *prediction, size_t count, const shape *s, ELEMENT *folded)
 {
-	const ELEMENT flip = s->exponent_mask ? TOP : 0;
+	const ELEMENT sign = NAME(sign_of)(s);
+	const ELEMENT magnitude = (ELEMENT) ~sign;
 	ELEMENT		any = 0;
 
 	for (size_t i = 0; i < count; i++)
 	{
-		ELEMENT		d = (ELEMENT) (NAME(order)(content[i], flip) - NAME(order)(prediction[i], flip));
-		ELEMENT		sign = (ELEMENT) (0 - (d >> (WIDTH - 1)));
+		ELEMENT		other_side = (ELEMENT) (0 - (((content[i] ^ prediction[i]) & sign) >> (WIDTH - 1)));
+		ELEMENT		d = (ELEMENT) (((content[i] & magnitude) ^ other_side) - (prediction[i] & magnitude));
+		ELEMENT		negative = (ELEMENT) (0 - (d >> (WIDTH - 1)));
 
-		folded[i] = (ELEMENT) ((ELEMENT) (d << 1) ^ sign);
+		folded[i] = (ELEMENT) ((ELEMENT) (d << 1) ^ negative);
 		any |= folded[i];
 	}
 	return any;
 }
 
+/* Content from a prediction and folded differences. */
+static void
+NAME(restore)(const LOOSE *prediction, const ELEMENT *folded, size_t count, const shape *s, LOOSE *content)
+{
+	const ELEMENT sign = NAME(sign_of)(s);
+	const ELEMENT magnitude = (ELEMENT) ~sign;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		ELEMENT		d = (ELEMENT) ((ELEMENT) (folded[i] >> 1) ^ (ELEMENT) (0 - (folded[i] & 1)));
+		ELEMENT		m = (ELEMENT) ((prediction[i] & magnitude) + d);
+		ELEMENT		other_side = (ELEMENT) (0 - ((m & sign) >> (WIDTH - 1)));
+
+		content[i] = (ELEMENT) (((m ^ other_side) & magnitude) | ((prediction[i] ^ other_side) & sign));
+	}
+}
+
+/* A step of the scale is a quarter of an octave: so exponents of predictions times four. Integers have none. */
+static void
+NAME(exponents)(const LOOSE *prediction, size_t count, const shape *s, int16_t *exponent)
+{
+	const unsigned shift = s->mantissa_bits;
+	const ELEMENT mask = (ELEMENT) s->exponent_mask;
+	const int16_t least = s->exponent_mask ? FAMILY_OCTAVE : 0;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		int16_t		e = (int16_t) (FAMILY_OCTAVE * (int16_t) ((ELEMENT) (prediction[i] >> shift) & mask));
+
+		exponent[i] = e > least ? e : least;
+	}
+}
+
 /*
- * The block's first scale: its mean absolute change, in half octaves of the unit
- * in the last place at exponent 0. Narrow elements are summed in 32 bits, which
- * vector units can shift by different amounts.
+ * The scale that the block's mean absolute change would have. Narrow elements are
+ * summed in 32 bits, which vector units can shift by different amounts.
  */
 #if WIDTH <= 16
 #define SUM_TYPE uint32_t
@@ -87,7 +91,7 @@ NAME(differences)(const LOOSE *content, const LOOSE *prediction, size_t count,
 #endif
 
 static int
-NAME(block_scale)(const ELEMENT *folded, const int16_t *exponent, size_t count)
+NAME(mean_scale)(const ELEMENT *folded, const int16_t *exponent, size_t count)
 {
 	const int	widest = 8 * (int) sizeof(SUM_TYPE) - 1;
 	int16_t		largest = 0;
@@ -98,7 +102,7 @@ NAME(block_scale)(const ELEMENT *folded, const int16_t *exponent, size_t count)
 	for (size_t i = 0; i < count; i++)
 	{
 		SUM_TYPE	magnitude = (SUM_TYPE) folded[i] / 2 + (folded[i] & 1);
-		int			below = largest - exponent[i];
+		int			below = (largest - exponent[i]) >> 2;	/* of FAMILY_OCTAVE steps */
 
 #if WIDTH == 64
 		magnitude = magnitude < UINT64_C(1) << 40 ? magnitude : UINT64_C(1) << 40;
@@ -106,207 +110,392 @@ NAME(block_scale)(const ELEMENT *folded, const int16_t *exponent, size_t count)
 		sum += (magnitude << SUM_BITS) >> (below < widest ? below : widest);
 	}
 	sum /= (SUM_TYPE) count;
-	return 2 * largest + (sum ? half_octaves(sum) : 0);
+	return largest - FAMILY_LOWEST - FAMILY_OCTAVE * SUM_BITS + (sum ? quarter_octaves(sum) : 0);
 }
 
 #undef SUM_TYPE
 #undef SUM_BITS
 
-#if DIRECT < 256
+#if WIDTH > 8
 
-/* The token of a difference that is DIRECT or more; the rest of it becomes raw bits. */
+/*
+ * Tokens of differences without their raw low bits: TOKEN_DIRECT and above, the
+ * octave and the three bits behind the leading one; the bits below are raw too.
+ * What is beyond the octaves that a byte can name escapes.
+ */
 static inline uint8_t
-NAME(escape)(uint64_t v, bit_writer *raw)
+NAME(token_of)(ELEMENT v)
 {
-	unsigned	octave = 63 - (unsigned) __builtin_clzll(v);
-	unsigned	rest = octave - LEAD;
-	uint8_t		token = (uint8_t) (DIRECT + (octave - DIRECT_LOG) * (1u << LEAD)
-								   + ((v >> rest) & ((1u << LEAD) - 1)));
+	unsigned	octave;
 
-	v &= (UINT64_C(1) << rest) - 1;
-	if (WIDTH == 64 && rest > 32)
-	{
-		bits_put(raw, v & UINT32_MAX, 32);
-		v >>= 32;
-		rest -= 32;
-	}
-	bits_put(raw, v, rest);
-	return token;
+	if (v < TOKEN_DIRECT)
+		return (uint8_t) v;
+	octave = 63 - (unsigned) __builtin_clzll((uint64_t) v);
+	if (octave > TOKEN_LAST_OCTAVE)
+		return FAMILY_ESCAPE;
+	return (uint8_t) (TOKEN_DIRECT + (octave - 7) * 8 + ((v >> (octave - 3)) & 7));
 }
-
-#endif
-
-/* A block's tokens, and the bits that they leave over; `any` is the union of the differences. */
-static void
-NAME(tokens)(const ELEMENT *folded, size_t count, ELEMENT any, uint8_t *token, bit_writer *raw)
-{
-#if DIRECT == 128
-	/* few escape: mark them with the top bit, then visit the marked */
-	for (size_t i = 0; i < count; i++)
-		token[i] = (uint8_t) (folded[i] < DIRECT ? folded[i] : DIRECT);
-	if (any >= DIRECT)
-		FOR_EACH_MARKED(i, token, count, token[i] = NAME(escape)(folded[i], raw));
-#elif DIRECT < 128
-	for (size_t i = 0; i < count; i++)
-		token[i] = folded[i] < DIRECT ? (uint8_t) folded[i] : NAME(escape)(folded[i], raw);
-#else
-	for (size_t i = 0; i < count; i++)
-		token[i] = (uint8_t) folded[i];
-#endif
-	(void) any;
-	(void) raw;
-}
-
-#if DIRECT < 256
 
 /* Raw bits of a token, and its difference without them. */
 static inline unsigned
 NAME(rest_of)(uint8_t token)
 {
-	return token < DIRECT ? 0 : DIRECT_LOG - LEAD + ((token - (unsigned) DIRECT) >> LEAD);
+	return token < TOKEN_DIRECT ? 0 : 4 + ((token - (unsigned) TOKEN_DIRECT) >> 3);
 }
 
 static inline ELEMENT
 NAME(base_of)(uint8_t token, unsigned rest)
 {
-	const ELEMENT lead = (ELEMENT) (1u << LEAD | ((token - (unsigned) DIRECT) & ((1u << LEAD) - 1)));
-
-	return token < DIRECT ? token : (ELEMENT) (lead << rest);
-}
-
-/* Every element has raw bits, or may have: no branches. The block's bits must be loadable in full. */
-static void
-NAME(take_all)(const uint8_t *token, size_t count, bit_reader *raw, ELEMENT *folded)
-{
-	const uint8_t *bytes = raw->bytes;
-	uint64_t	position = raw->position;
-
-	for (size_t i = 0; i < count; i++)
-	{
-		unsigned	rest = NAME(rest_of)(token[i]);
-
-		folded[i] = (ELEMENT) (NAME(base_of)(token[i], rest)
-							   | (ELEMENT) bits_get_fast(bytes, position, rest));
-		position += rest;
-	}
-	raw->position = position;
+	return token < TOKEN_DIRECT ? token : (ELEMENT) ((ELEMENT) (8 | (token & 7)) << rest);
 }
 
 static inline void
-NAME(take_one)(uint8_t token, bit_reader *raw, ELEMENT *folded)
+NAME(put_raw)(bit_writer *raw, ELEMENT value, unsigned bits)
 {
-	unsigned	rest = NAME(rest_of)(token);
-	uint64_t	low = bits_take(raw, rest < 32 ? rest : 32);
+	uint64_t	rest = value;
 
-	if (WIDTH == 64 && rest > 32)
-		low |= bits_take(raw, rest - 32) << 32;
-	*folded = (ELEMENT) (NAME(base_of)(token, rest) | (ELEMENT) low);
+#if WIDTH == 64
+	if (bits > 32)
+	{
+		bits_put(raw, rest & UINT32_MAX, 32);
+		rest >>= 32;
+		bits -= 32;
+	}
+	bits_put(raw, rest & ((UINT64_C(1) << bits) - 1), bits);
+#else
+	bits_put(raw, rest & ((UINT64_C(1) << bits) - 1), bits);
+#endif
 }
 
-/* Few elements have raw bits. */
+static inline ELEMENT
+NAME(take_raw)(bit_reader *raw, unsigned bits)
+{
+#if WIDTH == 64
+	uint64_t	low = bits_take(raw, bits < 32 ? bits : 32);
+
+	return bits > 32 ? low | bits_take(raw, bits - 32) << 32 : low;
+#else
+	return (ELEMENT) bits_take(raw, bits);
+#endif
+}
+
+/* One element's token and raw bits; most: the largest token that its table has besides the escape. */
+static inline uint8_t
+NAME(put_token)(ELEMENT folded, unsigned shift, unsigned most, bit_writer *raw)
+{
+	uint8_t		token = NAME(token_of)((ELEMENT) (folded >> shift));
+
+	if (token > most || token == FAMILY_ESCAPE)
+	{
+		NAME(put_raw)(raw, folded, WIDTH);
+		return FAMILY_ESCAPE;
+	}
+	NAME(put_raw)(raw, folded, shift + NAME(rest_of)(token));
+	return token;
+}
+
+static inline ELEMENT
+NAME(take_token)(uint8_t token, unsigned shift, bit_reader *raw)
+{
+	unsigned	rest;
+
+	if (token == FAMILY_ESCAPE)
+		return NAME(take_raw)(raw, WIDTH);
+	rest = shift + NAME(rest_of)(token);
+	return (ELEMENT) (NAME(base_of)(token, rest - shift) << shift | NAME(take_raw)(raw, rest));
+}
+
+#endif
+
+/*
+ * Contexts, and how many low bits are raw, of exponents at a scale. A context
+ * beyond the last is only clamped by the caller: see index_prices.
+ */
+static inline int
+NAME(shift_of)(int q, const shape *s)
+{
+	int			shift = q < FAMILY_TOP ? 0 : (q - FAMILY_TOP) / FAMILY_OCTAVE;
+
+	return shift < s->most_shift ? shift : s->most_shift;
+}
+
+/* Tokens for the price list, and the place there of each element's price at `scale`. */
 static void
-NAME(take_few)(const uint8_t *token, size_t count, bit_reader *raw, ELEMENT *folded)
+NAME(index_prices)(const ELEMENT *folded, const int16_t *exponent, size_t count, const shape *s, int scale,
+				   uint16_t *index)
 {
-#if DIRECT == 128
-	FOR_EACH_MARKED(i, token, count, NAME(take_one)(token[i], raw, &folded[i]));
+	for (size_t i = 0; i < count; i++)
+	{
+		int			q = scale - exponent[i];
+		int			shift = NAME(shift_of)(q, s);
+		int			c = q - FAMILY_OCTAVE * shift;
+		unsigned	part = PRICE_MARGIN - PRICE_BEFORE;
+#if WIDTH == 8
+		unsigned	token = folded[i];
+#else
+		unsigned	token = NAME(token_of)((ELEMENT) (folded[i] >> shift));
+#endif
+
+		if (s->most_shift > 0 && c < FAMILY_TOP + FAMILY_OCTAVE)
+			part += shift == 0 ? PRICE_PLAIN
+				: PRICE_PLAIN + PRICE_SHIFTED - PRICE_DEEP_FIRST - PRICE_MARGIN;
+		c = c < -PRICE_BEFORE ? -PRICE_BEFORE : c;
+		c = c > FAMILY_CONTEXTS + 7 ? FAMILY_CONTEXTS + 7 : c;
+		index[i] = (uint16_t) (token * PRICE_ROW + part + (unsigned) c);
+	}
+}
+
+/*
+ * The scale that codes the block cheapest, the step from the last one included. The
+ * mean change, with which the search begins, is a poor estimate: a coarse element
+ * says little, and says it loudly.
+ */
+static int
+NAME(choose_scale)(const ELEMENT *folded, const int16_t *exponent, size_t count, const shape *s,
+				   const uint16_t *price, int last)
+{
+	int			scale = within_contexts(NAME(mean_scale)(folded, exponent, count));
+	uint16_t	index[BLOCK];
+
+	for (int turn = 0;; turn++)
+	{
+		uint32_t	total[PRICE_TRIES];
+		int			best;
+
+		NAME(index_prices)(folded, exponent, count, s, scale, index);
+		add_prices(price, index, count, total);
+		best = best_scale(total, scale, last);
+		if (turn == LAST_TURN || within_tries(best, scale))
+			return best;
+		scale = best;
+	}
+}
+
+static void
+NAME(contexts_of)(const int16_t *exponent, size_t count, const shape *s, int scale, uint8_t *context)
+{
+	const int	most = s->most_shift;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		int16_t		q = (int16_t) (scale - exponent[i]);
+		int16_t		shift = (int16_t) ((int16_t) (q - FAMILY_TOP) / FAMILY_OCTAVE);
+		int16_t		c;
+
+		shift = shift > 0 ? shift : 0;
+		shift = shift < most ? shift : (int16_t) most;
+		c = (int16_t) (q - FAMILY_OCTAVE * shift);
+		c = c > 0 ? c : 0;
+		context[i] = (uint8_t) (c < FAMILY_CONTEXTS ? c : FAMILY_CONTEXTS - 1);
+	}
+}
+
+/* The tables of a block's elements; of_context NULL: contexts are tables. */
+static void
+NAME(block_contexts)(const LOOSE *p, size_t count, const shape *s, int scale, const uint8_t *of_context, uint8_t *table)
+{
+	int16_t		exponent[BLOCK];
+
+#if WIDTH == 16 && defined(PLAIN_STEP)
+	if (s->most_shift == 0 && s->exponent_mask && count == BLOCK)
+	{
+		const plain_type plain = plain_type_of(s);
+
+		for (size_t i = 0; i < BLOCK; i += 2 * PLAIN_STEP)
+			plain_contexts((const uint8_t *) (p + i), &plain, scale, of_context, table + i);
+		return;
+	}
+#endif
+	NAME(exponents)(p, count, s, exponent);
+	NAME(contexts_of)(exponent, count, s, scale, table);
+	if (of_context)
+		for (size_t i = 0; i < count; i++)
+			table[i] = of_context[table[i]];
+}
+
+/* A block's tokens and raw bits. */
+static void
+NAME(put_tokens)(const ELEMENT *folded, const int16_t *exponent, size_t count, const shape *s, int scale,
+				 const uint8_t *context, const uint8_t *most_token, uint8_t *token, bit_writer *raw)
+{
+#if WIDTH == 8
+	for (size_t i = 0; i < count; i++)
+		token[i] = (uint8_t) folded[i];
+	(void) exponent; (void) s; (void) scale; (void) context; (void) most_token; (void) raw;
 #else
 	for (size_t i = 0; i < count; i++)
-		if (token[i] >= DIRECT)
-			NAME(take_one)(token[i], raw, &folded[i]);
+		token[i] = NAME(put_token)(folded[i], (unsigned) NAME(shift_of)(scale - exponent[i], s),
+								   most_token ? most_token[context[i]] : FAMILY_ESCAPE, raw);
 #endif
+}
+
+#if WIDTH == 16
+
+/*
+ * The same three steps where no low bits are raw, so that tokens do not depend on the scale. Nearly all are the
+ * differences themselves; the others are marked by their top bit, and visited.
+ */
+static int
+encode_plain16(const LOOSE *p, const uint16_t *folded, uint16_t any, const int16_t *exponent, size_t count,
+			   const shape *s, const price_list *prices, int last, uint8_t *token, uint8_t *context, bit_writer *raw)
+{
+	int			scale = within_contexts(mean_scale16(folded, exponent, count));
+	uint8_t		mark[BLOCK];
+
+	for (size_t i = 0; i < count; i++)
+		token[i] = (uint8_t) (folded[i] < TOKEN_DIRECT ? folded[i] : TOKEN_DIRECT);
+	if (any >= TOKEN_DIRECT)
+		FOR_EACH_MARKED(i, token, count, token[i] = token_of16(folded[i]));
+	scale = choose_plain_scale(token, exponent, count, scale, prices->price, last);
+	block_contexts16(p, count, s, scale, NULL, context);
+	memcpy(mark, token, count);
+	if (prices->most_token)
+		mark_above(context, count, prices->most_token, mark);
+	FOR_EACH_MARKED(i, mark, count,
+					token[i] = put_token16(folded[i], 0, prices->most_token ? prices->most_token[context[i]]
+										   : FAMILY_ESCAPE, raw));
+	return scale;
 }
 
 #endif
 
-/* What NAME(tokens) took apart. False when a token or the raw bits are out of range. */
-static bool
-NAME(untokens)(const uint8_t *token, size_t count, bit_reader *raw, ELEMENT *folded)
+static int
+NAME(encode)(const void *content, const void *prediction, size_t at, size_t count, const shape *s,
+			 const price_list *prices, int last, uint8_t *token, uint8_t *context, bit_writer *raw)
 {
-#if DIRECT < 256
-	uint8_t		largest = 0;
+	const LOOSE *c = (const LOOSE *) content + at;
+	const LOOSE *p = prediction_at(prediction, at * sizeof(ELEMENT));
+	ELEMENT		folded[BLOCK];
+	int16_t		exponent[BLOCK];
+	ELEMENT		any = NAME(differences)(c, p, count, s, folded);
+	int			scale;
 
-	for (size_t i = 0; i < count; i++)
-		largest = token[i] > largest ? token[i] : largest;
+	if (any == 0)
+		return UNCHANGED;
+	NAME(exponents)(p, count, s, exponent);
+#if WIDTH == 16
+	if (s->most_shift == 0)
+		return encode_plain16(p, folded, any, exponent, count, s, prices, last, token, context, raw);
+#endif
+	scale = NAME(choose_scale)(folded, exponent, count, s, prices->price, last);
+	NAME(contexts_of)(exponent, count, s, scale, context);
+	NAME(put_tokens)(folded, exponent, count, s, scale, context, prices->most_token, token, raw);
+	return scale;
+}
+
+/* The elements of block b of a batch. */
+static inline size_t
+NAME(count_in)(const batch *k, unsigned b)
+{
+	return b + 1 < k->blocks ? BLOCK : k->elements - (k->blocks - 1u) * BLOCK;
+}
+
+static void
+NAME(contexts)(const void *prediction, const shape *s, const uint8_t *of_context, batch *k)
+{
+	for (unsigned b = 0; b < k->blocks; b++)
+		NAME(block_contexts)(prediction_at(prediction, k->at[b] * sizeof(ELEMENT)), NAME(count_in)(k, b), s,
+							 k->scale[b], of_context, k->table + b * BLOCK);
+}
+
+/* What NAME(put_tokens) took apart. False when a token or the raw bits are out of range. */
+static bool
+NAME(take_tokens)(const LOOSE *prediction, const uint8_t *token, size_t count, const shape *s, int scale,
+				  bit_reader *raw, ELEMENT *folded)
+{
+#if WIDTH == 8
 	for (size_t i = 0; i < count; i++)
 		folded[i] = token[i];
-	if (largest < DIRECT)
-		return true;
-	if (largest >= DIRECT + (WIDTH - DIRECT_LOG) * (1u << LEAD))
-		return false;
-	if (WIDTH == 32 && bits_ahead(raw, count * WIDTH))
-		NAME(take_all)(token, count, raw, folded);
-	else
-		NAME(take_few)(token, count, raw, folded);
-	return bits_ok(raw);
-#else
-	for (size_t i = 0; i < count; i++)
-		folded[i] = token[i];
-	(void) raw;
+	(void) prediction; (void) s; (void) scale; (void) raw;
 	return true;
+#else
+	uint8_t		largest = 0;
+	int16_t		exponent[BLOCK];
+
+	for (size_t i = 0; i < count; i++)
+		largest = token[i] > largest && token[i] != FAMILY_ESCAPE ? token[i] : largest;
+	if (largest > TOKEN_MOST(WIDTH))
+		return false;
+	if (s->most_shift == 0)
+	{
+		for (size_t i = 0; i < count; i++)
+			folded[i] = token[i];
+		FOR_EACH_MARKED(i, token, count, folded[i] = NAME(take_token)(token[i], 0, raw));
+		return bits_ok(raw);
+	}
+	NAME(exponents)(prediction, count, s, exponent);
+	for (size_t i = 0; i < count; i++)
+		folded[i] = NAME(take_token)(token[i], (unsigned) NAME(shift_of)(scale - exponent[i], s), raw);
+	return bits_ok(raw);
 #endif
 }
 
-/* Content from a prediction and folded differences. */
-static void
-NAME(restore)(const LOOSE *prediction, const ELEMENT *folded, size_t count,
-			  const shape *s, LOOSE *content)
-{
-	const ELEMENT flip = s->exponent_mask ? TOP : 0;
-
-	for (size_t i = 0; i < count; i++)
-	{
-		ELEMENT		d = (ELEMENT) ((ELEMENT) (folded[i] >> 1) ^ (ELEMENT) (0 - (folded[i] & 1)));
-
-		content[i] = NAME(unorder)((ELEMENT) (NAME(order)(prediction[i], flip) + d), flip);
-	}
-}
-
-/* The first pass: tokens, raw bits, exponents and a first scale of every changed block. */
-static void
-NAME(scan)(const void *content, const void *prediction, size_t elements, const shape *s, survey *m)
-{
-	for (size_t b = 0, at = 0; at < elements; b++, at += BLOCK)
-	{
-		size_t		count = block_count(elements, at);
-		int16_t    *e = m->exponent + m->tokens;
-		const LOOSE *c = (const LOOSE *) content + at;
-		const LOOSE *p = prediction_at(prediction, at * sizeof(ELEMENT));
-		ELEMENT		folded[BLOCK];
-		ELEMENT		any;
-
-		m->block[b] = UNCHANGED;
-		any = NAME(differences)(c, p, count, s, folded);
-		if (any == 0)
-			continue;
-		NAME(exponents)(p, count, s, e);
-		m->block[b] = (int16_t) NAME(block_scale)(folded, e, count);
-		NAME(tokens)(folded, count, any, m->token + m->tokens, &m->raw);
-		m->tokens += count;
-	}
-}
-
-/* Decodes the block at element `at` from its tokens. */
 static bool
-NAME(rebuild)(const void *prediction, size_t at, size_t count, const shape *s,
-			  const uint8_t *token, bit_reader *raw, void *content)
+NAME(rebuild_block)(const LOOSE *p, const uint8_t *token, size_t count, const shape *s, int scale,
+					bit_reader *raw, LOOSE *content)
 {
 	ELEMENT		folded[BLOCK];
 
-	if (!NAME(untokens)(token, count, raw, folded))
+	if (!NAME(take_tokens)(p, token, count, s, scale, raw, folded))
 		return false;
-	NAME(restore)(prediction_at(prediction, at * sizeof(ELEMENT)), folded, count, s,
-				  (LOOSE *) content + at);
+	NAME(restore)(p, folded, count, s, content);
 	return true;
 }
 
-static void
-NAME(predict)(const void *prediction, size_t at, size_t count, const shape *s,
-			  int scale, const uint8_t *of_context, uint8_t *context)
-{
-	int16_t		e[BLOCK];
+#if WIDTH == 16 && defined(PLAIN_STEP)
 
-	NAME(exponents)(prediction_at(prediction, at * sizeof(ELEMENT)), count, s, e);
-	block_contexts(e, count, scale, of_context, context);
+/* A full block. */
+static inline bool
+rebuild_plain16(const LOOSE *p, const uint8_t *token, const shape *s, bit_reader *raw, LOOSE *content)
+{
+#ifdef PLAIN_FIELDS
+	for (size_t i = 0; i < BLOCK; i += 2 * PLAIN_STEP)
+		if (!plain_rebuild((const uint8_t *) (p + i), token + i, raw, (uint8_t *) (content + i))
+			&& !rebuild_block16(p + i, token + i, 2 * PLAIN_STEP, s, 0, raw, content + i))
+			return false;
+	return true;
+#else
+	uint8_t		largest = 0;
+
+	/* all as if no token had raw bits, and then those that have some again: they are few */
+	for (size_t i = 0; i < BLOCK; i += PLAIN_STEP)
+		plain_restore((const uint8_t *) (p + i), plain_tokens(token + i), (uint8_t *) (content + i));
+	FOR_EACH_MARKED(k, token, BLOCK,
+					{
+						uint16_t	folded = take_token16(token[k], 0, raw);
+
+						largest = token[k] > largest && token[k] != FAMILY_ESCAPE ? token[k] : largest;
+						restore16(p + k, &folded, 1, s, content + k);
+					});
+	return largest <= TOKEN_MOST(WIDTH) && bits_ok(raw);
+#endif
+}
+
+#endif
+
+/* Decodes the blocks of a batch from their tokens. */
+static bool
+NAME(rebuild)(const void *prediction, const shape *s, const batch *k, bit_reader *raw_bits, void *content)
+{
+	bit_reader	raw = *raw_bits;
+	bool		ok = true;
+
+	for (unsigned b = 0; ok && b < k->blocks; b++)
+	{
+		const LOOSE *p = prediction_at(prediction, k->at[b] * sizeof(ELEMENT));
+		const size_t count = NAME(count_in)(k, b);
+		const uint8_t *token = k->token + b * BLOCK;
+		LOOSE	   *to = (LOOSE *) content + k->at[b];
+
+#if WIDTH == 16 && defined(PLAIN_STEP)
+		if (s->most_shift == 0 && s->exponent_mask && count == BLOCK)
+			ok = rebuild_plain16(p, token, s, &raw, to);
+		else
+#endif
+			ok = NAME(rebuild_block)(p, token, count, s, k->scale[b], &raw, to);
+	}
+	*raw_bits = raw;
+	return ok;
 }
 
 #undef PASTE_
@@ -314,8 +503,5 @@ NAME(predict)(const void *prediction, size_t at, size_t count, const shape *s,
 #undef ELEMENT
 #undef NAME
 #undef LOOSE
-#undef DIRECT_LOG
 #undef TOP
 #undef WIDTH
-#undef DIRECT
-#undef LEAD

@@ -13,7 +13,9 @@
 #define SPARSE_HAVE_AVX2 1
 #endif
 
-/* For functions, and what is inlined into them, that only run where AVX2 is. */
+/* For functions, and what is inlined into them, that only run where AVX2 is, or AVX-512 as of Ice Lake and Zen 4. */
 #define TARGET_AVX2 __attribute__((target("avx2,bmi,bmi2,popcnt")))
+#define TARGET_AVX512 \
+	__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,bmi,bmi2,popcnt")))
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * stream.c: block scales and element tokens, as a payload carries them.
  *
- *      section model:  range coder: table of the scales, tables of the tokens
+ *      section model:  range coder: table of the scales, and of the tokens where these are described
  *      section scales: rANS, one symbol a block
  *      section tokens: rANS, one symbol an element of every block with a scale
  *
@@ -14,7 +14,7 @@
 static unsigned
 lanes_for(size_t count)
 {
-	return count >= 8192 ? 32 : count >= 512 ? 4 : 1;
+	return count >= 16384 ? RANS_MAX_LANES : count >= 512 ? 4 : 1;
 }
 
 static unsigned
@@ -84,17 +84,29 @@ contexts_to_tables(const uint8_t *of_context, uint8_t *table, size_t count)
 		table[i] = of_context[table[i]];
 }
 
-#define MODEL_BYTES 32768
+#define MODEL_BYTES 65536
+
+/* The scales' table, described, and their symbols in `symbol`. */
+static void
+write_scale_table(sparse_codec *codec, size_t blocks, uint8_t *symbol, tables *t, rc_encoder *e)
+{
+	scales_to_symbols(codec->scale.bytes, blocks, symbol);
+	memset(codec->odd[0], 0, sizeof(codec->odd[0]));
+	for (size_t b = 0; b < blocks; b++)
+		codec->odd[0][symbol[b]]++;
+	tables_build(t, codec->odd, 1);
+	tables_write(t, 1, e);
+}
 
 sparse_status
-token_stream_write(sparse_codec *codec, output *out, size_t blocks, size_t tokens)
+token_stream_write(sparse_codec *codec, output *out, size_t blocks, size_t tokens, unsigned which, unsigned contexts)
 {
 	uint8_t    *symbol;
 	uint8_t    *zero;
 	uint8_t    *scratch;
 	uint8_t    *model;
-	tables		scale_tables;
-	rans_encoder encoder = {codec->symbols, codec->packed, codec->simd};
+	tables	   *t = &codec->tables;
+	rans_encoder encoder;
 	rc_encoder	e;
 	size_t		most = tokens > blocks ? tokens : blocks;
 
@@ -104,28 +116,29 @@ token_stream_write(sparse_codec *codec, output *out, size_t blocks, size_t token
 	symbol = model + MODEL_BYTES;
 	zero = symbol + blocks;
 	scratch = zero + blocks;
-
-	/* the tokens' tables are built first: the histogram is theirs */
-	tables_build(&codec->tables, codec->histogram, TABLES_CONTEXTS);
-	scales_to_symbols(codec->scale.bytes, blocks, symbol);
-	memset(zero, 0, blocks);
-	memset(codec->histogram, 0, sizeof(codec->histogram));
-	for (size_t b = 0; b < blocks; b++)
-		codec->histogram[0][symbol[b]]++;
-	tables_build(&scale_tables, codec->histogram, 1);
+	SPARSE_TRY(encoder_in(codec, &codec->symbols, &encoder));
 
 	e = rc_encode_begin(model, MODEL_BYTES);
-	tables_write(&scale_tables, 1, &e);
-	tables_write(&codec->tables, TABLES_CONTEXTS, &e);
+	write_scale_table(codec, blocks, symbol, t, &e);
+	encode_tables(t, &encoder);
+	memset(zero, 0, blocks);
+	blocks = rans_encode(&encoder, symbol, zero, blocks, lanes_for(blocks), scratch);
+	if (which == TABLES_DESCRIBED)
+	{
+		tables_build(t, codec->histogram, contexts);
+		tables_write(t, contexts, &e);
+	}
 	output_section(out, model, (size_t) (rc_encode_end(&e) - model));
 	out->full |= e.overflow;
+	output_section(out, scratch, blocks);
 
-	encode_tables(&scale_tables, &encoder);
-	output_section(out, scratch,
-				   rans_encode(&encoder, symbol, zero, blocks, lanes_for(blocks), scratch));
-
-	encode_tables(&codec->tables, &encoder);
-	contexts_to_tables(codec->tables.of_context, codec->table.bytes, tokens);
+	if (which == TABLES_DESCRIBED)
+	{
+		encode_tables(t, &encoder);
+		contexts_to_tables(t->of_context, codec->table.bytes, tokens);
+	}
+	else
+		SPARSE_TRY(shape_encoder(codec, which, &encoder));
 	output_section(out, scratch,
 				   rans_encode(&encoder, codec->token.bytes, codec->table.bytes, tokens,
 							   lanes_for(tokens), scratch));
@@ -168,7 +181,7 @@ count_tokens(const uint8_t *scale, size_t blocks, size_t elements)
 }
 
 sparse_status
-token_stream_open(sparse_codec *codec, cursor *in, size_t elements, token_stream *s)
+token_stream_open(sparse_codec *codec, cursor *in, size_t elements, unsigned which, unsigned contexts, token_stream *s)
 {
 	size_t		blocks = (elements + BLOCK - 1) / BLOCK;
 	cursor		model = cursor_section(in);
@@ -181,17 +194,24 @@ token_stream_open(sparse_codec *codec, cursor *in, size_t elements, token_stream
 		return SPARSE_TRUNCATED;
 	SPARSE_CHECK(cursor_left(in) == 0);
 	SPARSE_TRY(buffer_reserve(codec, &codec->slots,
-							  (TABLES_CONTEXTS * RANS_SLOTS + RANS_SLOT_SLACK) * sizeof(rans_slot)));
+							  ((which == TABLES_DESCRIBED ? contexts : 1) * RANS_SLOTS + RANS_SLOT_SLACK)
+							  * sizeof(rans_slot)));
 	slots = (rans_slot *) (void *) codec->slots.bytes;
 	d = rc_decode_begin(model);
 	SPARSE_TRY(tables_read(&codec->tables, 1, &d));
 	SPARSE_TRY(read_scales(codec, scales, &codec->tables, slots, blocks));
-	SPARSE_TRY(tables_read(&codec->tables, TABLES_CONTEXTS, &d));
-	SPARSE_CHECK(cursor_left(&d.in) == 0);
-	decode_tables(&codec->tables, slots);
-	s->slots = slots;
-	s->of_context = codec->tables.of_context;
 	s->scale = codec->scale.bytes;
+	s->slots = slots;
+	s->of_context = NULL;
+	if (which == TABLES_DESCRIBED)
+	{
+		SPARSE_TRY(tables_read(&codec->tables, contexts, &d));
+		decode_tables(&codec->tables, slots);
+		s->of_context = codec->tables.of_context;
+	}
+	else
+		SPARSE_TRY(shape_slots(codec, which, &s->slots));
+	SPARSE_CHECK(cursor_left(&d.in) == 0);
 	return rans_decode_begin(&s->decoder, tokens,
 							 lanes_for(count_tokens(s->scale, blocks, elements)), codec->simd);
 }

@@ -11,6 +11,12 @@
 /* What describing one symbol takes, about: 2.5 bits, in 1/65536. Decides only which contexts share a table. */
 #define SYMBOL_COST (UINT64_C(5) << 15)
 
+/*
+ * The entropy of a sample is less than that of what it was taken from, by log2(e) / 2 for
+ * each symbol: G. A. Miller, "Note on the bias of information estimates" (1955).
+ */
+#define SAMPLE_BIAS (UINT64_C(65536) * 72 / 100)
+
 /* log2(1 + i / 64), in 1/65536. */
 static const uint32_t log2_table[65] = {
 	0, 1466, 2909, 4331, 5732, 7112, 8473, 9814, 11136, 12440, 13727,
@@ -53,7 +59,7 @@ histogram_cost(const uint32_t *a, const uint32_t *b, unsigned symbols)
 }
 
 static unsigned
-symbols_used(tables_histogram histogram, unsigned contexts)
+symbols_used(uint32_t (*histogram)[RANS_SYMBOLS], unsigned contexts)
 {
 	unsigned	used = 1;
 
@@ -69,7 +75,7 @@ symbols_used(tables_histogram histogram, unsigned contexts)
  * first[g] is the context at which group g begins, its histogram is there too.
  */
 static unsigned
-merge_contexts(tables_histogram histogram, unsigned contexts, unsigned symbols, uint8_t *first)
+merge_contexts(uint32_t (*histogram)[RANS_SYMBOLS], unsigned contexts, unsigned symbols, uint8_t *first)
 {
 	uint64_t	cost[TABLES_CONTEXTS];
 	uint64_t	joint[TABLES_CONTEXTS]; /* of a group and the one behind it */
@@ -198,9 +204,8 @@ scale_frequencies(const uint32_t *weight, uint16_t *frequency)
 	return true;
 }
 
-/* The frequencies that codes stand for; false when every code is 0. */
-static bool
-frequencies_of_codes(const uint8_t *code, uint16_t *frequency)
+bool
+tables_frequencies(const uint8_t *code, uint16_t *frequency)
 {
 	uint32_t	weight[RANS_SYMBOLS];
 
@@ -228,8 +233,27 @@ codes_of_histogram(const uint32_t *histogram, uint8_t *code)
 		code[0] = 1;
 }
 
+uint64_t
+tables_cost(uint32_t (*histogram)[RANS_SYMBOLS], unsigned contexts, unsigned times)
+{
+	uint64_t	cost = 0;
+
+	for (unsigned c = 0; c < contexts; c++)
+	{
+		unsigned	used = 0;
+
+		for (unsigned i = 0; i < RANS_SYMBOLS; i++)
+			used += histogram[c][i] > 0;
+		if (used == 0)
+			continue;
+		cost += (histogram_cost(histogram[c], NULL, RANS_SYMBOLS) - used * SYMBOL_COST) * times;
+		cost += used * (2 * SYMBOL_COST + (times - 1) * SAMPLE_BIAS);
+	}
+	return cost;
+}
+
 void
-tables_build(tables *t, tables_histogram histogram, unsigned contexts)
+tables_build(tables *t, uint32_t (*histogram)[RANS_SYMBOLS], unsigned contexts)
 {
 	uint8_t		first[TABLES_CONTEXTS];
 
@@ -241,7 +265,7 @@ tables_build(tables *t, tables_histogram histogram, unsigned contexts)
 		for (unsigned c = first[g]; c < end; c++)
 			t->of_context[c] = (uint8_t) g;
 		codes_of_histogram(histogram[first[g]], t->code[g]);
-		frequencies_of_codes(t->code[g], t->frequency[g]);
+		tables_frequencies(t->code[g], t->frequency[g]);
 	}
 }
 
@@ -371,7 +395,7 @@ tables_read(tables *t, unsigned contexts, rc_decoder *d)
 	for (unsigned g = 0; g < t->count; g++)
 	{
 		SPARSE_TRY(read_codes(t->code[g], &m, d));
-		SPARSE_CHECK(frequencies_of_codes(t->code[g], t->frequency[g]));
+		SPARSE_CHECK(tables_frequencies(t->code[g], t->frequency[g]));
 	}
 	return cursor_ok(&d->in) ? SPARSE_OK : SPARSE_TRUNCATED;
 }

@@ -13,12 +13,12 @@
 #include "rangecoder.h"
 #include "rans.h"
 
-#define TABLES_CONTEXTS 32
+#define TABLES_CONTEXTS 88		/* the most contexts of any stream */
 
 typedef struct tables
 {
 	unsigned	count;			/* of tables, 1 to TABLES_CONTEXTS */
-	uint8_t		of_context[TABLES_CONTEXTS];	/* which table a context uses; never decreases */
+	uint8_t		of_context[128];	/* by context, and room for vectors: which table a context uses; never decreases */
 	uint8_t		code[TABLES_CONTEXTS][RANS_SYMBOLS];	/* rounded weights, as described */
 	uint16_t	frequency[TABLES_CONTEXTS][RANS_SYMBOLS];	/* derived from them */
 } tables;
@@ -26,8 +26,17 @@ typedef struct tables
 /* How often each token came in each context. */
 typedef uint32_t tables_histogram[TABLES_CONTEXTS][RANS_SYMBOLS];
 
+/* The frequencies that 256 codes stand for; false when every code is 0. */
+extern bool tables_frequencies(const uint8_t *code, uint16_t *frequency);
+
+/*
+ * What tokens of these counts, each `times` over, would take in a table of their own
+ * for each context, in 1/65536 bit; descriptions included, but without sharing.
+ */
+extern uint64_t tables_cost(uint32_t (*histogram)[RANS_SYMBOLS], unsigned contexts, unsigned times);
+
 /* Destroys the histogram. */
-extern void tables_build(tables *t, tables_histogram histogram, unsigned contexts);
+extern void tables_build(tables *t, uint32_t (*histogram)[RANS_SYMBOLS], unsigned contexts);
 
 extern void tables_write(const tables *t, unsigned contexts, rc_encoder *e);
 extern sparse_status tables_read(tables *t, unsigned contexts, rc_decoder *d);

@@ -86,8 +86,11 @@ apply_at(sparse_simd level, made *m, const void *prediction, size_t bytes)
 static bool
 all_levels_say(sparse_status expected, made *m, const void *prediction, size_t bytes)
 {
-	return apply_at(sparse_simd_best(), m, prediction, bytes) == expected
-		&& apply_at(SPARSE_SIMD_NONE, m, prediction, bytes) == expected;
+	bool		all = true;
+
+	for (int level = 0; level <= (int) sparse_simd_best(); level++)
+		all &= apply_at((sparse_simd) level, m, prediction, bytes) == expected;
+	return all;
 }
 
 /* ---- zstd ---- */
@@ -134,9 +137,9 @@ only_one_present_frame_is_taken(void)
 
 #define ELEMENTS 140			/* a block, and a part of one */
 
-/* A residual of U16 whose elements, tokens 1 to 9, all have the highest or all the lowest context. */
+/* A residual of U8 whose elements, tokens 1 to 9, all have the highest or all the lowest context. */
 static made
-residual_with_bias(int bias, unsigned scale, unsigned context, const uint16_t *prediction, uint16_t *content)
+residual_with_base(int base, unsigned scale, unsigned context, const uint8_t *prediction, uint8_t *content)
 {
 	sparse_codec *codec = sparse_codec_create(NULL);
 	static uint8_t payload[4096];
@@ -149,7 +152,8 @@ residual_with_bias(int bias, unsigned scale, unsigned context, const uint16_t *p
 		|| buffer_reserve(codec, &codec->table, ELEMENTS) != SPARSE_OK)
 		abort();
 	memset(codec->histogram, 0, sizeof codec->histogram);
-	codec->histogram[0][200] = codec->histogram[31][100] = 100000;	/* the outermost contexts have tables of their own */
+	/* the outermost contexts have tables of their own */
+	codec->histogram[0][200] = codec->histogram[FAMILY_CONTEXTS - 1][100] = 100000;
 	for (unsigned i = 0; i < ELEMENTS; i++)
 	{
 		unsigned	token = 1 + i % 9;
@@ -157,13 +161,14 @@ residual_with_bias(int bias, unsigned scale, unsigned context, const uint16_t *p
 		codec->token.bytes[i] = (uint8_t) token;
 		codec->table.bytes[i] = (uint8_t) context;
 		codec->histogram[context][token]++;
-		content[i] = (uint16_t) (prediction[i] + (token & 1 ? -(int) (token / 2) - 1 : (int) (token / 2)));
+		content[i] = (uint8_t) (prediction[i] + (token & 1 ? -(int) (token / 2) - 1 : (int) (token / 2)));
 	}
 	codec->scale.bytes[0] = codec->scale.bytes[1] = (uint8_t) scale;
-	if (token_stream_write(codec, &out, 2, ELEMENTS) != SPARSE_OK || out.full)
+	if (token_stream_write(codec, &out, 2, ELEMENTS, TABLES_DESCRIBED, FAMILY_CONTEXTS) != SPARSE_OK || out.full)
 		abort();
-	m = begin(SPARSE_PREDICT_PARENT, SPARSE_CODE_RESIDUAL, SPARSE_U16, content, 2 * ELEMENTS, prediction);
-	store16(head, (uint16_t) (int16_t) bias);
+	m = begin(SPARSE_PREDICT_PARENT, SPARSE_CODE_RESIDUAL, SPARSE_U8, content, ELEMENTS, prediction);
+	head[0] = TABLES_DESCRIBED;
+	store16(head + 2, (uint16_t) (int16_t) base);
 	append(&m, head, 4);
 	append_section(&m, "", 0);
 	append(&m, payload, (size_t) (out.at - payload));
@@ -172,16 +177,16 @@ residual_with_bias(int bias, unsigned scale, unsigned context, const uint16_t *p
 }
 
 static bool
-bias_means_the_same(int bias, unsigned scale, unsigned context)
+base_means_the_same(int base, unsigned scale, unsigned context)
 {
-	uint16_t	prediction[ELEMENTS];
-	uint16_t	content[ELEMENTS];
+	uint8_t		prediction[ELEMENTS];
+	uint8_t		content[ELEMENTS];
 	made		m;
 
 	for (unsigned i = 0; i < ELEMENTS; i++)
-		prediction[i] = (uint16_t) (1000 + 300 * i);
-	m = residual_with_bias(bias, scale, context, prediction, content);
-	return all_levels_say(SPARSE_OK, &m, prediction, 2 * ELEMENTS);
+		prediction[i] = (uint8_t) (1000 + 300 * i);
+	m = residual_with_base(base, scale, context, prediction, content);
+	return all_levels_say(SPARSE_OK, &m, prediction, ELEMENTS);
 }
 
 /* ---- nothing ---- */
@@ -206,9 +211,9 @@ int
 main(void)
 {
 	only_one_present_frame_is_taken();
-	ok(bias_means_the_same(32767, 255, 31), "the largest bias gives the highest context on every path");
-	ok(bias_means_the_same(-32768, 1, 0), "the smallest bias gives the lowest context on every path");
-	ok(bias_means_the_same(30, 1, 31), "a bias in between gives the context that it says");
+	ok(base_means_the_same(32767, 255, FAMILY_CONTEXTS - 1), "the largest base gives the highest context on every path");
+	ok(base_means_the_same(-32768, 1, 0), "the smallest base gives the lowest context on every path");
+	ok(base_means_the_same(30, 1, 31), "a base in between gives the context that it says");
 	ok(nothing_is_coded_as_nothing(), "no content has no coding but the empty one");
 	printf("1..%d\n", tests);
 	return failures != 0;
