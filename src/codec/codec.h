@@ -135,6 +135,12 @@ extern sparse_status floats_encode(sparse_codec *codec, const void *content,
 extern sparse_status floats_decode(sparse_codec *codec, cursor payload,
 								   size_t elements, sparse_dtype dtype, void *content);
 
+/* The coder for content of few distinct values (palette.c); elements of more than a byte. */
+extern sparse_status palette_encode(sparse_codec *codec, const void *content,
+									size_t elements, sparse_dtype dtype, output *out);
+extern sparse_status palette_decode(sparse_codec *codec, cursor payload,
+									size_t elements, sparse_dtype dtype, void *content);
+
 /* zstd over bytes with an optional prefix, and over byte planes (general.c). */
 extern sparse_status zstd_encode(sparse_codec *codec, const void *content, size_t bytes,
 								 const void *prefix, size_t prefix_bytes, int level, output *out);

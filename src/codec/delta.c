@@ -33,7 +33,7 @@ const char *
 sparse_coding_name(sparse_coding coding)
 {
 	static const char *const names[SPARSE_CODINGS] = {
-		"empty", "raw", "constant", "zstd", "planes", "residual", "float"
+		"empty", "raw", "constant", "zstd", "planes", "residual", "float", "palette"
 	};
 
 	return names[coding];
@@ -90,6 +90,8 @@ coder_fits(const sparse_delta_info *info, size_t payload_bytes)
 				|| (info->predictor == SPARSE_PREDICT_PARENT && info->prediction_bytes == info->content_bytes);
 		case SPARSE_CODE_FLOAT:
 			return info->predictor == SPARSE_PREDICT_NONE && dtype->exponent_bits > 0;
+		case SPARSE_CODE_PALETTE:
+			return info->predictor == SPARSE_PREDICT_NONE && dtype->bytes > 1;
 	}
 	return false;
 }
@@ -179,6 +181,8 @@ decode_payload(sparse_codec *codec, const sparse_delta_info *info, cursor payloa
 								   bytes / element_bytes, info->dtype, content);
 		case SPARSE_CODE_FLOAT:
 			return floats_decode(codec, payload, bytes / element_bytes, info->dtype, content);
+		case SPARSE_CODE_PALETTE:
+			return palette_decode(codec, payload, bytes / element_bytes, info->dtype, content);
 	}
 	return SPARSE_CORRUPT;
 }
@@ -263,6 +267,8 @@ run_coder(contest *c, sparse_predictor predictor, sparse_coding coding, output *
 								   elements, c->dtype, out);
 		case SPARSE_CODE_FLOAT:
 			return floats_encode(c->codec, c->content, elements, c->dtype, out);
+		case SPARSE_CODE_PALETTE:
+			return palette_encode(c->codec, c->content, elements, c->dtype, out);
 		default:
 			return SPARSE_BAD_ARGUMENT;
 	}
@@ -323,6 +329,8 @@ try_unpredicted(contest *c)
 
 	if (c->dtype == SPARSE_BYTES)
 		return try_coder(c, SPARSE_PREDICT_NONE, SPARSE_CODE_ZSTD);
+	if (c->element_bytes > 1)
+		SPARSE_TRY(try_coder(c, SPARSE_PREDICT_NONE, SPARSE_CODE_PALETTE));
 	SPARSE_TRY(try_coder(c, SPARSE_PREDICT_NONE,
 						 sparse_dtype_get(c->dtype)->exponent_bits ? SPARSE_CODE_FLOAT : SPARSE_CODE_RESIDUAL));
 	SPARSE_TRY(planes_promise(c, &promising));

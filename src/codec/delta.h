@@ -48,10 +48,11 @@ typedef enum sparse_coding
 	SPARSE_CODE_ZSTD = 3,		/* a zstd frame; predictor bytes: with a prefix */
 	SPARSE_CODE_PLANES = 4,		/* the content's byte planes, then zstd */
 	SPARSE_CODE_RESIDUAL = 5,	/* ordered-integer differences, rANS */
-	SPARSE_CODE_FLOAT = 6		/* exponents by rANS, signs and mantissas raw */
+	SPARSE_CODE_FLOAT = 6,		/* exponents by rANS, signs and mantissas raw */
+	SPARSE_CODE_PALETTE = 7		/* indices into a list of few distinct elements, rANS */
 } sparse_coding;
 
-#define SPARSE_CODINGS 7
+#define SPARSE_CODINGS 8
 
 /* A range of elements of a parent. */
 typedef struct sparse_ref

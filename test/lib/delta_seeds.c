@@ -16,7 +16,7 @@
 /* How the content differs from the prediction; fuzz_encode knows the relation by number. */
 enum change
 {
-	ALONE, FEW, MANY, LARGE, SAME, SHIFTED
+	ALONE, FEW, MANY, LARGE, SAME, SHIFTED, LEVELS
 };
 
 typedef struct seed
@@ -41,7 +41,8 @@ static const seed seeds[] = {
 	{"i64-none", SPARSE_I64, 3, 300, ALONE}, {"u8-none", SPARSE_U8, 3, 1500, ALONE},
 	{"bool-few", SPARSE_BOOL, 3, 500, FEW}, {"bytes-none", SPARSE_BYTES, 3, 1500, ALONE},
 	{"bytes-dict", SPARSE_BYTES, 1, 600, SHIFTED}, {"noise", SPARSE_BF16, 1, 60, ALONE},
-	{"constant", SPARSE_F32, 0, 60, ALONE}, {"empty", SPARSE_F32, 0, 0, ALONE}
+	{"constant", SPARSE_F32, 0, 60, ALONE}, {"empty", SPARSE_F32, 0, 0, ALONE},
+	{"levels", SPARSE_F32, 0, 500, LEVELS}, {"levels-some", SPARSE_BF16, 0, 700, LEVELS}
 };
 
 static void
@@ -81,6 +82,8 @@ change_elements(uint8_t *content, const uint8_t *prediction, const seed *s, unsi
 			content[i * unit] += noise;
 			content[i * unit + unit - 1] += unit > 1 ? noise % 3 - 1 : 0;
 		}
+		else if (s->change == LEVELS)
+			content[i * unit + 1] = (uint8_t) (i / 128 % 3 == 1 ? 0 : noise & 0x55);
 		else if (s->change == SHIFTED && i + 40 < s->elements)
 			content[i] = prediction[i + 37];
 	}
@@ -91,7 +94,7 @@ static void
 write_encode_seed(const char *folder, const seed *s, const uint8_t *content,
 				  const uint8_t *prediction, size_t bytes)
 {
-	uint8_t		relation = s->change == ALONE ? 0 : s->change == SHIFTED ? 4 : 1;
+	uint8_t		relation = s->change == ALONE || s->change == LEVELS ? 0 : s->change == SHIFTED ? 4 : 1;
 	uint8_t		head[4] = {(uint8_t) s->dtype, relation, s->prediction, (uint8_t) (s->elements % 16)};
 	uint8_t    *input = malloc(2 * bytes + 1);
 
@@ -110,7 +113,7 @@ write_seeds(sparse_codec *codec, const seed *s, char **folder)
 	uint8_t    *prediction = malloc(bytes + 1);
 	uint8_t    *content = malloc(bytes + 1);
 	sparse_ref	ref = {0, s->dtype, 0, s->elements};
-	unsigned	refs = s->change != ALONE;
+	unsigned	refs = s->change != ALONE && s->change != LEVELS;
 	const uint8_t *delta;
 	size_t		delta_bytes;
 	sparse_delta_info info;

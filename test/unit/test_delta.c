@@ -41,11 +41,11 @@ random_bits(void)
 
 typedef enum kind
 {
-	ZERO, CONSTANT, NOISE, SPARSE, WEIGHTS, EDGES, COUNTING, KINDS
+	ZERO, CONSTANT, NOISE, SPARSE, WEIGHTS, EDGES, COUNTING, LEVELS, KINDS
 } kind;
 
 static const char *const kind_name[KINDS] = {
-	"zero", "constant", "noise", "sparse", "weights", "edge values", "counting"
+	"zero", "constant", "noise", "sparse", "weights", "edge values", "counting", "few levels"
 };
 
 /* Writes the low `bytes` bytes of `value`. */
@@ -107,7 +107,9 @@ fill(uint8_t *content, size_t bytes, sparse_dtype dtype, kind kind)
 	{
 		uint64_t	value = 0;
 
-		if (kind == CONSTANT)
+		if (kind == LEVELS)
+			value = (1 + (random_bits() & random_bits() & 15)) * UINT64_C(0x3a94d1f00dd);
+		else if (kind == CONSTANT)
 			value = constant;
 		else if (kind == NOISE)
 			value = random_bits();
@@ -403,6 +405,29 @@ small_changes_cost_little(void)
 }
 
 static bool
+few_levels_are_indices(void)
+{
+	const size_t bytes = 1 << 18;
+	const sparse_dtype dtypes[] = {SPARSE_BF16, SPARSE_F32, SPARSE_I64};
+	uint8_t    *content = malloc(bytes);
+	bool		good = true;
+
+	for (int i = 0; i < 3; i++)
+	{
+		encoded		e = {0};
+
+		fill(content, bytes, dtypes[i], LEVELS);
+		/* four bits of which each is set one time in four: 4 x 0.811 bits an element */
+		good &= encode(content, bytes, dtypes[i], NULL, 0, NULL, 0, &e) && e.info.coding == SPARSE_CODE_PALETTE
+			&& e.size * 8.0 * sparse_dtype_get(dtypes[i])->bytes < bytes * 3.245 * 1.02 + 8192
+			&& decodes_to(&e, NULL, content, bytes);
+		free(e.delta);
+	}
+	free(content);
+	return good;
+}
+
+static bool
 encoding_is_deterministic(void)
 {
 	uint8_t		content[4000];
@@ -446,7 +471,8 @@ static const specimen specimens[] = {
 	{SPARSE_I64, COUNTING, NONE, 4000}, {SPARSE_BYTES, COUNTING, NONE, 2000},
 	{SPARSE_BYTES, NOISE, SHIFTED, 2000}, {SPARSE_F32, NOISE, NONE, 400},
 	{SPARSE_F32, CONSTANT, NONE, 400}, {SPARSE_F32, NOISE, EQUAL, 400},
-	{SPARSE_BF16, SPARSE, NONE, 4000}, {SPARSE_F32, ZERO, UNRELATED, 0}
+	{SPARSE_BF16, SPARSE, NONE, 4000}, {SPARSE_F32, LEVELS, NONE, 4000},
+	{SPARSE_F32, ZERO, UNRELATED, 0}
 };
 
 #define SPECIMENS (sizeof specimens / sizeof specimens[0])
@@ -779,6 +805,7 @@ main(void)
 	ok(pieces_of_parents_predict(), "sixteen pieces of three parents make one prediction");
 	ok(a_dictionary_predicts(), "bytes found anywhere in the prediction cost little");
 	ok(small_changes_cost_little(), "small changes of bf16 weights cost what their entropy says, and 4 % more at most");
+	ok(few_levels_are_indices(), "content of few levels costs the entropy of their indices, and 2 % more at most");
 	ok(encoding_is_deterministic(), "a used codec and a new one write the same delta");
 	damage_is_found();
 	predictions_are_checked();
