@@ -30,6 +30,43 @@ bits_put(bit_writer *w, uint64_t value, unsigned width)
 	w->position += width;
 }
 
+/* A writer that keeps its last, unfinished byte in a register: for many fields, of at most 56 bits. */
+typedef struct fast_writer
+{
+	uint8_t    *at;
+	uint64_t	bits;			/* fewer than 8, which belong to *at */
+	unsigned	filled;
+} fast_writer;
+
+static inline fast_writer
+fast_begin(const bit_writer *w)
+{
+	uint8_t    *at = w->bytes + (w->position >> 3);
+	unsigned	filled = w->position & 7;
+
+	return (fast_writer) {at, *at & ((1u << filled) - 1), filled};
+}
+
+static inline void
+fast_put(fast_writer *w, uint64_t value, unsigned width)
+{
+	unsigned	whole;
+
+	w->bits |= value << w->filled;
+	w->filled += width;
+	store64(w->at, w->bits);
+	whole = w->filled >> 3;
+	w->at += whole;
+	w->bits >>= 8 * whole;
+	w->filled &= 7;
+}
+
+static inline void
+fast_end(const fast_writer *f, bit_writer *w)
+{
+	w->position = (uint64_t) (f->at - w->bytes) * 8 + f->filled;
+}
+
 static inline size_t
 bits_written(const bit_writer *w)
 {

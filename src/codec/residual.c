@@ -134,8 +134,8 @@ cost_of_tokens(const survey *m, const price_list *prices)
 	return cost;
 }
 
-/* Fixed tables spare the decoder time as well: described ones must save more than a fiftieth. */
-#define DESCRIBED_GAIN 98 / 100
+/* Fixed tables spare the decoder time as well: described ones must save more than a twenty-fifth. */
+#define DESCRIBED_GAIN 96 / 100
 #define SAMPLE_BLOCKS 128
 
 /*

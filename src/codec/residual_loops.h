@@ -122,9 +122,9 @@ best_scale(const uint32_t *total, int scale, int last)
 	return best;
 }
 
-/* Sets the top bit of the marks of those elements whose token, which the mark is, is above the most of its context. */
+/* Tokens that are above the most of their context escape. */
 static void
-mark_above(const uint8_t *context, size_t count, const uint8_t *most_token, uint8_t *mark)
+escape_above(const uint8_t *context, size_t count, const uint8_t *most_token, uint8_t *token)
 {
 	size_t		i = 0;
 
@@ -134,36 +134,37 @@ mark_above(const uint8_t *context, size_t count, const uint8_t *most_token, uint
 
 	for (; i + 64 <= count; i += 64)
 	{
-		__m512i		m = _mm512_loadu_si512(mark + i);
+		__m512i		t = _mm512_loadu_si512(token + i);
 		__m512i		most = _mm512_permutex2var_epi8(low, _mm512_loadu_si512(context + i), high);
 
-		_mm512_storeu_si512(mark + i, _mm512_or_si512(m,
-			_mm512_maskz_set1_epi8(_mm512_cmpgt_epu8_mask(m, most), (char) 0x80)));
+		t = _mm512_mask_mov_epi8(t, _mm512_cmpgt_epu8_mask(t, most), _mm512_set1_epi8((char) FAMILY_ESCAPE));
+		_mm512_storeu_si512(token + i, t);
 	}
 #elif defined(LOOPS_AVX2)
 	for (; i + 32 <= count; i += 32)
 	{
-		__m256i		m = _mm256_loadu_si256((const __m256i *) (void *) (mark + i));
+		__m256i		t = _mm256_loadu_si256((const __m256i *) (void *) (token + i));
 		__m256i		c = _mm256_loadu_si256((const __m256i *) (const void *) (context + i));
 		__m256i		row = _mm256_and_si256(_mm256_srli_epi16(c, 4), _mm256_set1_epi8(15));
 		__m256i		most = _mm256_setzero_si256();
+		__m256i		fits;
 
 		c = _mm256_and_si256(c, _mm256_set1_epi8(15));
-		for (int k = 0; k < MOST_TOKEN_ROOM / 16; k++)
+		for (int k = 0; k < (FAMILY_CONTEXTS + 15) / 16; k++)
 		{
 			__m128i		part = _mm_loadu_si128((const __m128i *) (const void *) (most_token + 16 * k));
 
 			most = _mm256_or_si256(most, _mm256_and_si256(_mm256_cmpeq_epi8(row, _mm256_set1_epi8((char) k)),
 														  _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(part), c)));
 		}
-		/* above: not the smaller of the two */
-		most = _mm256_cmpeq_epi8(_mm256_min_epu8(m, most), m);
-		_mm256_storeu_si256((__m256i *) (void *) (mark + i),
-							_mm256_or_si256(m, _mm256_andnot_si256(most, _mm256_set1_epi8((char) 0x80))));
+		fits = _mm256_cmpeq_epi8(_mm256_min_epu8(t, most), t);
+		/* the escape has all bits */
+		_mm256_storeu_si256((__m256i *) (void *) (token + i),
+							_mm256_or_si256(t, _mm256_andnot_si256(fits, _mm256_set1_epi8(-1))));
 	}
 #endif
 	for (; i < count; i++)
-		mark[i] |= (uint8_t) (mark[i] > most_token[context[i]] ? 0x80 : 0);
+		token[i] = token[i] > most_token[context[i]] ? FAMILY_ESCAPE : token[i];
 }
 
 /* Whether there is no use in looking beyond the scales tried around `scale`. */

@@ -140,7 +140,7 @@ NAME(token_of)(ELEMENT v)
 static inline unsigned
 NAME(rest_of)(uint8_t token)
 {
-	return token < TOKEN_DIRECT ? 0 : 4 + ((token - (unsigned) TOKEN_DIRECT) >> 3);
+	return token < TOKEN_DIRECT ? 0 : (token >> 3) - (TOKEN_DIRECT / 8 - 4u);
 }
 
 static inline ELEMENT
@@ -179,21 +179,6 @@ NAME(take_raw)(bit_reader *raw, unsigned bits)
 #endif
 }
 
-/* One element's token and raw bits; most: the largest token that its table has besides the escape. */
-static inline uint8_t
-NAME(put_token)(ELEMENT folded, unsigned shift, unsigned most, bit_writer *raw)
-{
-	uint8_t		token = NAME(token_of)((ELEMENT) (folded >> shift));
-
-	if (token > most || token == FAMILY_ESCAPE)
-	{
-		NAME(put_raw)(raw, folded, WIDTH);
-		return FAMILY_ESCAPE;
-	}
-	NAME(put_raw)(raw, folded, shift + NAME(rest_of)(token));
-	return token;
-}
-
 static inline ELEMENT
 NAME(take_token)(uint8_t token, unsigned shift, bit_reader *raw)
 {
@@ -207,41 +192,62 @@ NAME(take_token)(uint8_t token, unsigned shift, bit_reader *raw)
 
 #endif
 
-/*
- * Contexts, and how many low bits are raw, of exponents at a scale. A context
- * beyond the last is only clamped by the caller: see index_prices.
- */
-static inline int
-NAME(shift_of)(int q, const shape *s)
+/* How many low bits of each element are raw at a scale. */
+static void
+NAME(shifts_of)(const int16_t *exponent, size_t count, const shape *s, int scale, int16_t *shift)
 {
-	int			shift = q < FAMILY_TOP ? 0 : (q - FAMILY_TOP) / FAMILY_OCTAVE;
+	const int16_t most = (int16_t) s->most_shift;
 
-	return shift < s->most_shift ? shift : s->most_shift;
+	for (size_t i = 0; i < count; i++)
+	{
+		int16_t		octaves = (int16_t) ((int16_t) (scale - exponent[i] - FAMILY_TOP) / FAMILY_OCTAVE);
+
+		octaves = octaves > 0 ? octaves : 0;
+		shift[i] = octaves < most ? octaves : most;
+	}
 }
 
-/* Tokens for the price list, and the place there of each element's price at `scale`. */
+/* Tokens of the differences without those bits; room: as many bytes as a block has elements. */
+static void
+NAME(tokens_of)(const ELEMENT *folded, const int16_t *shift, size_t count, uint8_t *token)
+{
+#if WIDTH == 8
+	(void) shift;
+	memcpy(token, folded, count);
+#else
+	for (size_t i = 0; i < count; i++)
+	{
+		ELEMENT		v = (ELEMENT) (folded[i] >> shift[i]);
+
+		token[i] = (uint8_t) (v < TOKEN_DIRECT ? v : TOKEN_DIRECT);
+	}
+	FOR_EACH_MARKED(i, token, count, token[i] = NAME(token_of)((ELEMENT) (folded[i] >> shift[i])));
+#endif
+}
+
+/* The place in the price list of each element's price at `scale`. */
 static void
 NAME(index_prices)(const ELEMENT *folded, const int16_t *exponent, size_t count, const shape *s, int scale,
 				   uint16_t *index)
 {
+	const int16_t plain = PRICE_MARGIN - PRICE_BEFORE;
+	const int16_t shifted = PRICE_MARGIN - PRICE_BEFORE + PRICE_PLAIN;
+	const int16_t deep = PRICE_PLAIN + PRICE_SHIFTED - PRICE_DEEP_FIRST - PRICE_BEFORE;
+	const int16_t end = s->most_shift > 0 ? FAMILY_TOP + FAMILY_OCTAVE : INT16_MIN;	/* of contexts in those parts */
+	int16_t		shift[BLOCK];
+	uint8_t		token[BLOCK];
+
+	NAME(shifts_of)(exponent, count, s, scale, shift);
+	NAME(tokens_of)(folded, shift, count, token);
 	for (size_t i = 0; i < count; i++)
 	{
-		int			q = scale - exponent[i];
-		int			shift = NAME(shift_of)(q, s);
-		int			c = q - FAMILY_OCTAVE * shift;
-		unsigned	part = PRICE_MARGIN - PRICE_BEFORE;
-#if WIDTH == 8
-		unsigned	token = folded[i];
-#else
-		unsigned	token = NAME(token_of)((ELEMENT) (folded[i] >> shift));
-#endif
+		int16_t		c = (int16_t) (scale - exponent[i] - FAMILY_OCTAVE * shift[i]);
+		int16_t		part = shift[i] == 0 ? shifted : deep;
 
-		if (s->most_shift > 0 && c < FAMILY_TOP + FAMILY_OCTAVE)
-			part += shift == 0 ? PRICE_PLAIN
-				: PRICE_PLAIN + PRICE_SHIFTED - PRICE_DEEP_FIRST - PRICE_MARGIN;
+		part = c < end ? part : plain;
 		c = c < -PRICE_BEFORE ? -PRICE_BEFORE : c;
 		c = c > FAMILY_CONTEXTS + 7 ? FAMILY_CONTEXTS + 7 : c;
-		index[i] = (uint16_t) (token * PRICE_ROW + part + (unsigned) c);
+		index[i] = (uint16_t) ((uint16_t) (token[i] * (uint16_t) PRICE_ROW) + (uint16_t) (part + c));
 	}
 }
 
@@ -313,19 +319,51 @@ NAME(block_contexts)(const LOOSE *p, size_t count, const shape *s, int scale, co
 			table[i] = of_context[table[i]];
 }
 
+#if WIDTH > 8
+
+/* The raw bits of a block whose tokens are known. Those of a field that is longer than a writer takes: in two. */
+static void
+NAME(put_fields)(const ELEMENT *folded, const int16_t *shift, size_t count, const uint8_t *token, bit_writer *raw)
+{
+	fast_writer w = fast_begin(raw);
+	uint8_t		widths[BLOCK];
+
+	for (size_t i = 0; i < count; i++)
+		widths[i] = (uint8_t) (token[i] == FAMILY_ESCAPE ? WIDTH : shift[i] + (int) NAME(rest_of)(token[i]));
+	for (size_t i = 0; i < count; i++)
+	{
+		unsigned	width = widths[i];
+
+#if WIDTH == 64
+		if (width > 32)
+		{
+			fast_put(&w, folded[i] & UINT32_MAX, 32);
+			fast_put(&w, folded[i] >> 32 & ((UINT64_C(1) << (width - 32)) - 1), width - 32);
+			continue;
+		}
+#endif
+		fast_put(&w, folded[i] & ((UINT64_C(1) << width) - 1), width);
+	}
+	fast_end(&w, raw);
+}
+
+#endif
+
 /* A block's tokens and raw bits. */
 static void
 NAME(put_tokens)(const ELEMENT *folded, const int16_t *exponent, size_t count, const shape *s, int scale,
 				 const uint8_t *context, const uint8_t *most_token, uint8_t *token, bit_writer *raw)
 {
+	int16_t		shift[BLOCK];
+
+	NAME(shifts_of)(exponent, count, s, scale, shift);
+	NAME(tokens_of)(folded, shift, count, token);
 #if WIDTH == 8
-	for (size_t i = 0; i < count; i++)
-		token[i] = (uint8_t) folded[i];
-	(void) exponent; (void) s; (void) scale; (void) context; (void) most_token; (void) raw;
+	(void) context; (void) most_token; (void) raw;
 #else
-	for (size_t i = 0; i < count; i++)
-		token[i] = NAME(put_token)(folded[i], (unsigned) NAME(shift_of)(scale - exponent[i], s),
-								   most_token ? most_token[context[i]] : FAMILY_ESCAPE, raw);
+	if (most_token)
+		escape_above(context, count, most_token, token);
+	NAME(put_fields)(folded, shift, count, token, raw);
 #endif
 }
 
@@ -340,7 +378,6 @@ encode_plain16(const LOOSE *p, const uint16_t *folded, uint16_t any, const int16
 			   const shape *s, const price_list *prices, int last, uint8_t *token, uint8_t *context, bit_writer *raw)
 {
 	int			scale = within_contexts(mean_scale16(folded, exponent, count));
-	uint8_t		mark[BLOCK];
 
 	for (size_t i = 0; i < count; i++)
 		token[i] = (uint8_t) (folded[i] < TOKEN_DIRECT ? folded[i] : TOKEN_DIRECT);
@@ -348,12 +385,10 @@ encode_plain16(const LOOSE *p, const uint16_t *folded, uint16_t any, const int16
 		FOR_EACH_MARKED(i, token, count, token[i] = token_of16(folded[i]));
 	scale = choose_plain_scale(token, exponent, count, scale, prices->price, last);
 	block_contexts16(p, count, s, scale, NULL, context);
-	memcpy(mark, token, count);
 	if (prices->most_token)
-		mark_above(context, count, prices->most_token, mark);
-	FOR_EACH_MARKED(i, mark, count,
-					token[i] = put_token16(folded[i], 0, prices->most_token ? prices->most_token[context[i]]
-										   : FAMILY_ESCAPE, raw));
+		escape_above(context, count, prices->most_token, token);
+	FOR_EACH_MARKED(i, token, count,
+					put_raw16(raw, folded[i], token[i] == FAMILY_ESCAPE ? 16 : rest_of16(token[i])));
 	return scale;
 }
 
@@ -398,22 +433,54 @@ NAME(contexts)(const void *prediction, const shape *s, const uint8_t *of_context
 							 k->scale[b], of_context, k->table + b * BLOCK);
 }
 
+#if WIDTH > 8
+
+/*
+ * The differences of a block of which all raw bits can be loaded, by fields whose widths and whose places in the
+ * differences are known beforehand.
+ */
+static void
+NAME(take_fields)(const uint8_t *token, const int16_t *shift, size_t count, bit_reader *raw, ELEMENT *folded)
+{
+	const uint8_t *bytes = raw->bytes;
+	uint64_t	position = raw->position;
+	uint8_t		lead[BLOCK];	/* what the token says */
+	uint8_t		width[BLOCK];	/* and how many bits are behind it */
+
+	for (size_t i = 0; i < count; i++)
+	{
+		const uint8_t t = token[i];
+		const uint8_t known = t < TOKEN_DIRECT ? t : (t & 7) | 8;
+		const uint8_t bits = (uint8_t) ((uint8_t) NAME(rest_of)(t) + (uint8_t) shift[i]);
+
+		lead[i] = t == FAMILY_ESCAPE ? 0 : known;
+		width[i] = t == FAMILY_ESCAPE ? WIDTH : bits;
+	}
+	for (size_t i = 0; i < count; i++)
+		folded[i] = (ELEMENT) ((uint32_t) lead[i] << (width[i] < 31 ? width[i] : 31));
+	for (size_t i = 0; i < count; i++)
+	{
+		folded[i] = (ELEMENT) (folded[i] | (ELEMENT) bits_get_fast(bytes, position, width[i]));
+		position += width[i];
+	}
+	raw->position = position;
+}
+
 /* What NAME(put_tokens) took apart. False when a token or the raw bits are out of range. */
 static bool
 NAME(take_tokens)(const LOOSE *prediction, const uint8_t *token, size_t count, const shape *s, int scale,
 				  bit_reader *raw, ELEMENT *folded)
 {
-#if WIDTH == 8
-	for (size_t i = 0; i < count; i++)
-		folded[i] = token[i];
-	(void) prediction; (void) s; (void) scale; (void) raw;
-	return true;
-#else
 	uint8_t		largest = 0;
 	int16_t		exponent[BLOCK];
+	int16_t		shift[BLOCK];
 
 	for (size_t i = 0; i < count; i++)
-		largest = token[i] > largest && token[i] != FAMILY_ESCAPE ? token[i] : largest;
+	{
+		uint8_t		t = token[i] == FAMILY_ESCAPE ? 0 : token[i];
+
+		largest = t > largest ? t : largest;
+	}
 	if (largest > TOKEN_MOST(WIDTH))
 		return false;
 	if (s->most_shift == 0)
@@ -424,11 +491,27 @@ NAME(take_tokens)(const LOOSE *prediction, const uint8_t *token, size_t count, c
 		return bits_ok(raw);
 	}
 	NAME(exponents)(prediction, count, s, exponent);
-	for (size_t i = 0; i < count; i++)
-		folded[i] = NAME(take_token)(token[i], (unsigned) NAME(shift_of)(scale - exponent[i], s), raw);
+	NAME(shifts_of)(exponent, count, s, scale, shift);
+	if (WIDTH < 64 && bits_ahead(raw, count * 50))
+		NAME(take_fields)(token, shift, count, raw, folded);
+	else
+		for (size_t i = 0; i < count; i++)
+			folded[i] = NAME(take_token)(token[i], (unsigned) shift[i], raw);
 	return bits_ok(raw);
-#endif
 }
+
+#else
+
+static bool
+take_tokens8(const loose8 *prediction, const uint8_t *token, size_t count, const shape *s, int scale,
+			 bit_reader *raw, uint8_t *folded)
+{
+	(void) prediction; (void) s; (void) scale; (void) raw;
+	memcpy(folded, token, count);
+	return true;
+}
+
+#endif
 
 static bool
 NAME(rebuild_block)(const LOOSE *p, const uint8_t *token, size_t count, const shape *s, int scale,

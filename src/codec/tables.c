@@ -247,7 +247,8 @@ tables_cost(uint32_t (*histogram)[RANS_SYMBOLS], unsigned contexts, unsigned tim
 		if (used == 0)
 			continue;
 		cost += (histogram_cost(histogram[c], NULL, RANS_SYMBOLS) - used * SYMBOL_COST) * times;
-		cost += used * (2 * SYMBOL_COST + (times - 1) * SAMPLE_BIAS);
+		/* a sample shows about half of the symbols */
+		cost += used * ((times > 1 ? 4 : 2) * SYMBOL_COST + (times - 1) * SAMPLE_BIAS);
 	}
 	return cost;
 }
