@@ -18,6 +18,7 @@ typedef struct layout
 	unsigned	mantissa_bits;
 	unsigned	exponent_bits;
 	unsigned	low_zeros;		/* of the mantissa, common to all elements */
+	unsigned	lead;			/* highest bits of the mantissa that the token tells, below the octaves */
 	unsigned	raw_bits;		/* sign and what is left of the mantissa */
 	int			largest;		/* exponent field */
 } layout;
@@ -43,5 +44,6 @@ typedef struct float_loops
 /* For elements of 1, 2, 4 and 8 bytes. */
 extern const float_loops float_loops_portable[4];
 extern const float_loops float_loops_avx2[4];
+extern const float_loops float_loops_avx512[4];
 
 #endif

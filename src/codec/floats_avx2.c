@@ -8,7 +8,10 @@
 
 #ifdef SPARSE_HAVE_AVX2
 
+#include <immintrin.h>
+
 #define LOOPS float_loops_avx2
+#define LOOPS_BMI2 1
 
 #include "avx2_begin.h"
 

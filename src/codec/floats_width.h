@@ -51,13 +51,20 @@ NAME(octaves)(const ELEMENT *x, size_t count, const layout *l, int16_t *below, E
 		zeros |= (ELEMENT) (x[i] == 0);
 	}
 	*any = all;
-	return most < TOKEN_ESCAPE && zeros == 0;
+	return most < TOKEN_ESCAPE >> l->lead && zeros == 0;
+}
+
+/* The bits of the mantissa that are no raw ones: the highest, in the token. */
+static inline unsigned
+NAME(lead_bits)(ELEMENT x, const layout *l)
+{
+	return (unsigned) (x >> (l->mantissa_bits - l->lead)) & ((1u << l->lead) - 1);
 }
 
 static uint64_t
 NAME(raw_of)(ELEMENT x, const layout *l)
 {
-	const ELEMENT mantissa = (ELEMENT) (x & (ELEMENT) (((ELEMENT) 1 << l->mantissa_bits) - 1));
+	const ELEMENT mantissa = (ELEMENT) (x & (ELEMENT) (((ELEMENT) 1 << (l->mantissa_bits - l->lead)) - 1));
 
 	return (uint64_t) (x >> (WIDTH - 1)) << (l->raw_bits - 1) | (uint64_t) (mantissa >> l->low_zeros);
 }
@@ -68,6 +75,16 @@ NAME(put_plain)(const ELEMENT *x, size_t count, const layout *l, bit_writer *raw
 	uint8_t    *to = raw->bytes + (raw->position >> 3);
 	const unsigned bytes = l->raw_bits / 8;
 
+	if (l->raw_bits < 8 && raw->position % 8 == 0)
+	{
+		uint8_t		field[BLOCK + 8];
+
+		for (size_t i = 0; i < count; i++)
+			field[i] = (uint8_t) NAME(raw_of)(x[i], l);
+		pack_fields(field, count, l->raw_bits, to);
+		raw->position += (uint64_t) count * l->raw_bits;
+		return;
+	}
 	if (l->raw_bits % 8 != 0 || raw->position % 8 != 0)
 	{
 		for (size_t i = 0; i < count; i++)
@@ -92,9 +109,13 @@ NAME(put_special)(const ELEMENT *x, const int16_t *below, size_t count, const la
 		token[i] = TOKEN_ZERO;
 		if (x[i] == 0)
 			continue;
-		token[i] = (uint8_t) (below[i] < TOKEN_ESCAPE ? below[i] : TOKEN_ESCAPE);
-		if (below[i] >= TOKEN_ESCAPE)
+		token[i] = (uint8_t) ((unsigned) below[i] << l->lead | NAME(lead_bits)(x[i], l));
+		if (below[i] >= TOKEN_ESCAPE >> l->lead)
+		{
+			token[i] = TOKEN_ESCAPE;
 			bits_put(raw, (uint64_t) (l->largest - below[i]), l->exponent_bits);
+			bits_put(raw, NAME(lead_bits)(x[i], l), l->lead);
+		}
 		bits_put(raw, NAME(raw_of)(x[i], l), l->raw_bits);
 	}
 }
@@ -115,7 +136,7 @@ NAME(encode)(const void *content, size_t at, size_t count, const layout *l,
 	if (plain)
 	{
 		for (size_t i = 0; i < count; i++)
-			token[i] = (uint8_t) below[i];
+			token[i] = (uint8_t) ((unsigned) below[i] << l->lead | NAME(lead_bits)(x[i], l));
 		NAME(put_plain)(x, count, l, raw);
 	}
 	else
@@ -123,14 +144,24 @@ NAME(encode)(const void *content, size_t at, size_t count, const layout *l,
 	return block_scale(below, count);
 }
 
+/* octaves: the exponent and, below it, the lead bits. */
 static inline ELEMENT
-NAME(element_of)(uint64_t raw, unsigned exponent, const layout *l)
+NAME(element_of)(uint64_t raw, unsigned octaves, const layout *l)
 {
 	const unsigned kept = l->raw_bits - 1;
 
 	return (ELEMENT) ((ELEMENT) (raw >> kept) << (WIDTH - 1)
-					  | (ELEMENT) exponent << l->mantissa_bits
+					  | (ELEMENT) octaves << (l->mantissa_bits - l->lead)
 					  | (ELEMENT) ((ELEMENT) (raw & ((UINT64_C(1) << kept) - 1)) << l->low_zeros));
+}
+
+/* The exponent and lead bits that a plain token says. */
+static inline unsigned
+NAME(octaves_of)(uint8_t token, const layout *l)
+{
+	const unsigned lead = (1u << l->lead) - 1;
+
+	return (((unsigned) l->largest << l->lead) - (token & ~lead)) | (token & lead);
 }
 
 static void
@@ -138,20 +169,25 @@ NAME(take_plain)(const uint8_t *token, size_t count, const layout *l, bit_reader
 {
 	const uint8_t *from = raw->bytes + (raw->position >> 3);
 	const unsigned bytes = l->raw_bits / 8;
-	const bool	whole = l->raw_bits % 8 == 0 && raw->position % 8 == 0
-		&& bits_ahead(raw, (uint64_t) count * l->raw_bits);
+	const bool	ahead = raw->position % 8 == 0 && bits_ahead(raw, (uint64_t) count * l->raw_bits + 64);
+	const bool	whole = ahead && l->raw_bits % 8 == 0;
 
-	if (whole && bytes == 1)
+	if (ahead && l->raw_bits <= 8)
+	{
+		uint8_t		field[BLOCK + 8];
+
+		unpack_fields(from, count, l->raw_bits, field);
 		for (size_t i = 0; i < count; i++)
-			x[i] = NAME(element_of)(from[i], (unsigned) l->largest - token[i], l);
+			x[i] = NAME(element_of)(field[i], NAME(octaves_of)(token[i], l), l);
+	}
 	else if (whole)
 		for (size_t i = 0; i < count; i++)
 			x[i] = NAME(element_of)(load64(from + i * bytes) & ((UINT64_C(1) << l->raw_bits) - 1),
-									(unsigned) l->largest - token[i], l);
+									NAME(octaves_of)(token[i], l), l);
 	else
 	{
 		for (size_t i = 0; i < count; i++)
-			x[i] = NAME(element_of)(bits_take(raw, l->raw_bits), (unsigned) l->largest - token[i], l);
+			x[i] = NAME(element_of)(bits_take(raw, l->raw_bits), NAME(octaves_of)(token[i], l), l);
 		return;
 	}
 	raw->position += (uint64_t) count * l->raw_bits;
@@ -162,16 +198,19 @@ NAME(take_special)(const uint8_t *token, size_t count, const layout *l, bit_read
 {
 	for (size_t i = 0; i < count; i++)
 	{
-		int			e = l->largest - token[i];
+		unsigned	octaves = NAME(octaves_of)(token[i], l);
 
 		x[i] = 0;
 		if (token[i] == TOKEN_ZERO)
 			continue;
 		if (token[i] == TOKEN_ESCAPE)
-			e = (int) bits_take(raw, l->exponent_bits);
-		if (e < 0)
+		{
+			octaves = (unsigned) bits_take(raw, l->exponent_bits) << l->lead;
+			octaves |= (unsigned) bits_take(raw, l->lead);
+		}
+		else if (token[i] >> l->lead > l->largest)
 			return false;
-		x[i] = NAME(element_of)(bits_take(raw, l->raw_bits), (unsigned) e, l);
+		x[i] = NAME(element_of)(bits_take(raw, l->raw_bits), octaves, l);
 	}
 	return true;
 }
@@ -185,7 +224,7 @@ NAME(restore)(const uint8_t *token, size_t at, size_t count, const layout *l,
 
 	for (size_t i = 0; i < count; i++)
 		most = token[i] > most ? token[i] : most;
-	if (most < TOKEN_ESCAPE && most <= l->largest)
+	if (most < TOKEN_ESCAPE && most >> l->lead <= l->largest)
 		NAME(take_plain)(token, count, l, raw, x);
 	else if (!NAME(take_special)(token, count, l, raw, x))
 		return false;
