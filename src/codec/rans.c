@@ -131,6 +131,8 @@ rans_decode_begin(rans_decoder *decoder, cursor stream, unsigned lanes, sparse_s
 	decoder->lanes = lanes;
 	decoder->simd = simd;
 	decoder->failed = false;
+	decoder->ahead[0] = decoder->ahead[1] = stream.at;
+	decoder->ahead_step = 0;
 	return SPARSE_OK;
 }
 

@@ -89,7 +89,31 @@ typedef struct rans_decoder
 	unsigned	lanes;
 	sparse_simd simd;
 	bool		failed;			/* ran out of words */
+	const uint8_t *ahead[2];	/* see rans_decode_ahead */
+	size_t		ahead_step;
 } rans_decoder;
+
+/*
+ * Memory that the caller will want soon, brought into the cache a little with every
+ * step of the vector paths, which wait for their gathers: RANS_AHEAD bytes of each of two places
+ * for RANS_MAX_LANES symbols. (All at once would have the gathers wait for it.) Addresses need not be valid.
+ */
+#define RANS_AHEAD 128
+static inline void
+rans_decode_ahead(rans_decoder *decoder, const void *first, const void *second)
+{
+	decoder->ahead[0] = first;
+	decoder->ahead[1] = second;
+	decoder->ahead_step = RANS_AHEAD;
+}
+
+static inline void
+rans_touch_ahead(const rans_decoder *decoder, size_t step)
+{
+	for (int i = 0; i < 2; i++)
+		for (size_t at = 0; at < RANS_AHEAD; at += 64)
+			__builtin_prefetch((const void *) ((uintptr_t) decoder->ahead[i] + step * decoder->ahead_step + at));
+}
 
 /* lanes: 1 to RANS_MAX_LANES. */
 extern sparse_status rans_decode_begin(rans_decoder *decoder, cursor stream, unsigned lanes,

@@ -103,8 +103,9 @@ rans_decode_steps_avx2(rans_decoder *decoder, const rans_slot *slots,
 	__m256i		state[RANS_MAX_LANES / 8];
 
 	memcpy(state, decoder->state, sizeof(state));
-	for (; steps > 0; steps--, table += RANS_MAX_LANES, symbol += RANS_MAX_LANES)
+	for (size_t step = 0; step < steps; step++, table += RANS_MAX_LANES, symbol += RANS_MAX_LANES)
 	{
+		rans_touch_ahead(decoder, step);
 		decode_half(state, slots, table, symbol, &word);
 		decode_half(state + 4, slots, table + 32, symbol + 32, &word);
 	}

@@ -58,10 +58,11 @@ rans_decode_steps_avx512(rans_decoder *decoder, const rans_slot *slots,
 	__m512i		state[VECTORS];
 
 	memcpy(state, decoder->state, sizeof(state));
-	for (; steps > 0; steps--, table += RANS_MAX_LANES, symbol += RANS_MAX_LANES)
+	for (size_t step = 0; step < steps; step++, table += RANS_MAX_LANES, symbol += RANS_MAX_LANES)
 	{
 		__m512i		slot[VECTORS];
 
+		rans_touch_ahead(decoder, step);
 		for (int i = 0; i < VECTORS; i++)
 			slot[i] = look_up(state[i], slots, table + 16 * i);
 		for (int i = 0; i < VECTORS; i++)

@@ -267,28 +267,19 @@ flush_batch(rebuilding *r, batch *k)
 {
 	bool		ok;
 
+	if (k->blocks == BATCH)
+	{
+		const size_t next = (k->at[BATCH - 1] + BLOCK) * r->shape->element_bytes;
+
+		rans_decode_ahead(&r->stream.decoder, (const uint8_t *) (r->prediction ? r->prediction : r->content) + next,
+						  (const uint8_t *) r->content + next);
+	}
 	r->loop->contexts(r->prediction, r->shape, r->stream.of_context, k);
 	rans_decode(&r->stream.decoder, r->stream.slots, k->table, k->elements, k->token);
 	ok = r->loop->rebuild(r->prediction, r->shape, k, &r->raw, r->content);
 	k->blocks = 0;
 	k->elements = 0;
 	return ok;
-}
-
-/* Blocks are done in bursts, between which the memory would be idle: asks for what the next one needs. */
-static inline void
-prefetch_block(const rebuilding *r, size_t at)
-{
-	const size_t block_bytes = BLOCK * r->shape->element_bytes;
-	const size_t ahead = at * r->shape->element_bytes + BATCH * block_bytes;
-
-	if (r->prediction == NULL || at + (BATCH + 1) * BLOCK > r->elements)
-		return;
-	for (size_t i = 0; i < block_bytes; i += 64)
-	{
-		__builtin_prefetch((const uint8_t *) r->prediction + ahead + i, 0);
-		__builtin_prefetch((const uint8_t *) r->content + ahead + i, 1);
-	}
 }
 
 static sparse_status
@@ -307,7 +298,6 @@ decode_blocks(rebuilding *r)
 			copy_prediction(r->content, r->prediction, at * element_bytes, count * element_bytes);
 			continue;
 		}
-		prefetch_block(r, at);
 		k.at[k.blocks] = at;
 		k.scale[k.blocks++] = within_contexts(scale + r->base);
 		k.elements += count;
