@@ -17,6 +17,7 @@
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(lineage_version_id);
+PG_FUNCTION_INFO_V1(lineage_resolve);
 PG_FUNCTION_INFO_V1(lineage_ancestors);
 PG_FUNCTION_INFO_V1(lineage_descendants);
 
@@ -92,5 +93,15 @@ lineage_version_id(PG_FUNCTION_ARGS)
 	StoreVersion version;
 
 	version_from_argument(fcinfo, 0, true, &version);
+	PG_RETURN_INT64(version.id);
+}
+
+/* sparse_resolve: as any reader resolves what it is given, so dropped and open versions are refused. */
+Datum
+lineage_resolve(PG_FUNCTION_ARGS)
+{
+	StoreVersion version;
+
+	version_from_argument(fcinfo, 0, false, &version);
 	PG_RETURN_INT64(version.id);
 }

@@ -22,6 +22,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "store/query.h"
 #include "store/store.h"
@@ -30,14 +31,15 @@ PG_FUNCTION_INFO_V1(version_guard);
 PG_FUNCTION_INFO_V1(version_drop_sql);
 
 #define NAME_MAX_CHARACTERS 512
+#define TAG_MAX_CHARACTERS 128
 
 /* ---- the guard ---- */
 
 /* The row that a statement of this file may write just now; 0: none. */
 static int64 guard_allows = 0;
 
-static int64
-id_of(HeapTuple tuple, TupleDesc columns)
+int64
+version_row_id(HeapTuple tuple, TupleDesc columns)
 {
 	int			column = SPI_fnumber(columns, "id");
 	bool		null = true;
@@ -56,10 +58,10 @@ guard_lets_through(const TriggerData *trigger)
 
 	if (guard_allows == 0 || TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		return false;
-	if (id_of(trigger->tg_trigtuple, columns) != guard_allows)
+	if (version_row_id(trigger->tg_trigtuple, columns) != guard_allows)
 		return false;
 	return !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
-		id_of(trigger->tg_newtuple, columns) == guard_allows;
+		version_row_id(trigger->tg_newtuple, columns) == guard_allows;
 }
 
 Datum
@@ -121,32 +123,58 @@ write_version(StoreQuery *query, int64 id, Datum *value, const char *null)
 
 /* ---- names ---- */
 
+/* `kind` of name: "version name", "tag". */
 pg_noreturn static void
-bad_name(const char *name, const char *rule)
+bad_name(const char *kind, const char *name, const char *rule)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_NAME),
-			 errmsg("invalid version name \"%s\"", name),
+			 errmsg("invalid %s \"%s\"", kind, name),
 			 errdetail("%s", rule)));
 	pg_unreachable();
+}
+
+static bool
+only_digits(const char *text)
+{
+	return strspn(text, "0123456789") == strlen(text);
+}
+
+static bool
+has_control_characters(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char) *text < 0x20 || *text == 0x7f)
+			return true;
+	return false;
 }
 
 void
 version_check_name(const char *name)
 {
 	if (name[0] == '\0')
-		bad_name(name, "A name must not be empty.");
+		bad_name("version name", name, "A name must not be empty.");
 	if (pg_mbstrlen(name) > NAME_MAX_CHARACTERS)
-		bad_name(name, "A name has at most 512 characters.");
-	if (strspn(name, "0123456789") == strlen(name))
-		bad_name(name, "A name of digits only would be taken for an id.");
-	for (const char *at = name; *at != '\0'; at++)
-	{
-		if (*at == '@')
-			bad_name(name, "A name must not contain \"@\", which introduces a revision.");
-		if ((unsigned char) *at < 0x20 || *at == 0x7f)
-			bad_name(name, "A name must not contain control characters.");
-	}
+		bad_name("version name", name, "A name has at most 512 characters.");
+	if (only_digits(name))
+		bad_name("version name", name, "A name of digits only would be taken for an id.");
+	if (strchr(name, '@') != NULL)
+		bad_name("version name", name, "A name must not contain \"@\", which introduces a revision or a tag.");
+	if (has_control_characters(name))
+		bad_name("version name", name, "A name must not contain control characters.");
+}
+
+void
+version_check_tag(const char *tag)
+{
+	if (tag[0] == '\0')
+		bad_name("tag", tag, "A tag must not be empty.");
+	if (pg_mbstrlen(tag) > TAG_MAX_CHARACTERS)
+		bad_name("tag", tag, "A tag has at most 128 characters.");
+	if (only_digits(tag))
+		bad_name("tag", tag, "A tag of digits only would be taken for a revision.");
+	if (strchr(tag, '@') != NULL || has_control_characters(tag))
+		bad_name("tag", tag, "A tag must not contain \"@\" or control characters.");
 }
 
 /* ---- resolving references ---- */
@@ -189,6 +217,13 @@ static StoreQuery newest = {
 	.args = 1, .arg = {TEXTOID},
 	VERSION_RESULT,
 	.scans = true
+};
+
+static StoreQuery tagged = {
+	.sql = "select version from sparse.tag "
+		"where name operator(pg_catalog.=) $1 and tag operator(pg_catalog.=) $2",
+	.args = 2, .arg = {TEXTOID, TEXTOID},
+	.columns = 1, .column = {INT8OID}
 };
 
 static StoreQuery family_place = {
@@ -261,6 +296,34 @@ find_by_revision(const char *name, int32 revision, MemoryContext context, StoreV
 	return find_version(&by_revision, value, context, version);
 }
 
+int64
+version_tagged(const char *name, const char *tag, bool read_only)
+{
+	Datum		value[2] = {CStringGetTextDatum(name), CStringGetTextDatum(tag)};
+	StoreAccess access;
+	SPITupleTable *rows;
+	int64		version = 0;
+
+	store_enter(&access);
+	if (query_run(&tagged, value, NULL, read_only, &rows) > 0)
+		version = row_int64(rows, 0, 1);
+	SPI_freetuptable(rows);
+	store_leave(&access);
+	return version;
+}
+
+/*
+ * Tags are read as the store's owner, the version as the caller: who cannot see
+ * the version that bears a tag is told that there is none, as if there were no tag.
+ */
+static bool
+find_by_tag(const char *name, const char *tag, MemoryContext context, StoreVersion *version)
+{
+	int64		id = version_tagged(name, tag, true);
+
+	return id != 0 && find_by_id(id, context, version);
+}
+
 /* A number of digits only; false when it is none. Too large: limit + 1. */
 static bool
 parse_digits(const char *text, int64 limit, int64 *number)
@@ -278,22 +341,25 @@ parse_digits(const char *text, int64 limit, int64 *number)
 			break;
 	}
 	*number = value;
-	return strspn(text, "0123456789") == strlen(text);
+	return only_digits(text);
 }
 
-/* What follows the name in "name@3". */
-static int32
-parse_revision(const char *reference, const char *text)
+/* Finds "name@3" or "name@production"; `at` is where its "@" stands. */
+static bool
+find_revision_or_tag(const char *reference, const char *at, MemoryContext context, StoreVersion *version)
 {
+	const char *name = pnstrdup(reference, at - reference);
 	int64		revision;
 
-	if (!parse_digits(text, PG_INT32_MAX, &revision))
+	if (at[1] == '\0' || strchr(at + 1, '@') != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid version reference \"%s\"", reference),
-				 errdetail("After \"@\" comes the number of a revision."),
-				 errhint("Write an id (7), a name (org/name) or a name and its revision (org/name@3).")));
-	return (int32) Min(revision, PG_INT32_MAX);
+				 errdetail("After \"@\" comes the number of a revision, or a tag."),
+				 errhint("Write an id (7), a name (org/name), a name and its revision (org/name@3) or a name and a tag (org/name@production).")));
+	if (parse_digits(at + 1, PG_INT32_MAX, &revision))
+		return find_by_revision(name, (int32) Min(revision, PG_INT32_MAX), context, version);
+	return find_by_tag(name, at + 1, context, version);
 }
 
 /* Finds what `reference` names, as described in store.h. */
@@ -307,8 +373,7 @@ find_reference(const char *reference, MemoryContext context, StoreVersion *versi
 		return find_by_id(id, context, version);
 	if (at == NULL)
 		return find_newest(reference, context, version);
-	return find_by_revision(pnstrdup(reference, at - reference),
-							parse_revision(reference, at + 1), context, version);
+	return find_revision_or_tag(reference, at, context, version);
 }
 
 /* Refuses a version that cannot be read; any_state: none is refused. */
@@ -350,6 +415,16 @@ version_from_text(const char *reference, bool any_state, StoreVersion *version)
 	if (!found)
 		no_such_version(reference);
 	check_state(version, any_state);
+}
+
+/* With a snapshot of this moment: what the statement has just imported is found too. */
+void
+version_from_argument_now(FunctionCallInfo fcinfo, int arg, bool any_state, StoreVersion *version)
+{
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	version_from_argument(fcinfo, arg, any_state, version);
+	PopActiveSnapshot();
 }
 
 void
