@@ -96,7 +96,7 @@ begin
         check ((state = 'dropped') = (dropped_at is not null)),
         check (state <> 'ready' or content_sha256 is not null)
     );
-    create index version_family on sparse.version (family);
+    create index version_family on sparse.version (family, id);
     comment on table sparse.version is 'immutable versions of models and datasets, and tombstones of dropped ones';
     comment on column sparse.version.content_sha256 is 'SHA-256 over path, size and SHA-256 of every file, in order of path';
     comment on column sparse.version.raw_bytes is 'bytes of all files';
