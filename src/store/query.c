@@ -116,6 +116,19 @@ query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPI
 	return SPI_processed;
 }
 
+uint64
+query_run_once(StoreQuery *query, Datum *value, bool read_only, SPITupleTable **rows)
+{
+	int			result = SPI_execute_with_args(query->sql, query->args, query->arg,
+											   value, NULL, read_only, 0);
+
+	if (result < 0)
+		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
+	check_columns(query, SPI_tuptable->tupdesc);
+	*rows = SPI_tuptable;
+	return SPI_processed;
+}
+
 void
 query_forget(StoreQuery *query)
 {

@@ -46,6 +46,12 @@ extern uint64 query_run(StoreQuery *query, Datum *value, const char *null, bool 
 						SPITupleTable **rows);
 
 /*
+ * Runs a query whose text was made for this call, planned for these values; nothing
+ * is kept of it.
+ */
+extern uint64 query_run_once(StoreQuery *query, Datum *value, bool read_only, SPITupleTable **rows);
+
+/*
  * Forgets the plan: to be called where a statement wrote nothing that must write a
  * row. A rule "do instead nothing" leaves an empty plan, on which nothing depends.
  */

@@ -97,6 +97,9 @@ begin
         check (state <> 'ready' or content_sha256 is not null)
     );
     create index version_family on sparse.version (family, id);
+    create index version_name_prefix on sparse.version (name text_pattern_ops);
+    create index version_created_at on sparse.version (created_at);
+    create index version_metadata on sparse.version using gin (metadata jsonb_path_ops);
     comment on table sparse.version is 'immutable versions of models and datasets, and tombstones of dropped ones';
     comment on column sparse.version.content_sha256 is 'SHA-256 over path, size and SHA-256 of every file, in order of path';
     comment on column sparse.version.raw_bytes is 'bytes of all files';
@@ -140,6 +143,7 @@ begin
         primary key (name, tag)
     );
     create index tag_version on sparse.tag (version);
+    create index tag_tag on sparse.tag (tag, version);
     comment on table sparse.tag is 'tags: names that move from one version of a name to another';
     comment on column sparse.tag.name is 'the name of the version';
 
