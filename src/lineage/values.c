@@ -111,13 +111,34 @@ read_values(sparse_dtype dtype, const char *bytes, size_t count, double *value)
 
 /* ---- what changed ---- */
 
+#define COUNT_OTHER_BITS(type) \
+	for (size_t i = 0; i < count; i++) \
+	{ \
+		type		x; \
+		type		y; \
+		\
+		memcpy(&x, a + i * sizeof(x), sizeof(x)); \
+		memcpy(&y, b + i * sizeof(y), sizeof(y)); \
+		changed += x != y; \
+	} \
+	break
+
 static size_t
 count_other_bits(const char *a, const char *b, size_t count, size_t width)
 {
 	size_t		changed = 0;
 
-	for (size_t i = 0; i < count; i++)
-		changed += memcmp(a + i * width, b + i * width, width) != 0;
+	switch (width)
+	{
+		case 1:
+			COUNT_OTHER_BITS(uint8);
+		case 2:
+			COUNT_OTHER_BITS(uint16);
+		case 4:
+			COUNT_OTHER_BITS(uint32);
+		default:
+			COUNT_OTHER_BITS(uint64);
+	}
 	return changed;
 }
 
@@ -131,27 +152,51 @@ count_other_values(const double *a, const double *b, size_t count)
 	return changed;
 }
 
+/* Moves the elements that are finite in both to the front; their number. */
+static size_t
+keep_finite(double *a, double *b, size_t count)
+{
+	size_t		kept = 0;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		a[kept] = a[i];
+		b[kept] = b[i];
+		kept += isfinite(a[i]) && isfinite(b[i]);
+	}
+	return kept;
+}
+
+/* Of finite elements. */
 static void
 add_values(Distance *distance, const double *a, const double *b, size_t count)
 {
+	double		squares = 0;
+	double		squares_a = 0;
+	double		squares_b = 0;
+	double		product = 0;
+	double		largest = distance->largest;
+	double		relative = distance->largest_relative;
+
 	for (size_t i = 0; i < count; i++)
 	{
 		double		change = fabs(b[i] - a[i]);
+		double		size = fabs(a[i]);
 
-		if (!isfinite(a[i]) || !isfinite(b[i]))
-		{
-			distance->not_finite++;
-			continue;
-		}
-		if (change > distance->largest)
-			distance->largest = change;
-		if (a[i] != 0 && change > distance->largest_relative * fabs(a[i]))
-			distance->largest_relative = change / fabs(a[i]);
-		distance->squares += change * change;
-		distance->squares_a += a[i] * a[i];
-		distance->squares_b += b[i] * b[i];
-		distance->product += a[i] * b[i];
+		largest = change > largest ? change : largest;
+		if (change > relative * size && size > 0)
+			relative = change / size;
+		squares += change * change;
+		squares_a += a[i] * a[i];
+		squares_b += b[i] * b[i];
+		product += a[i] * b[i];
 	}
+	distance->largest = largest;
+	distance->largest_relative = relative;
+	distance->squares += squares;
+	distance->squares_a += squares_a;
+	distance->squares_b += squares_b;
+	distance->product += product;
 }
 
 /* Elements that are the same in both. */
@@ -179,6 +224,7 @@ add_block(Distance *distance, sparse_dtype dtype_a, const char *a,
 	size_t		width = sparse_dtype_get(dtype_a)->bytes;
 	double		value_a[BLOCK];
 	double		value_b[BLOCK];
+	size_t		finite;
 
 	distance->elements += count;
 	read_values(dtype_a, a, count, value_a);
@@ -190,7 +236,9 @@ add_block(Distance *distance, sparse_dtype dtype_a, const char *a,
 	read_values(dtype_b, b, count, value_b);
 	distance->changed += dtype_a == dtype_b ? count_other_bits(a, b, count, width)
 		: count_other_values(value_a, value_b, count);
-	add_values(distance, value_a, value_b, count);
+	finite = keep_finite(value_a, value_b, count);
+	distance->not_finite += count - finite;
+	add_values(distance, value_a, value_b, finite);
 }
 
 void
