@@ -107,6 +107,10 @@ extern int64 version_row_id(HeapTuple tuple, TupleDesc columns);
 extern void version_insert(int64 id, const char *kind, const char *name, int32 revision, int64 family,
 						   const char *message, Datum metadata_jsonb);
 extern void version_drop(int64 id);
+extern void version_undrop(int64 id);
+
+/* Give a version another name and revision; false where row-level security does not let the caller. */
+extern bool version_rename(int64 id, const char *name, int32 revision);
 
 /* ---- telling others (notify.c) ---- */
 

@@ -323,6 +323,26 @@ as 'MODULE_PATHNAME', 'version_drop_sql';
 comment on function sparse_drop(text) is
 'Drops a version: it can no longer be read, its row stays as a tombstone. Its bytes go with sparse_collect().';
 
+create function sparse_undrop(version bigint)
+returns void
+language c
+volatile strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'version_undrop_sql';
+comment on function sparse_undrop(bigint) is
+'Takes back that a version was dropped; an error once sparse_collect() has removed what it was made of.';
+
+create function sparse_undrop(version text)
+returns void
+language c
+volatile strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'version_undrop_sql';
+comment on function sparse_undrop(text) is
+'Takes back that a version was dropped; an error once sparse_collect() has removed what it was made of.';
+
 create function sparse_collect(
     open_older_than interval default '1 day',
     out versions bigint,

@@ -29,6 +29,7 @@
 
 PG_FUNCTION_INFO_V1(version_guard);
 PG_FUNCTION_INFO_V1(version_drop_sql);
+PG_FUNCTION_INFO_V1(version_undrop_sql);
 
 #define NAME_MAX_CHARACTERS 512
 #define TAG_MAX_CHARACTERS 128
@@ -477,6 +478,29 @@ static StoreQuery drop_version = {
 	.scans = true
 };
 
+static StoreQuery undrop_version = {
+	.sql = "update sparse.version set state = 'ready', dropped_at = null "
+		"where id operator(pg_catalog.=) $1 and state operator(pg_catalog.=) 'dropped' "
+		"and collected_at is null and content_sha256 is not null",
+	.args = 1, .arg = {INT8OID},
+	.scans = true
+};
+
+static StoreQuery rename_version = {
+	.sql = "update sparse.version set name = $2, revision = $3 where id operator(pg_catalog.=) $1",
+	.args = 3, .arg = {INT8OID, TEXTOID, INT4OID},
+	.scans = true
+};
+
+/* Of a tombstone: whether it was collected, and whether it was ever ready. */
+static StoreQuery tombstone = {
+	.sql = "select collected_at is not null, content_sha256 is not null from sparse.version "
+		"where id operator(pg_catalog.=) $1 and state operator(pg_catalog.=) 'dropped'",
+	.args = 1, .arg = {INT8OID},
+	.columns = 2, .column = {BOOLOID, BOOLOID},
+	.scans = true
+};
+
 void
 version_insert(int64 id, const char *kind, const char *name, int32 revision, int64 family,
 			   const char *message, Datum metadata_jsonb)
@@ -519,14 +543,81 @@ version_drop(int64 id)
 				 errdetail("Row-level security of sparse.version does not let you update it, or it was dropped just now.")));
 }
 
+/* Why a version could not be undropped. */
+pg_noreturn static void
+not_undropped(int64 id)
+{
+	Datum		value = Int64GetDatum(id);
+	StoreAccess access;
+	SPITupleTable *rows;
+	bool		found;
+
+	enter_versions(&access);
+	found = query_run(&tombstone, &value, NULL, false, &rows) > 0;
+	store_leave(&access);
+	if (found && DatumGetBool(row_datum(rows, 0, 1)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("version " INT64_FORMAT " was collected", id),
+				 errdetail("sparse_collect() has removed what it was made of.")));
+	if (found && !DatumGetBool(row_datum(rows, 0, 2)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("version " INT64_FORMAT " was never ready", id)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to undrop version " INT64_FORMAT, id),
+			 errdetail("Row-level security of sparse.version does not let you update it, or it was undropped just now.")));
+	pg_unreachable();
+}
+
+void
+version_undrop(int64 id)
+{
+	Datum		value = Int64GetDatum(id);
+
+	SPI_connect();
+	if (write_version(&undrop_version, id, &value, NULL) != 1)
+		not_undropped(id);
+	SPI_finish();
+}
+
+bool
+version_rename(int64 id, const char *name, int32 revision)
+{
+	Datum		value[3];
+	uint64		rows;
+
+	version_check_name(name);
+	SPI_connect();
+	value[0] = Int64GetDatum(id);
+	value[1] = CStringGetTextDatum(name);
+	value[2] = Int32GetDatum(revision);
+	rows = write_version(&rename_version, id, value, NULL);
+	SPI_finish();
+	return rows == 1;
+}
+
 /* sparse_drop(version): what was dropped before stays as it is. */
 Datum
 version_drop_sql(PG_FUNCTION_ARGS)
 {
 	StoreVersion version;
 
-	version_from_argument(fcinfo, 0, true, &version);
+	version_from_argument_now(fcinfo, 0, true, &version);
 	if (version.state != 'd')
 		version_drop(version.id);
+	PG_RETURN_VOID();
+}
+
+/* sparse_undrop(version): what is there stays as it is. */
+Datum
+version_undrop_sql(PG_FUNCTION_ARGS)
+{
+	StoreVersion version;
+
+	version_from_argument_now(fcinfo, 0, true, &version);
+	if (version.state == 'd')
+		version_undrop(version.id);
 	PG_RETURN_VOID();
 }
