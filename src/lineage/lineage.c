@@ -11,6 +11,7 @@
 #include "compat.h"
 
 #include "catalog/pg_type_d.h"
+#include "miscadmin.h"
 
 #include "model/answer.h"
 #include "store/query.h"
@@ -20,6 +21,8 @@ PG_FUNCTION_INFO_V1(lineage_version_id);
 PG_FUNCTION_INFO_V1(lineage_resolve);
 PG_FUNCTION_INFO_V1(lineage_ancestors);
 PG_FUNCTION_INFO_V1(lineage_descendants);
+
+#define EDGES_A_BATCH 1000
 
 /* From $1 along the edges of sparse.parent, from their column `from` to their column `to`. */
 #define WALK(from, to) \
@@ -52,25 +55,41 @@ static StoreQuery descendants = {
 	WALK_RESULT
 };
 
+/* All rows of a walk, some at a time: a base may have a million descendants. */
+static void
+add_edges(Answer *answer, StoreQuery *query, Datum *start)
+{
+	Portal		walk = query_open(query, start, true);
+
+	for (;;)
+	{
+		SPI_cursor_fetch(walk, true, EDGES_A_BATCH);
+		if (SPI_processed == 0)
+			break;
+		query_check_rows(query, SPI_tuptable);
+		for (uint64 i = 0; i < SPI_processed; i++)
+			answer_add_row(answer, SPI_tuptable, i, 0);
+		SPI_freetuptable(SPI_tuptable);
+		CHECK_FOR_INTERRUPTS();
+	}
+	SPI_cursor_close(walk);
+}
+
 static Datum
 answer_walk(FunctionCallInfo fcinfo, StoreQuery *query)
 {
 	StoreVersion version;
 	StoreAccess access;
-	SPITupleTable *rows;
 	Answer		answer;
 	Datum		start;
-	uint64		count;
 
 	answer_begin(fcinfo, &answer);
 	version_from_argument(fcinfo, 0, true, &version);
 	start = Int64GetDatum(version.id);
 	answer_connect();
 	enter_versions(&access);
-	count = query_run(query, &start, NULL, true, &rows);
+	add_edges(&answer, query, &start);
 	store_leave(&access);
-	for (uint64 i = 0; i < count; i++)
-		answer_add_row(&answer, rows, i, 0);
 	answer_finish();
 	return (Datum) 0;
 }

@@ -96,6 +96,8 @@ begin
         check ((state = 'dropped') = (dropped_at is not null)),
         check (state <> 'ready' or content_sha256 is not null)
     );
+    -- a prefix of a name is found by the index on names or by the order of ids: the planner must know how many have it
+    alter table sparse.version alter column name set statistics 1000;
     create index version_family on sparse.version (family, id);
     create index version_name_prefix on sparse.version (name text_pattern_ops);
     create index version_created_at on sparse.version (created_at);
