@@ -75,18 +75,20 @@ select sparse_tag('org/m@2', 'rolled back');
 rollback;
 select count(*) from sparse.tag where tag = 'rolled back';
 
--- The store's owner may refuse moves by a trigger, which finds who moves in moved_by, and may not swallow them
+-- The store's owner may refuse moves by a trigger on the history, which finds who moves in moved_by, and may not swallow them
 create function refuse() returns trigger language plpgsql as $$
 begin
     if new.tag = 'swallowed' then return null; end if;
     if new.tag = 'production' and new.moved_by = current_user then raise exception 'not by %', 'you'; end if;
     return new;
 end $$;
-create trigger refuse before insert or update on sparse.tag for each row execute function refuse();
+create trigger refuse before insert on sparse.tag_history for each row execute function refuse();
 select sparse_tag('org/m@2', 'production');
+select sparse_untag('org/m', 'production');
 select sparse_tag('org/m@2', 'swallowed');
 select sparse_tag('org/m@2', 'other');
-drop trigger refuse on sparse.tag;
+drop trigger refuse on sparse.tag_history;
+select sparse_resolve('org/m@production'), (select count(*) from sparse.tag where tag = 'swallowed') as swallowed;
 create rule nothing as on delete to sparse.tag do instead nothing;
 select sparse_untag('org/m', 'other');
 drop rule nothing on sparse.tag;

@@ -145,7 +145,7 @@ write_row(StoreQuery *query, Datum *value, const TagMove *move)
 			errdetail("A trigger or a rule of table sparse.tag or sparse.tag_history suppressed it."));
 }
 
-/* A trigger that the store's owner puts on sparse.tag finds who moves it in moved_by. */
+/* A trigger that the store's owner puts on the history can refuse any move: it finds who moves in moved_by. */
 static void
 write_move(const TagMove *move)
 {
