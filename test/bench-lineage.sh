@@ -92,7 +92,7 @@ insert into sparse.tag (name, tag, version) select name, 'production', id from s
 -- the same edges in a plain table
 create table edge (child bigint not null, parent bigint not null, primary key (child, parent));
 insert into edge select child, parent from sparse.parent;
-create index on edge (parent);
+create index on edge (parent, child);
 create table node (id bigint primary key, name text not null, revision int not null, unique (name, revision));
 insert into node select id, name, revision from sparse.version;
 create table node_tag (name text, tag text, id bigint, primary key (name, tag));

@@ -133,7 +133,7 @@ begin
         unique (child, parent, role),
         check (parent < child)
     );
-    create index parent_parent on sparse.parent (parent);
+    create index parent_parent on sparse.parent (parent, child);
     comment on table sparse.parent is 'which versions a version was made from; ids grow along every edge, so there is no cycle';
 
     create table sparse.tag (
