@@ -34,6 +34,14 @@ as 'MODULE_PATHNAME', 'version_notify';
 comment on function sparse_version_notify() is
 'Trigger of sparse.version: tells those who listen on channel "sparse" of its argument, the event, with the id of the version.';
 
+create function sparse_version_quota()
+returns trigger
+language c
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'version_quota';
+comment on function sparse_version_quota() is
+'Trigger of sparse.version: refuses a version with which its owner would have more than sparse.quota allows.';
+
 create function sparse_create_store()
 returns void
 language plpgsql
@@ -100,6 +108,7 @@ begin
     alter table sparse.version alter column name set statistics 1000;
     create index version_family on sparse.version (family, id);
     create index version_name_prefix on sparse.version (name text_pattern_ops);
+    create index version_created_by on sparse.version (created_by);
     create index version_created_at on sparse.version (created_at);
     create index version_metadata on sparse.version using gin (metadata jsonb_path_ops);
     comment on table sparse.version is 'immutable versions of models and datasets, and tombstones of dropped ones';
@@ -114,6 +123,11 @@ begin
         before insert or update or delete on sparse.version
         for each row execute function @extschema@.sparse_version_guard();
 
+    create trigger version_quota
+        after update of state on sparse.version
+        for each row when (new.state = 'ready' and old.state <> 'ready')
+        execute function @extschema@.sparse_version_quota();
+
     create trigger version_ready
         after update of state on sparse.version
         for each row when (new.state = 'ready' and old.state <> 'ready')
@@ -123,6 +137,15 @@ begin
         after update of state on sparse.version
         for each row when (new.state = 'dropped' and old.state <> 'dropped')
         execute function @extschema@.sparse_version_notify('drop');
+
+    create table sparse.quota (
+        owner text primary key,
+        versions bigint check (versions >= 0),
+        raw_bytes bigint check (raw_bytes >= 0),
+        stored_bytes bigint check (stored_bytes >= 0)
+    );
+    comment on table sparse.quota is 'what ready versions of an owner (version.created_by) may come to; null: no limit';
+    comment on column sparse.quota.owner is 'a role, or * for each that has no row of its own';
 
     create table sparse.parent (
         child bigint not null references sparse.version,
@@ -288,6 +311,29 @@ begin
         from sparse.version
         where state = 'ready'$view$, as_caller);
     comment on view sparse.savings is 'what each version costs, and saves against named baselines; from counters kept at import';
+
+    execute format($view$
+        create view sparse.usage %s as
+        select u.owner,
+               u.versions,
+               u.raw_bytes,
+               u.stored_bytes,
+               q.versions as versions_allowed,
+               q.raw_bytes as raw_bytes_allowed,
+               q.stored_bytes as stored_bytes_allowed
+        from (select created_by as owner,
+                     count(*) as versions,
+                     sum(raw_bytes)::bigint as raw_bytes,
+                     sum(stored_bytes)::bigint as stored_bytes
+              from sparse.version
+              where state = 'ready'
+              group by created_by) u
+        left join lateral (select versions, raw_bytes, stored_bytes
+                           from sparse.quota
+                           where owner in (u.owner, '*')
+                           order by owner = '*'
+                           limit 1) q on true$view$, as_caller);
+    comment on view sparse.usage is 'what the ready versions of each owner come to, beside what his quota allows';
 
     execute format($view$
         create view sparse.storage %s as
