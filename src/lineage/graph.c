@@ -11,11 +11,11 @@
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 
 #include "model/answer.h"
 #include "store/query.h"
 #include "store/store.h"
+#include "walk.h"
 
 PG_FUNCTION_INFO_V1(lineage_graph);
 
@@ -46,16 +46,6 @@ format_named(const char *name)
 
 /* ---- which versions ---- */
 
-/* Those reached, and the level that was reached last: ids from `level` on. */
-typedef struct Walk
-{
-	HTAB	   *seen;
-	Datum	   *id;
-	int			count;
-	int			most;
-	bool		cut;
-} Walk;
-
 static StoreQuery parents_of = {
 	.sql = "select distinct e.parent from sparse.parent e where e.child = any ($1) order by e.parent limit $2",
 	.args = 2, .arg = {INT8ARRAYOID, INT8OID},
@@ -66,43 +56,28 @@ static StoreQuery children_of = {
 	.args = 2, .arg = {INT8ARRAYOID, INT8OID},
 	.columns = 1, .column = {INT8OID}};
 
-static void
-reach(Walk *walk, int64 id)
-{
-	bool		found;
-
-	hash_search(walk->seen, &id, HASH_FIND, &found);
-	if (found)
-		return;
-	if (walk->count == walk->most)
-	{
-		walk->cut = true;
-		return;
-	}
-	hash_search(walk->seen, &id, HASH_ENTER, NULL);
-	walk->id[walk->count++] = Int64GetDatum(id);
-}
-
 /* From the version asked for, which is the first, along the edges that `step` follows. */
 static void
 walk_along(Walk *walk, StoreQuery *step)
 {
-	Datum		level = array_datum(INT8OID, walk->id, 1);
+	int			first = 0;
+	int			last = 1;		/* the first level is the version itself, whatever was reached from it before */
 
 	for (;;)
 	{
 		/* one more than all that can have been seen before: then none is missed */
-		Datum		argument[2] = {level, Int64GetDatum((int64) walk->most + 1)};
+		Datum		argument[2] = {array_datum(INT8OID, walk->id + first, last - first), Int64GetDatum((int64) walk->most + 1)};
 		SPITupleTable *rows;
 		uint64		found = query_run(step, argument, NULL, true, &rows);
 		int			before = walk->count;
 
 		for (uint64 i = 0; i < found; i++)
-			reach(walk, row_int64(rows, i, 1));
+			walk_reach(walk, row_int64(rows, i, 1));
 		SPI_freetuptable(rows);
 		if (walk->count == before || walk->cut)
 			return;
-		level = array_datum(INT8OID, walk->id + before, walk->count - before);
+		first = before;
+		last = walk->count;
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -111,16 +86,13 @@ walk_along(Walk *walk, StoreQuery *step)
 static Datum
 walk_from(int64 asked, int most, bool *cut)
 {
-	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(int64), .hcxt = CurrentMemoryContext};
-	Walk		walk = {.most = most};
+	Walk		walk;
 
-	walk.seen = hash_create("sparse versions reached", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	walk.id = palloc(most * sizeof(Datum));
-	reach(&walk, asked);
+	walk_begin(&walk, asked, most);
 	walk_along(&walk, &parents_of);
 	walk_along(&walk, &children_of);
 	*cut = walk.cut;
-	return array_datum(INT8OID, walk.id, walk.count);
+	return walk_level(&walk, 0);
 }
 
 /* ---- what is drawn of them ---- */
