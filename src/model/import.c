@@ -170,18 +170,18 @@ hash_of_name(const char *name)
  * One import of a name at a time, until the end of the transaction. A lock on an
  * object of the class "sparse.version", which no SQL command can take.
  */
-static void
-lock_name(const char *name)
+void
+import_lock_name(const char *name)
 {
 	LockDatabaseObject(store_relation("version"), hash_of_name(name), 0, ExclusiveLock);
 }
 
 /*
- * Takes one lock_name back. For an import that wrote nothing: whoever finds content
+ * Takes one import_lock_name back. For an import that wrote nothing: whoever finds content
  * that exists need not be allowed to insert it, and shall keep nobody from the name.
  */
-static void
-unlock_name(const char *name)
+void
+import_unlock_name(const char *name)
 {
 	UnlockDatabaseObject(store_relation("version"), hash_of_name(name), 0, ExclusiveLock);
 }
@@ -310,12 +310,12 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 	plan_objects(plan);
 	plan_digest(plan);
 
-	lock_name(import.name);
+	import_lock_name(import.name);
 	same = find_same(&import);
 	open_file_close(&plan->open_file);
 	if (same != 0)
 	{
-		unlock_name(import.name);
+		import_unlock_name(import.name);
 		return same;
 	}
 	check_snapshot_is_recent(import.name);

@@ -38,6 +38,14 @@ typedef struct Import
 	int64		stored_bytes;
 } Import;
 
+/*
+ * import.c: one writer of a name at a time, until the end of the transaction, unless
+ * it takes its lock back: who finds content that exists need not be allowed to
+ * insert it, and shall keep nobody from the name.
+ */
+extern void import_lock_name(const char *name);
+extern void import_unlock_name(const char *name);
+
 /* candidates.c: objects of the parents that `object` may be predicted from; their number. */
 extern int	import_candidates(const Import *import, const PlanObject *object,
 							  int64 candidate[MAX_CANDIDATES]);

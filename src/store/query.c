@@ -76,35 +76,43 @@ check_columns(const StoreQuery *query, TupleDesc columns)
 }
 
 /*
- * SPI_execute_plan, with sequential scans discouraged should it come to planning:
- * a plan made while the store was nearly empty serves a long import to its end. A
- * scan that cannot be avoided then looks so dear that it would be compiled: not that.
+ * Sequential scans are discouraged where it comes to planning: a plan made while the
+ * store was nearly empty serves a long import to its end. A scan that cannot be
+ * avoided then looks so dear that it would be compiled: not that.
  */
 static int
-execute_by_index(StoreQuery *query, Datum *value, const char *null, bool read_only)
+begin_by_index(const StoreQuery *query)
 {
 	int			nest = NewGUCNestLevel();
-	int			result;
 
+	if (query->scans)
+		return nest;
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	result = SPI_execute_plan(query->plan, value, null, read_only, 0);
-	AtEOXact_GUC(true, nest);
-	return result;
+	return nest;
+}
+
+static void
+prepare_once(StoreQuery *query)
+{
+	Oid			sdelta = takes_sdelta(query) ? sdelta_type() : InvalidOid;
+
+	if (query->plan == NULL || query->sdelta != sdelta)
+		prepare(query, sdelta);
 }
 
 uint64
 query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPITupleTable **rows)
 {
-	Oid			sdelta = takes_sdelta(query) ? sdelta_type() : InvalidOid;
+	int			nest;
 	int			result;
 
-	if (query->plan == NULL || query->sdelta != sdelta)
-		prepare(query, sdelta);
-	result = query->scans ? SPI_execute_plan(query->plan, value, null, read_only, 0) :
-		execute_by_index(query, value, null, read_only);
+	prepare_once(query);
+	nest = begin_by_index(query);
+	result = SPI_execute_plan(query->plan, value, null, read_only, 0);
+	AtEOXact_GUC(true, nest);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
 	if (query->columns > 0)
@@ -113,6 +121,38 @@ query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPI
 		check_columns(query, SPI_tuptable->tupdesc);
 		*rows = SPI_tuptable;
 	}
+	return SPI_processed;
+}
+
+Portal
+query_open(StoreQuery *query, Datum *value, bool read_only)
+{
+	Portal		portal;
+	int			nest;
+
+	prepare_once(query);
+	nest = begin_by_index(query);
+	portal = SPI_cursor_open(NULL, query->plan, value, NULL, read_only);
+	AtEOXact_GUC(true, nest);
+	return portal;
+}
+
+void
+query_check_rows(const StoreQuery *query, const SPITupleTable *rows)
+{
+	check_columns(query, rows->tupdesc);
+}
+
+uint64
+query_run_once(StoreQuery *query, Datum *value, bool read_only, SPITupleTable **rows)
+{
+	int			result = SPI_execute_with_args(query->sql, query->args, query->arg,
+											   value, NULL, read_only, 0);
+
+	if (result < 0)
+		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
+	check_columns(query, SPI_tuptable->tupdesc);
+	*rows = SPI_tuptable;
 	return SPI_processed;
 }
 

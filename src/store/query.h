@@ -46,6 +46,19 @@ extern uint64 query_run(StoreQuery *query, Datum *value, const char *null, bool 
 						SPITupleTable **rows);
 
 /*
+ * Opens a query whose rows may be too many for memory, to be fetched by SPI_cursor_fetch
+ * within the same SPI_connect, after which query_check_rows says whether they are rows of a store.
+ */
+extern Portal query_open(StoreQuery *query, Datum *value, bool read_only);
+extern void query_check_rows(const StoreQuery *query, const SPITupleTable *rows);
+
+/*
+ * Runs a query whose text was made for this call, planned for these values; nothing
+ * is kept of it.
+ */
+extern uint64 query_run_once(StoreQuery *query, Datum *value, bool read_only, SPITupleTable **rows);
+
+/*
  * Forgets the plan: to be called where a statement wrote nothing that must write a
  * row. A rule "do instead nothing" leaves an empty plan, on which nothing depends.
  */

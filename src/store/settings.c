@@ -14,6 +14,7 @@ int			sparse_chunk_size = 1024;
 int			sparse_max_chain_depth = 8;
 int			sparse_cache_size = 16 * 1024;
 bool		sparse_verify_writes = true;
+bool		sparse_notify = true;
 
 void		_PG_init(void);
 
@@ -39,6 +40,11 @@ _PG_init(void)
 							 "Decodes every chunk before it is stored.",
 							 NULL,
 							 &sparse_verify_writes, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("sparse.notify",
+							 "Tells those who listen on channel \"sparse\" of versions that are ready, tagged or dropped.",
+							 "A transaction that has told cannot be prepared for two-phase commit.",
+							 &sparse_notify, true,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("sparse");
 }

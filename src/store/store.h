@@ -15,6 +15,8 @@
 
 #include "postgres.h"
 #include "compat.h"
+#include "access/htup.h"
+#include "access/tupdesc.h"
 #include "fmgr.h"
 #include "utils/palloc.h"
 
@@ -28,6 +30,7 @@ extern int	sparse_chunk_size;		/* kilobytes of content per chunk */
 extern int	sparse_max_chain_depth;
 extern int	sparse_cache_size;		/* kilobytes of decoded content to remember */
 extern bool sparse_verify_writes;	/* decode each delta before it is stored */
+extern bool sparse_notify;		/* tell listeners */
 
 /* ---- the store and its owner (access.c) ---- */
 
@@ -67,11 +70,12 @@ typedef struct StoreVersion
 
 /*
  * The version that argument `arg` of the calling function names: a bigint id, or
- * text ('7', 'org/name', 'org/name@3'). Read as the caller under row-level
+ * text ('7', 'org/name', 'org/name@3', 'org/name@production'). Read as the caller under row-level
  * security, with the snapshot of the query. A version that is missing, hidden or
  * (unless any_state) not ready is an error. Palloc'd in the current context.
  */
 extern void version_from_argument(FunctionCallInfo fcinfo, int arg, bool any_state, StoreVersion *version);
+extern void version_from_argument_now(FunctionCallInfo fcinfo, int arg, bool any_state, StoreVersion *version);
 extern void version_from_text(const char *reference, bool any_state, StoreVersion *version);
 extern void version_from_id(int64 id, bool any_state, StoreVersion *version);
 
@@ -84,6 +88,18 @@ extern void enter_versions(StoreAccess *access);
 /* Refuse a name that no version may have: empty, too long, digits only, with "@" or control characters. */
 extern void version_check_name(const char *name);
 
+/* Refuse a tag that no version may bear: empty, too long, digits only, with "@" or control characters. */
+extern void version_check_tag(const char *tag);
+
+/*
+ * The version that bears a tag of a name, read as the store's owner within
+ * SPI_connect; 0: none. Tell nobody who cannot see that version.
+ */
+extern int64 version_tagged(const char *name, const char *tag, bool read_only);
+
+/* The id in a row of sparse.version; 0 where it has none. */
+extern int64 version_row_id(HeapTuple tuple, TupleDesc columns);
+
 /*
  * Insert the open version `id` as the caller (whose insert policies decide), and
  * change a version's state as the caller. The guard trigger lets only these through.
@@ -91,6 +107,18 @@ extern void version_check_name(const char *name);
 extern void version_insert(int64 id, const char *kind, const char *name, int32 revision, int64 family,
 						   const char *message, Datum metadata_jsonb);
 extern void version_drop(int64 id);
+extern void version_undrop(int64 id);
+
+/* Give a version another name and revision; false where row-level security does not let the caller. */
+extern bool version_rename(int64 id, const char *name, int32 revision);
+
+/* ---- telling others (notify.c) ---- */
+
+/*
+ * Tells those who listen on channel "sparse", at commit: {"event": ..., "version": ...},
+ * with "before" where it is not 0. Ids only, for everybody may listen.
+ */
+extern void store_notify(const char *event, int64 version, int64 before);
 
 /* ---- reading objects (read.c); inside store_enter and SPI_connect ---- */
 

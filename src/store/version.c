@@ -22,22 +22,25 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "store/query.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(version_guard);
 PG_FUNCTION_INFO_V1(version_drop_sql);
+PG_FUNCTION_INFO_V1(version_undrop_sql);
 
 #define NAME_MAX_CHARACTERS 512
+#define TAG_MAX_CHARACTERS 128
 
 /* ---- the guard ---- */
 
 /* The row that a statement of this file may write just now; 0: none. */
 static int64 guard_allows = 0;
 
-static int64
-id_of(HeapTuple tuple, TupleDesc columns)
+int64
+version_row_id(HeapTuple tuple, TupleDesc columns)
 {
 	int			column = SPI_fnumber(columns, "id");
 	bool		null = true;
@@ -56,10 +59,10 @@ guard_lets_through(const TriggerData *trigger)
 
 	if (guard_allows == 0 || TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		return false;
-	if (id_of(trigger->tg_trigtuple, columns) != guard_allows)
+	if (version_row_id(trigger->tg_trigtuple, columns) != guard_allows)
 		return false;
 	return !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
-		id_of(trigger->tg_newtuple, columns) == guard_allows;
+		version_row_id(trigger->tg_newtuple, columns) == guard_allows;
 }
 
 Datum
@@ -121,32 +124,58 @@ write_version(StoreQuery *query, int64 id, Datum *value, const char *null)
 
 /* ---- names ---- */
 
+/* `kind` of name: "version name", "tag". */
 pg_noreturn static void
-bad_name(const char *name, const char *rule)
+bad_name(const char *kind, const char *name, const char *rule)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_NAME),
-			 errmsg("invalid version name \"%s\"", name),
+			 errmsg("invalid %s \"%s\"", kind, name),
 			 errdetail("%s", rule)));
 	pg_unreachable();
+}
+
+static bool
+only_digits(const char *text)
+{
+	return strspn(text, "0123456789") == strlen(text);
+}
+
+static bool
+has_control_characters(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char) *text < 0x20 || *text == 0x7f)
+			return true;
+	return false;
 }
 
 void
 version_check_name(const char *name)
 {
 	if (name[0] == '\0')
-		bad_name(name, "A name must not be empty.");
+		bad_name("version name", name, "A name must not be empty.");
 	if (pg_mbstrlen(name) > NAME_MAX_CHARACTERS)
-		bad_name(name, "A name has at most 512 characters.");
-	if (strspn(name, "0123456789") == strlen(name))
-		bad_name(name, "A name of digits only would be taken for an id.");
-	for (const char *at = name; *at != '\0'; at++)
-	{
-		if (*at == '@')
-			bad_name(name, "A name must not contain \"@\", which introduces a revision.");
-		if ((unsigned char) *at < 0x20 || *at == 0x7f)
-			bad_name(name, "A name must not contain control characters.");
-	}
+		bad_name("version name", name, "A name has at most 512 characters.");
+	if (only_digits(name))
+		bad_name("version name", name, "A name of digits only would be taken for an id.");
+	if (strchr(name, '@') != NULL)
+		bad_name("version name", name, "A name must not contain \"@\", which introduces a revision or a tag.");
+	if (has_control_characters(name))
+		bad_name("version name", name, "A name must not contain control characters.");
+}
+
+void
+version_check_tag(const char *tag)
+{
+	if (tag[0] == '\0')
+		bad_name("tag", tag, "A tag must not be empty.");
+	if (pg_mbstrlen(tag) > TAG_MAX_CHARACTERS)
+		bad_name("tag", tag, "A tag has at most 128 characters.");
+	if (only_digits(tag))
+		bad_name("tag", tag, "A tag of digits only would be taken for a revision.");
+	if (strchr(tag, '@') != NULL || has_control_characters(tag))
+		bad_name("tag", tag, "A tag must not contain \"@\" or control characters.");
 }
 
 /* ---- resolving references ---- */
@@ -189,6 +218,13 @@ static StoreQuery newest = {
 	.args = 1, .arg = {TEXTOID},
 	VERSION_RESULT,
 	.scans = true
+};
+
+static StoreQuery tagged = {
+	.sql = "select version from sparse.tag "
+		"where name operator(pg_catalog.=) $1 and tag operator(pg_catalog.=) $2",
+	.args = 2, .arg = {TEXTOID, TEXTOID},
+	.columns = 1, .column = {INT8OID}
 };
 
 static StoreQuery family_place = {
@@ -261,6 +297,34 @@ find_by_revision(const char *name, int32 revision, MemoryContext context, StoreV
 	return find_version(&by_revision, value, context, version);
 }
 
+int64
+version_tagged(const char *name, const char *tag, bool read_only)
+{
+	Datum		value[2] = {CStringGetTextDatum(name), CStringGetTextDatum(tag)};
+	StoreAccess access;
+	SPITupleTable *rows;
+	int64		version = 0;
+
+	store_enter(&access);
+	if (query_run(&tagged, value, NULL, read_only, &rows) > 0)
+		version = row_int64(rows, 0, 1);
+	SPI_freetuptable(rows);
+	store_leave(&access);
+	return version;
+}
+
+/*
+ * Tags are read as the store's owner, the version as the caller: who cannot see
+ * the version that bears a tag is told that there is none, as if there were no tag.
+ */
+static bool
+find_by_tag(const char *name, const char *tag, MemoryContext context, StoreVersion *version)
+{
+	int64		id = version_tagged(name, tag, true);
+
+	return id != 0 && find_by_id(id, context, version);
+}
+
 /* A number of digits only; false when it is none. Too large: limit + 1. */
 static bool
 parse_digits(const char *text, int64 limit, int64 *number)
@@ -278,22 +342,25 @@ parse_digits(const char *text, int64 limit, int64 *number)
 			break;
 	}
 	*number = value;
-	return strspn(text, "0123456789") == strlen(text);
+	return only_digits(text);
 }
 
-/* What follows the name in "name@3". */
-static int32
-parse_revision(const char *reference, const char *text)
+/* Finds "name@3" or "name@production"; `at` is where its "@" stands. */
+static bool
+find_revision_or_tag(const char *reference, const char *at, MemoryContext context, StoreVersion *version)
 {
+	const char *name = pnstrdup(reference, at - reference);
 	int64		revision;
 
-	if (!parse_digits(text, PG_INT32_MAX, &revision))
+	if (at[1] == '\0' || strchr(at + 1, '@') != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid version reference \"%s\"", reference),
-				 errdetail("After \"@\" comes the number of a revision."),
-				 errhint("Write an id (7), a name (org/name) or a name and its revision (org/name@3).")));
-	return (int32) Min(revision, PG_INT32_MAX);
+				 errdetail("After \"@\" comes the number of a revision, or a tag."),
+				 errhint("Write an id (7), a name (org/name), a name and its revision (org/name@3) or a name and a tag (org/name@production).")));
+	if (parse_digits(at + 1, PG_INT32_MAX, &revision))
+		return find_by_revision(name, (int32) Min(revision, PG_INT32_MAX), context, version);
+	return find_by_tag(name, at + 1, context, version);
 }
 
 /* Finds what `reference` names, as described in store.h. */
@@ -307,8 +374,7 @@ find_reference(const char *reference, MemoryContext context, StoreVersion *versi
 		return find_by_id(id, context, version);
 	if (at == NULL)
 		return find_newest(reference, context, version);
-	return find_by_revision(pnstrdup(reference, at - reference),
-							parse_revision(reference, at + 1), context, version);
+	return find_revision_or_tag(reference, at, context, version);
 }
 
 /* Refuses a version that cannot be read; any_state: none is refused. */
@@ -350,6 +416,16 @@ version_from_text(const char *reference, bool any_state, StoreVersion *version)
 	if (!found)
 		no_such_version(reference);
 	check_state(version, any_state);
+}
+
+/* With a snapshot of this moment: what the statement has just imported is found too. */
+void
+version_from_argument_now(FunctionCallInfo fcinfo, int arg, bool any_state, StoreVersion *version)
+{
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	version_from_argument(fcinfo, arg, any_state, version);
+	PopActiveSnapshot();
 }
 
 void
@@ -402,6 +478,29 @@ static StoreQuery drop_version = {
 	.scans = true
 };
 
+static StoreQuery undrop_version = {
+	.sql = "update sparse.version set state = 'ready', dropped_at = null "
+		"where id operator(pg_catalog.=) $1 and state operator(pg_catalog.=) 'dropped' "
+		"and collected_at is null and content_sha256 is not null",
+	.args = 1, .arg = {INT8OID},
+	.scans = true
+};
+
+static StoreQuery rename_version = {
+	.sql = "update sparse.version set name = $2, revision = $3 where id operator(pg_catalog.=) $1",
+	.args = 3, .arg = {INT8OID, TEXTOID, INT4OID},
+	.scans = true
+};
+
+/* Of a tombstone: whether it was collected, and whether it was ever ready. */
+static StoreQuery tombstone = {
+	.sql = "select collected_at is not null, content_sha256 is not null from sparse.version "
+		"where id operator(pg_catalog.=) $1 and state operator(pg_catalog.=) 'dropped'",
+	.args = 1, .arg = {INT8OID},
+	.columns = 2, .column = {BOOLOID, BOOLOID},
+	.scans = true
+};
+
 void
 version_insert(int64 id, const char *kind, const char *name, int32 revision, int64 family,
 			   const char *message, Datum metadata_jsonb)
@@ -444,14 +543,81 @@ version_drop(int64 id)
 				 errdetail("Row-level security of sparse.version does not let you update it, or it was dropped just now.")));
 }
 
+/* Why a version could not be undropped. */
+pg_noreturn static void
+not_undropped(int64 id)
+{
+	Datum		value = Int64GetDatum(id);
+	StoreAccess access;
+	SPITupleTable *rows;
+	bool		found;
+
+	enter_versions(&access);
+	found = query_run(&tombstone, &value, NULL, false, &rows) > 0;
+	store_leave(&access);
+	if (found && DatumGetBool(row_datum(rows, 0, 1)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("version " INT64_FORMAT " was collected", id),
+				 errdetail("sparse_collect() has removed what it was made of.")));
+	if (found && !DatumGetBool(row_datum(rows, 0, 2)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("version " INT64_FORMAT " was never ready", id)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to undrop version " INT64_FORMAT, id),
+			 errdetail("Row-level security of sparse.version does not let you update it, or it was undropped just now.")));
+	pg_unreachable();
+}
+
+void
+version_undrop(int64 id)
+{
+	Datum		value = Int64GetDatum(id);
+
+	SPI_connect();
+	if (write_version(&undrop_version, id, &value, NULL) != 1)
+		not_undropped(id);
+	SPI_finish();
+}
+
+bool
+version_rename(int64 id, const char *name, int32 revision)
+{
+	Datum		value[3];
+	uint64		rows;
+
+	version_check_name(name);
+	SPI_connect();
+	value[0] = Int64GetDatum(id);
+	value[1] = CStringGetTextDatum(name);
+	value[2] = Int32GetDatum(revision);
+	rows = write_version(&rename_version, id, value, NULL);
+	SPI_finish();
+	return rows == 1;
+}
+
 /* sparse_drop(version): what was dropped before stays as it is. */
 Datum
 version_drop_sql(PG_FUNCTION_ARGS)
 {
 	StoreVersion version;
 
-	version_from_argument(fcinfo, 0, true, &version);
+	version_from_argument_now(fcinfo, 0, true, &version);
 	if (version.state != 'd')
 		version_drop(version.id);
+	PG_RETURN_VOID();
+}
+
+/* sparse_undrop(version): what is there stays as it is. */
+Datum
+version_undrop_sql(PG_FUNCTION_ARGS)
+{
+	StoreVersion version;
+
+	version_from_argument_now(fcinfo, 0, true, &version);
+	if (version.state == 'd')
+		version_undrop(version.id);
 	PG_RETURN_VOID();
 }

@@ -25,6 +25,8 @@ import_file($node, 'grown', 'mini-longer-vocabulary', 'base');
 import_file($node, 'gone', 'mini-chain-1', 'child');
 import_file($node, 'grandchild', 'mini-chain-2', 'gone');
 sql(q{
+	insert into sparse.quota values ('*', 100, null, null);
+	select sparse_tag('base', 'production'), sparse_tag('child', 'production');
 	select sparse_drop('gone');
 	create role reader;
 	create role writer;
@@ -81,7 +83,7 @@ sub rows_of
 	return sql(q{
 		select string_agg(format('%s %s', t, xpath('/row/n/text()', query_to_xml(format(
 			'select count(*) || '' '' || md5(string_agg(r::text, '','' order by r::text)) as n from sparse.%I r', t), false, true, ''))), E'\n' order by t)
-		from unnest(array['place', 'family', 'version', 'parent', 'file', 'tensor', 'object', 'object_parent', 'chunk']) t}, $database);
+		from unnest(array['place', 'family', 'version', 'parent', 'file', 'tensor', 'object', 'object_parent', 'chunk', 'tag', 'tag_history', 'quota']) t}, $database);
 }
 
 my %sha256 = map { $_->[0] => sha256_of_file(data_file($_->[1])) }

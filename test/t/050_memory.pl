@@ -85,15 +85,29 @@ is_bounded('reconstruction of a base', "select sum(octet_length(p)) from (select
 is_bounded('reconstruction of a fine-tune', "select sum(octet_length(p)) from (select sparse_reconstruct('child') as p) x", 0, -s $child);
 is_bounded('export', "select sparse_export('child', '$folder/exported.safetensors')", 0, -s $child);
 is_bounded('verification', "select count(*) from sparse_verify('child')", 0, 0);
+is_bounded('comparison', "select count(*) || ' ' || sum(changed) from sparse_compare('base', 'child') where state = 'changed'", 0, '18 ' . (256 << 16));
 is_bounded('a slice', "select octet_length(sparse_slice('child', 'tensor.0', 100000, 2))", 0, 2048);
 is_bounded('import of 20,000 tensors', "select sparse_import_file('many', '$many')", $header);
 is_bounded('their reconstruction', "select sum(octet_length(p)) from (select sparse_reconstruct('many') as p) x", $header, -s $many);
+is_bounded('their comparison', "select count(*) from sparse_compare('many', 'many')", $header, 20_000);
 is(sha256_of_file("$folder/exported.safetensors"), sha256_of_file($child), 'what was exported is the file');
+
+# A base with 200,000 descendants
+$node->safe_psql('postgres', q{
+	insert into sparse.version (id, name, revision, family, state, content_sha256)
+	select 1000 + i, 'descendant ' || i, 1, 1, 'ready', sha256('') from generate_series(0, 200000) i;
+	insert into sparse.parent (child, ordinal, parent) select 1000 + i, 0, 1000 + i / 10 from generate_series(1, 200000) i;
+	analyze sparse.version, sparse.parent;
+});
+is_bounded('descendants', 'select count(*) from sparse_descendants(1000)', 0, 200_000);
+is_bounded('a family', 'select count(*) > 200000 from sparse_family(1000)', 0, 't');
+is_bounded('a drawing of some of them', "select count(*) from regexp_split_to_table(sparse_graph(1000, 'tree', 10000), '\\n')", 0, 10_001);
 
 # All of it can be interrupted.
 for my $case (
 	[ 'an import', "select sparse_import_file('another', '$child')" ],
 	[ 'a reconstruction', "select sum(octet_length(p)) from (select sparse_reconstruct('child') as p) x" ],
+	[ 'a comparison', "select count(*) from sparse_compare('base', 'child')" ],
 	[ 'a verification', "select count(*) from sparse_verify('child')" ])
 {
 	my ($name, $statement) = @$case;
