@@ -103,14 +103,30 @@ survey_blocks(sparse_codec *codec, survey *m, const price_list *prices, size_t e
 	}
 }
 
-/* How often each token came in each context. Two histograms in turn: neighbours that are equal would wait. */
-static void
-count_tokens(sparse_codec *codec, const survey *m)
+/* One more than the largest of some bytes. */
+static unsigned
+range_of(const uint8_t *bytes, size_t count)
 {
+	uint8_t		largest = 0;
+
+	for (size_t i = 0; i < count; i++)
+		largest = bytes[i] > largest ? bytes[i] : largest;
+	return largest + 1u;
+}
+
+/*
+ * How often each token came in each context; returns how many contexts and *used how many tokens to look at. Two
+ * histograms in turn: neighbours that are equal would wait for each other.
+ */
+static unsigned
+count_tokens(sparse_codec *codec, const survey *m, unsigned *used)
+{
+	const unsigned contexts = range_of(m->context, m->tokens);
 	size_t		i = 0;
 
+	*used = range_of(m->token, m->tokens);
 	memset(codec->histogram, 0, sizeof(codec->histogram));
-	memset(codec->odd, 0, sizeof(codec->odd));
+	memset(codec->odd, 0, contexts * sizeof(codec->odd[0]));
 	for (; i + 2 <= m->tokens; i += 2)
 	{
 		codec->histogram[m->context[i]][m->token[i]]++;
@@ -118,9 +134,10 @@ count_tokens(sparse_codec *codec, const survey *m)
 	}
 	if (i < m->tokens)
 		codec->histogram[m->context[i]][m->token[i]]++;
-	for (unsigned c = 0; c < FAMILY_CONTEXTS; c++)
-		for (unsigned t = 0; t < RANS_SYMBOLS; t++)
+	for (unsigned c = 0; c < contexts; c++)
+		for (unsigned t = 0; t < *used; t++)
 			codec->histogram[c][t] += codec->odd[c][t];
+	return contexts;
 }
 
 /* What the surveyed blocks cost by the prices given, in PRICE_UNITs. */
@@ -148,6 +165,8 @@ choose_tables(sparse_codec *codec, survey *m, unsigned *which, price_list *price
 	const size_t every = m->blocks > SAMPLE_BLOCKS ? m->blocks / SAMPLE_BLOCKS : 1;
 	uint64_t	least = UINT64_MAX;
 	uint64_t	own;
+	unsigned	contexts;
+	unsigned	used;
 
 	for (unsigned shape = 0; shape < FAMILY_SHAPES; shape++)
 	{
@@ -165,8 +184,8 @@ choose_tables(sparse_codec *codec, survey *m, unsigned *which, price_list *price
 		}
 	}
 	survey_blocks(codec, m, &(price_list) {prices->price, NULL}, every);
-	count_tokens(codec, m);
-	own = tables_cost(codec->histogram, FAMILY_CONTEXTS, (unsigned) every) / (65536 / PRICE_UNIT)
+	contexts = count_tokens(codec, m, &used);
+	own = tables_cost(codec->histogram, contexts, used, (unsigned) every) / (65536 / PRICE_UNIT)
 		+ m->raw.position * PRICE_UNIT * every;
 	if (m->shape->element_bytes == 1 || own < least * every * DESCRIBED_GAIN)
 	{
@@ -231,7 +250,7 @@ residual_encode(sparse_codec *codec, const void *content, const void *prediction
 	head[1] = 0;
 	store16(head + 2, (uint16_t) store_scales(&m, codec->scale.bytes));
 	if (which == TABLES_DESCRIBED)
-		count_tokens(codec, &m);
+		count_tokens(codec, &m, &(unsigned) {0});
 	output_put(out, head, sizeof(head));
 	output_section(out, codec->raw.bytes, bits_written(&m.raw));
 	return token_stream_write(codec, out, m.blocks, m.tokens, which, FAMILY_CONTEXTS);

@@ -234,7 +234,7 @@ codes_of_histogram(const uint32_t *histogram, uint8_t *code)
 }
 
 uint64_t
-tables_cost(uint32_t (*histogram)[RANS_SYMBOLS], unsigned contexts, unsigned times)
+tables_cost(uint32_t (*histogram)[RANS_SYMBOLS], unsigned contexts, unsigned symbols, unsigned times)
 {
 	uint64_t	cost = 0;
 
@@ -242,11 +242,11 @@ tables_cost(uint32_t (*histogram)[RANS_SYMBOLS], unsigned contexts, unsigned tim
 	{
 		unsigned	used = 0;
 
-		for (unsigned i = 0; i < RANS_SYMBOLS; i++)
+		for (unsigned i = 0; i < symbols; i++)
 			used += histogram[c][i] > 0;
 		if (used == 0)
 			continue;
-		cost += (histogram_cost(histogram[c], NULL, RANS_SYMBOLS) - used * SYMBOL_COST) * times;
+		cost += (histogram_cost(histogram[c], NULL, symbols) - used * SYMBOL_COST) * times;
 		/* a sample shows about half of the symbols */
 		cost += used * ((times > 1 ? 4 : 2) * SYMBOL_COST + (times - 1) * SAMPLE_BIAS);
 	}

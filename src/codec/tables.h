@@ -30,10 +30,10 @@ typedef uint32_t tables_histogram[TABLES_CONTEXTS][RANS_SYMBOLS];
 extern bool tables_frequencies(const uint8_t *code, uint16_t *frequency);
 
 /*
- * What tokens of these counts, each `times` over, would take in a table of their own
+ * What tokens of these counts, below `symbols`, each `times` over, would take in a table of their own
  * for each context, in 1/65536 bit; descriptions included, but without sharing.
  */
-extern uint64_t tables_cost(uint32_t (*histogram)[RANS_SYMBOLS], unsigned contexts, unsigned times);
+extern uint64_t tables_cost(uint32_t (*histogram)[RANS_SYMBOLS], unsigned contexts, unsigned symbols, unsigned times);
 
 /* Destroys the histogram. */
 extern void tables_build(tables *t, uint32_t (*histogram)[RANS_SYMBOLS], unsigned contexts);
