@@ -76,6 +76,12 @@ extern void version_from_text(const char *reference, bool any_state, StoreVersio
 extern void version_from_id(int64 id, bool any_state, StoreVersion *version);
 
 /*
+ * Of a few versions, which are ready and the caller can read. read_only: with the
+ * snapshot of the query. Not within store_enter.
+ */
+extern void versions_readable(const int64 *id, int count, bool read_only, bool *readable);
+
+/*
  * Become whoever queries sparse.version and its like for the caller: himself, or
  * for a superuser the store's owner. Back by store_leave.
  */
