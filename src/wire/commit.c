@@ -244,7 +244,8 @@ check_object(const Committing *committing, const char *path, const char *tensor,
 					   : psprintf("tensor \"%s\" of file \"%s\"", tensor, path),
 					   committing->upload->label),
 				errdetail("Its SHA-256 is %s; said was %s.", sha256_text(sha256), sha256_text(claim->sha256)),
-				errhint("Write its chunks again, or give the version up with sparse_abort()."));	claim->verified = true;
+				errhint("Write its chunks again, or give the version up with sparse_abort()."));
+	claim->verified = true;
 }
 
 /* Reads one chunk into the sums. */
@@ -259,7 +260,8 @@ read_chunk(Committing *committing, int16 place, const ObjectInfo *object, uint64
 		ereport(ERROR,
 				errcode(ERRCODE_DATA_CORRUPTED),
 				errmsg("object " INT64_FORMAT " is corrupt", object->id),
-				errdetail("Its chunks are larger than the format allows."));	make_room(committing, bytes);
+				errdetail("Its chunks are larger than the format allows."));
+	make_room(committing, bytes);
 	chunk_read(committing->reader, place, object, (int32) seq, committing->content, &info);
 	sha256_add(committing->file_sum, committing->content, bytes);
 	if (claim == NULL)
@@ -347,7 +349,8 @@ publish(Committing *committing, const Claim *claim)
 		ereport(ERROR,
 				errcode(ERRCODE_DATA_CORRUPTED),
 				errmsg("staged object " INT64_FORMAT " is in no file of version \"%s\"",
-					   claim->object, committing->upload->label)));	if (!staged_find(committing->reader, claim->place, claim->object, &staged))
+					   claim->object, committing->upload->label));
+	if (!staged_find(committing->reader, claim->place, claim->object, &staged))
 		elog(ERROR, "staged object " INT64_FORMAT " is missing", claim->object);
 	staged_publish(committing->reader, &staged, claim->sha256, &claim->figures, &result);
 	if (!result.existed)
@@ -396,7 +399,8 @@ finish_upload(Committing *committing)
 				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				errmsg("could not commit version \"%s\" because of concurrent updates",
 					   committing->upload->label),
-				errhint("Commit it again."));	}
+				errhint("Commit it again."));
+	}
 	import->new_objects += row_int32(rows, 0, 1);
 	import->new_bytes += row_int64(rows, 0, 2);
 	import->stored_bytes += row_int64(rows, 0, 3);

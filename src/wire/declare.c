@@ -8,6 +8,7 @@
 
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 
 #include "find.h"
@@ -70,7 +71,7 @@ size_of(const JsonbValue *value)
 	digits = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
 	for (const char *at = digits; *at != '\0'; at++)
 	{
-		if (*at < '0' || *at > '9' || size > (PG_INT64_MAX - (*at - '0')) / 10)
+		if (*at < '0' || *at > '9' || size > (uint64) (PG_INT64_MAX - (*at - '0')) / 10)
 			bad_file(psprintf("Its size is no number of bytes: %.100s.", digits));
 		size = size * 10 + (uint64) (*at - '0');
 	}

@@ -97,11 +97,13 @@ take_range(FunctionCallInfo fcinfo, DeltaStream *stream)
 	if (first < 0 || length < 0)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("first_byte and length must not be negative")));	if (PG_ARGISNULL(ARG_PATH) && (first > 0 || !PG_ARGISNULL(ARG_LENGTH)))
+				errmsg("first_byte and length must not be negative"));
+	if (PG_ARGISNULL(ARG_PATH) && (first > 0 || !PG_ARGISNULL(ARG_LENGTH)))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("a range of bytes needs the path of a file"),
-				errhint("Give \"path\" with \"first_byte\" and \"length\".")));	stream->from = (uint64) first;
+				errhint("Give \"path\" with \"first_byte\" and \"length\"."));
+	stream->from = (uint64) first;
 	stream->to = (uint64) first + (uint64) length;
 }
 

@@ -244,10 +244,10 @@ static StoreQuery versions_query = {
 
 /* The object of that content, whoever may read it; 0: none. *readable: found in one of the versions tried first. */
 static int64
-look_up(const Known *known, const uint8 *sha256, uint64 bytes, bool *readable)
+look_up(Known *known, const uint8 *sha256, uint64 bytes, bool *readable)
 {
 	Datum		argument[4] = {Int16GetDatum(known->place), sha256_datum(sha256), Int64GetDatum((int64) bytes),
-	array_datum(INT8OID, unconstify(Datum *, known->readable), known->count)};
+	array_datum(INT8OID, known->readable, known->count)};
 	StoreAccess access;
 	SPITupleTable *rows;
 	int64		object = 0;

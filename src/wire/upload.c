@@ -126,7 +126,8 @@ upload_of_argument(FunctionCallInfo fcinfo, int arg, const char *action, bool re
 		upload_push_snapshot();
 	found = read_row(id, upload, &created_by);
 	if (!found)
-		version_from_id(id, true, &upload->version);	/* the error */
+		version_from_id(id, true, &upload->version);
+	/* the error */
 	if (!is_own(created_by))
 		refuse_others(id, action, readable);
 	if (!readable)
