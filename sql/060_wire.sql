@@ -142,6 +142,7 @@ select digest('tuned', array['sha256:' || encode(sha256(content('mini-base')), '
 select digest('tuned', array['sha256:' || repeat('ab', 32)]) = sha256(content('mini-finetune')) as unknown_content;
 select encoding, refs is null as alone, sum(bytes) as bytes, round(sum(sdelta_bytes(delta))::numeric / sum(bytes), 1) as fraction from sparse_delta('tuned') group by 1, 2 order by 1, 2;
 select encoding, refs is null as alone, sum(bytes) as bytes, round(sum(sdelta_bytes(delta))::numeric / sum(bytes), 1) as fraction from sparse_delta('tuned', '{base}') group by 1, 2 order by 1, 2;
+select encoding, refs is null as alone, sum(bytes) as bytes, round(sum(sdelta_bytes(delta))::numeric / sum(bytes), 1) as fraction from sparse_delta('base', '{tuned}') group by 1, 2 order by 1, 2;
 -- Without gaps, in order, checksums as in the deltas
 select bool_and(file_offset = before) as in_order, bool_and(delta is null or lpad(to_hex(content_xxh3), 16, '0') = (sdelta_info(delta)).content_xxh3) as checksums
 from (select *, coalesce(lag(file_offset + bytes) over (), 0) as before from sparse_delta('tuned', '{base}')) d;
