@@ -56,7 +56,7 @@ CLIENT_OBJS := $(CLIENT_SOURCES:.c=.o)
 CLIENT := $(if $(CLIENT_SOURCES),pg_sparse)
 
 CODEC_LIBS = -lzstd -lxxhash -lyajl
-CLIENT_LIBS = $(CODEC_LIBS) -lcrypto
+CLIENT_LIBS = $(CODEC_LIBS) -lcrypto -L$(shell $(PG_CONFIG) --libdir) -lpq -pthread
 SHLIB_LINK = $(CODEC_LIBS)
 
 # The coder's inner loops want the vectoriser. A prediction must come out the same
@@ -67,7 +67,8 @@ DEPENDENCIES := $(OBJS:.o=.d) $(CLIENT_OBJS:.o=.d)
 EXTRA_CLEAN = pg_sparse build $(CLIENT_OBJS) $(DEPENDENCIES)
 
 # The server's own headers are not ours to mend: as system headers they stay silent.
-PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -MMD -MP
+PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) \
+    -isystem $(shell $(PG_CONFIG) --includedir) -MMD -MP
 PG_CFLAGS = -std=c11 -Wall -Wextra
 
 # Bitcode for the server's JIT would need clang and gain nothing: no C function
@@ -92,7 +93,7 @@ sparse--$(EXTVERSION).sql: $(SQL_PARTS) sparse.control Makefile
 	  for part in $(SQL_PARTS); do echo; cat "$$part"; done; } > $@.new
 	mv $@.new $@
 
-# The client is an ordinary program: none of the server's libraries.
+# The client is an ordinary program: of PostgreSQL it links libpq alone.
 all: $(CLIENT)
 pg_sparse: $(CODEC_OBJS) $(CLIENT_OBJS)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(CLIENT_LIBS) -o $@

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
@@ -119,6 +120,13 @@ source_sha256(const source *file, bool quiet, uint8_t digest[SHA256_BYTES])
 	sha256_finish(sum, digest);
 }
 
+void
+source_close(source *file)
+{
+	close(file->fd);
+	file->fd = -1;
+}
+
 static bool
 same_time(struct timespec a, struct timespec b)
 {
@@ -126,8 +134,8 @@ same_time(struct timespec a, struct timespec b)
 }
 
 /* What was read at different times is of one file only if nobody wrote to it. */
-static void
-check_unchanged(const source *file)
+void
+source_check_unchanged(const source *file)
 {
 	const struct stat *before = &file->identity;
 	struct stat after;
@@ -138,6 +146,18 @@ check_unchanged(const source *file)
 		!same_time(after.st_mtim, before->st_mtim) || !same_time(after.st_ctim, before->st_ctim))
 		fail(STATUS_FAILED, "Try again when nobody writes to it; nothing was written.",
 			 "\"%s\" has changed while it was read", file->path);
+}
+
+void
+open_many_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max)
+	{
+		limit.rlim_cur = limit.rlim_max;
+		(void) setrlimit(RLIMIT_NOFILE, &limit);
+	}
 }
 
 /* ---- the output ---- */
@@ -274,15 +294,14 @@ output_bytes(void)
 	return output.bytes;
 }
 
-/* A rename is safe on disk once its directory is. */
-static void
-sync_directory(void)
+void
+sync_directory_of(const char *path)
 {
-	size_t		directory = directory_bytes(output.path);
+	size_t		directory = directory_bytes(path);
 	char	   *name = allocate(directory + 2);
 	int			fd;
 
-	memcpy(name, output.path, directory);
+	memcpy(name, path, directory);
 	strcpy(name + directory, directory ? "" : ".");
 	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
@@ -297,12 +316,12 @@ void
 output_commit(void)
 {
 	for (int i = 0; i < output.sources; i++)
-		check_unchanged(output.source[i]);
+		source_check_unchanged(output.source[i]);
 	if (fsync(output.fd) != 0 || close(output.fd) != 0)
 		fail_file("write", output.path);
 	if (rename(output.temporary, output.path) != 0)
 		fail_file("rename into place", output.path);
 	output.pending = 0;
-	sync_directory();
+	sync_directory_of(output.path);
 	free(output.temporary);
 }
