@@ -41,7 +41,7 @@ on_one_line(const char *text)
 	char	   *line = text ? format_text("%s", text) : NULL;
 
 	for (char *at = line; at && *at; at++)
-		if (*at == '\n' || *at == '\r')
+		if ((unsigned char) *at < 0x20)
 			*at = ' ';
 	return line;
 }
@@ -188,6 +188,18 @@ check_format(conn *c)
 			 "the server's deltas have format %d, this pg_sparse knows format %d", format, SPARSE_FORMAT);
 }
 
+/* What the server has to say beside its answers. */
+static void
+on_notice(void *state, const PGresult *notice)
+{
+	char	   *text = on_one_line(PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY));
+
+	(void) state;
+	if (text)
+		warn("%s", text);
+	free(text);
+}
+
 void
 conn_open(conn *c, const conn_options *o)
 {
@@ -206,6 +218,7 @@ conn_open(conn *c, const conn_options *o)
 	}
 	explicit_bzero(password, sizeof password);
 	check_connected(c->pg);
+	PQsetNoticeReceiver(c->pg, on_notice, NULL);
 	close_search_path(c);
 	look_up_extension(c);
 	check_format(c);
@@ -239,6 +252,7 @@ conn_open_like(conn *c, const conn *first)
 	*c = (conn) {.pg = PQconnectdbParams(keyword, value, 0), .schema = format_text("%s", first->schema)};
 	PQconninfoFree(parameters);
 	check_connected(c->pg);
+	PQsetNoticeReceiver(c->pg, on_notice, NULL);
 	close_search_path(c);
 }
 
