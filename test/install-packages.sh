@@ -57,6 +57,10 @@ missing_packages() {
     need libxxhash-dev compiles '#include <xxhash.h>'
     need libyajl-dev compiles '#include <yajl/yajl_parse.h>'
     need libssl-dev compiles '#include <openssl/evp.h>'
+    need libpq-dev compiles '#include <libpq-fe.h>'
+    need python3 command -v python3
+    need python3-psycopg python3 -c 'import psycopg'
+    need python3-numpy python3 -c 'import numpy'
     need libipc-run-perl perl -MIPC::Run -e 1
     need perl command -v prove
     need zstd command -v zstd

@@ -1,7 +1,7 @@
 /*
  * adopt.c: pg_sparse adopt: every model of a tree of folders becomes a version.
  *
- * A model is a folder with .safetensors files in it. Its name is the folder's path
+ * A model is a folder with .safetensors files (or a model_index.json) in it. Its name is the folder's path
  * below DIR; in the cache of Hugging Face's tools, ".../models--ORG--NAME/snapshots/X"
  * is ORG/NAME. A model whose own files name a base that is in the tree too comes after
  * it, and has the base's files at hand. Each is pushed by a process of its own, so that
@@ -95,8 +95,41 @@ static void
 visit(void *state, const char *path, const char *relative)
 {
 	(void) relative;
-	if (model_is_named_safetensors(path))
+	if (model_is_named_safetensors(path) || strcmp(folder_base_name(path), "model_index.json") == 0)
 		add_folder(state, path);
+}
+
+static int
+compare_places(const void *a, const void *b)
+{
+	return strcmp(((const adoptee *) a)->place, ((const adoptee *) b)->place);
+}
+
+static bool
+is_below(const char *place, const char *folder)
+{
+	size_t		length = strlen(folder);
+
+	return strncmp(place, folder, length) == 0 && place[length] == '/';
+}
+
+/* A folder within a model, as pipelines have them, is part of it. */
+static void
+drop_nested(adoption *a)
+{
+	unsigned long kept = 0;
+
+	qsort(a->model, a->count, sizeof *a->model, compare_places);
+	for (unsigned long i = 0; i < a->count; i++)
+	{
+		bool		nested = false;
+
+		for (unsigned long k = 0; k < kept; k++)
+			nested |= is_below(a->model[i].place, a->model[k].place) || strcmp(a->model[i].place, a->model[k].place) == 0;
+		if (!nested)
+			a->model[kept++] = a->model[i];
+	}
+	a->count = kept;
 }
 
 /* ---- bases ---- */
@@ -284,11 +317,10 @@ adopt_run(conn *c, const remote *r)
 
 	if (!folder_is(r->argument[0]))
 		fail(STATUS_FAILED, "Give the folder that the models lie in.", "\"%s\" is not a folder", r->argument[0]);
-	while (a.root > 2 && r->argument[0][a.root - 2] == '/')
-		a.root--;
 	folder_walk(r->argument[0], visit, &a);
 	if (a.count == 0)
 		fail(STATUS_FAILED, NULL, "no folder in \"%s\" holds .safetensors files", r->argument[0]);
+	drop_nested(&a);
 	find_bases(&a);
 	while ((model = next_of(&a)) != NULL)
 	{
