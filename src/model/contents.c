@@ -118,8 +118,8 @@ compare_in_order(const void *a, const void *b)
 	return order;
 }
 
-static PlanObject **
-sorted_objects(const ImportPlan *plan, uint64 *count)
+PlanObject **
+plan_sorted_objects(const ImportPlan *plan, uint64 *count)
 {
 	PlanObject **object = palloc_extended((plan->files + plan_tensors(plan)) * sizeof(PlanObject *),
 										  MCXT_ALLOC_HUGE);
@@ -160,7 +160,7 @@ import_contents(Import *import)
 												  ALLOCSET_DEFAULT_SIZES);
 	ObjectReader *reader = object_reader_create(CurrentMemoryContext, false);
 	uint64		count;
-	PlanObject **object = sorted_objects(import->plan, &count);
+	PlanObject **object = plan_sorted_objects(import->plan, &count);
 
 	for (uint64 i = 0; i < count; i++)
 	{

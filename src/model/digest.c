@@ -85,16 +85,12 @@ identity_add_file(Sha256 *identity, const char *path, uint64 bytes,
 	sha256_add(identity, sha256, SPARSE_SHA256_BYTES);
 }
 
-static void
-digest_content(Digester *digester)
+void
+plan_identity(ImportPlan *plan, Sha256 *identity)
 {
-	ImportPlan *plan = digester->plan;
-	Sha256	   *identity = digester->file_sum;
-
 	sha256_reset(identity);
 	for (int i = 0; i < plan->files; i++)
-		identity_add_file(identity, plan->file[i].path, source_bytes(plan->file[i].source),
-						  plan->file[i].sha256);
+		identity_add_file(identity, plan->file[i].path, plan->file[i].bytes, plan->file[i].sha256);
 	sha256_finish(identity, plan->content_sha256);
 }
 
@@ -108,6 +104,6 @@ plan_digest(ImportPlan *plan)
 
 	for (int i = 0; i < plan->files; i++)
 		digest_file(&digester, &plan->file[i]);
-	digest_content(&digester);
+	plan_identity(plan, digester.file_sum);
 	pfree(digester.piece);
 }

@@ -26,9 +26,6 @@
 
 #define MAX_INDEX_BYTES SPARSE_SAFETENSORS_MAX_HEADER
 
-/* A plan holds about 400 bytes of each file, and a reader of the version its row: 50,000 are some 30 MB. */
-#define MAX_FILES 50000
-
 static const char *
 base_name(const char *path)
 {
@@ -40,11 +37,11 @@ base_name(const char *path)
 static void
 check_count(int files, const char *path)
 {
-	if (files > MAX_FILES)
+	if (files > PLAN_MAX_FILES)
 		ereport(ERROR,
 				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				errmsg("too many files in \"%s\"", path),
-				errdetail("A version holds at most %d files.", MAX_FILES));
+				errdetail("A version holds at most %d files.", PLAN_MAX_FILES));
 }
 
 /* ---- a folder ---- */
@@ -103,10 +100,16 @@ status_of(const char *path)
 }
 
 static void
+plan_add_source(ImportPlan *plan, const char *path, Source *source)
+{
+	plan_add_file(plan, path, source_bytes(source), source);
+}
+
+static void
 add_file(ImportPlan *plan, const char *relative, const char *folder, const char *path)
 {
 	check_count(plan->files + 1, folder);
-	plan_add_file(plan, relative, source_of_file(&plan->open_file, path));
+	plan_add_source(plan, relative, source_of_file(&plan->open_file, path));
 }
 
 /* `prefix` is the folder's path within the version: empty, or ending in a slash. */
@@ -210,7 +213,7 @@ add_index(ImportPlan *plan, const char *path)
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("index \"%s\" names no shards", path),
 				errdetail("It has no \"weight_map\" of tensors and their files."));
-	plan_add_file(plan, base_name(path), index);
+	plan_add_source(plan, base_name(path), index);
 	foreach(cell, shards)
 		add_shard(plan, path, folder, lfirst(cell));
 }
@@ -231,7 +234,7 @@ plan_of_path(const char *path)
 	if (S_ISDIR(status.st_mode))
 		add_folder(plan, canonical, "");
 	else if (has_suffix(canonical, ".safetensors"))
-		plan_add_file(plan, base_name(canonical), source_of_file(&plan->open_file, canonical));
+		plan_add_source(plan, base_name(canonical), source_of_file(&plan->open_file, canonical));
 	else if (has_suffix(canonical, ".index.json"))
 		add_index(plan, canonical);
 	else

@@ -36,8 +36,8 @@ PG_FUNCTION_INFO_V1(model_import_bytes);
 
 /* ---- arguments: name, path or data, parents, roles, metadata ---- */
 
-static void
-check_given(FunctionCallInfo fcinfo, int argument, const char *name)
+void
+import_check_given(FunctionCallInfo fcinfo, int argument, const char *name)
 {
 	if (PG_ARGISNULL(argument))
 		ereport(ERROR,
@@ -46,8 +46,8 @@ check_given(FunctionCallInfo fcinfo, int argument, const char *name)
 }
 
 /* The elements of a text[] argument; none when it is null. */
-static int
-text_elements(FunctionCallInfo fcinfo, int argument, const char *name, char ***element)
+int
+import_text_elements(FunctionCallInfo fcinfo, int argument, const char *name, char ***element)
 {
 	Datum	   *value;
 	bool	   *is_null;
@@ -110,14 +110,14 @@ resolve_now(const char *reference, StoreVersion *version)
 }
 
 /* Parents are read as the caller: he must be able to read what he names. */
-static void
-resolve_parents(FunctionCallInfo fcinfo, Import *import)
+void
+import_resolve_parents(FunctionCallInfo fcinfo, Import *import)
 {
 	char	  **reference;
 	char	  **role;
-	int			roles = text_elements(fcinfo, 3, "roles", &role);
+	int			roles = import_text_elements(fcinfo, 3, "roles", &role);
 
-	import->parents = text_elements(fcinfo, 2, "parents", &reference);
+	import->parents = import_text_elements(fcinfo, 2, "parents", &reference);
 	check_parents(import, roles, !PG_ARGISNULL(3));
 	import->parent = palloc0(Max(import->parents, 1) * sizeof(ImportParent));
 	for (int i = 0; i < import->parents; i++)
@@ -134,8 +134,8 @@ resolve_parents(FunctionCallInfo fcinfo, Import *import)
 	}
 }
 
-static Datum
-metadata_argument(FunctionCallInfo fcinfo, int argument)
+Datum
+import_metadata_argument(FunctionCallInfo fcinfo, int argument)
 {
 	return PG_ARGISNULL(argument) ? DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"))
 		: PG_GETARG_DATUM(argument);
@@ -146,8 +146,8 @@ metadata_argument(FunctionCallInfo fcinfo, int argument)
  * before a lock is taken that others would wait for. Policies are asked later, by
  * the insert itself.
  */
-static void
-check_may_insert(void)
+void
+import_check_may_insert(void)
 {
 	Oid			version = store_relation("version");
 
@@ -170,18 +170,18 @@ hash_of_name(const char *name)
  * One import of a name at a time, until the end of the transaction. A lock on an
  * object of the class "sparse.version", which no SQL command can take.
  */
-static void
-lock_name(const char *name)
+void
+import_lock_name(const char *name)
 {
 	LockDatabaseObject(store_relation("version"), hash_of_name(name), 0, ExclusiveLock);
 }
 
 /*
- * Takes one lock_name back. For an import that wrote nothing: whoever finds content
+ * Takes one import_lock_name back. For an import that wrote nothing: whoever finds content
  * that exists need not be allowed to insert it, and shall keep nobody from the name.
  */
-static void
-unlock_name(const char *name)
+void
+import_unlock_name(const char *name)
 {
 	UnlockDatabaseObject(store_relation("version"), hash_of_name(name), 0, ExclusiveLock);
 }
@@ -212,8 +212,8 @@ newest_revision(const char *name, bool with_active_snapshot)
  * A transaction that keeps one snapshot may not see what others imported under the
  * name before it got the lock. Its revision, or its content, would be there already.
  */
-static void
-check_snapshot_is_recent(const char *name)
+void
+import_check_snapshot(const char *name)
 {
 	int32		newest;
 
@@ -239,8 +239,8 @@ static StoreQuery same_query = {
 	.columns = 1, .column = {INT8OID}};
 
 /* The version of that name and content which the caller can see; 0: there is none. */
-static int64
-find_same(const Import *import)
+int64
+import_find_same(const Import *import)
 {
 	StoreAccess access;
 	SPITupleTable *rows;
@@ -269,8 +269,8 @@ check_places(const Import *import)
 						   import->parent[i].version.name, import->parent[i].version.revision));
 }
 
-static void
-assign(Import *import)
+void
+import_prepare(Import *import)
 {
 	StoreAccess access;
 
@@ -291,6 +291,7 @@ store(Import *import)
 	answer_connect();
 	import_contents(import);
 	import_rows(import);
+	import_make_ready(import);
 	answer_finish();
 	store_leave(&access);
 }
@@ -304,23 +305,23 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 	import.plan = plan;
 	import.name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	version_check_name(import.name);
-	check_may_insert();
-	resolve_parents(fcinfo, &import);
-	import.metadata = metadata_argument(fcinfo, 4);
+	import_check_may_insert();
+	import_resolve_parents(fcinfo, &import);
+	import.metadata = import_metadata_argument(fcinfo, 4);
 	plan_objects(plan);
 	plan_digest(plan);
 
-	lock_name(import.name);
-	same = find_same(&import);
+	import_lock_name(import.name);
+	same = import_find_same(&import);
 	open_file_close(&plan->open_file);
 	if (same != 0)
 	{
-		unlock_name(import.name);
+		import_unlock_name(import.name);
 		return same;
 	}
-	check_snapshot_is_recent(import.name);
+	import_check_snapshot(import.name);
 	store_lock_for_writing();
-	assign(&import);
+	import_prepare(&import);
 	version_insert(import.version, "model", import.name, import.revision, import.family,
 				   NULL, import.metadata);
 	store(&import);
@@ -346,8 +347,8 @@ Datum
 model_import_file(PG_FUNCTION_ARGS)
 {
 	check_may_read_files();
-	check_given(fcinfo, 0, "name");
-	check_given(fcinfo, 1, "path");
+	import_check_given(fcinfo, 0, "name");
+	import_check_given(fcinfo, 1, "path");
 	PG_RETURN_INT64(import_plan(fcinfo, plan_of_path(text_to_cstring(PG_GETARG_TEXT_PP(1)))));
 }
 
@@ -357,10 +358,10 @@ model_import_bytes(PG_FUNCTION_ARGS)
 	ImportPlan *plan = plan_create();
 	bytea	   *data;
 
-	check_given(fcinfo, 0, "name");
-	check_given(fcinfo, 1, "data");
+	import_check_given(fcinfo, 0, "name");
+	import_check_given(fcinfo, 1, "data");
 	data = PG_GETARG_BYTEA_PP(1);
-	plan_add_file(plan, "model.safetensors",
+	plan_add_file(plan, "model.safetensors", VARSIZE_ANY_EXHDR(data),
 				  source_of_bytes(VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data)));
 	PG_RETURN_INT64(import_plan(fcinfo, plan));
 }

@@ -8,6 +8,7 @@
 #define SPARSE_MODEL_IMPORT_H
 
 #include "postgres.h"
+#include "fmgr.h"
 
 #include "plan.h"
 #include "store/store.h"
@@ -38,6 +39,43 @@ typedef struct Import
 	int64		stored_bytes;
 } Import;
 
+/* ---- import.c: the steps that an import and sparse_begin share, in this order ---- */
+
+/* Arguments: one that must not be null; the elements of a text[] (none when it is null); jsonb. */
+extern void import_check_given(FunctionCallInfo fcinfo, int argument, const char *name);
+extern int	import_text_elements(FunctionCallInfo fcinfo, int argument, const char *name, char ***element);
+extern Datum import_metadata_argument(FunctionCallInfo fcinfo, int argument);
+
+/*
+ * Whether the caller may insert a version at all, asked before the work begins and
+ * before a lock is taken that others would wait for. Policies are asked later, by
+ * the insert itself.
+ */
+extern void import_check_may_insert(void);
+
+/* Parents and roles (arguments 2 and 3), read as the caller: he must be able to read what he names. */
+extern void import_resolve_parents(FunctionCallInfo fcinfo, Import *import);
+
+/*
+ * One import of a name at a time, until the end of the transaction. Whoever wrote
+ * nothing takes his lock back: who finds content that exists need not be allowed to
+ * insert it, and shall keep nobody from the name.
+ */
+extern void import_lock_name(const char *name);
+extern void import_unlock_name(const char *name);
+
+/* The version of that name and content which the caller can see; 0: there is none. */
+extern int64 import_find_same(const Import *import);
+
+/*
+ * A transaction that keeps one snapshot may not see what others imported under the
+ * name before it got the lock: an error then.
+ */
+extern void import_check_snapshot(const char *name);
+
+/* Family, id and revision (import_assign, as the store's owner), and that all parents lie in its place. */
+extern void import_prepare(Import *import);
+
 /* candidates.c: objects of the parents that `object` may be predicted from; their number. */
 extern int	import_candidates(const Import *import, const PlanObject *object,
 							  int64 candidate[MAX_CANDIDATES]);
@@ -45,8 +83,15 @@ extern int	import_candidates(const Import *import, const PlanObject *object,
 /* contents.c: stores the plan's objects, fills in their ids and the counters. */
 extern void import_contents(Import *import);
 
-/* rows.c: family, id and revision; then the rows of a version whose objects are stored. */
+/* contents.c: all objects of a plan, in the order of their SHA-256s. */
+extern PlanObject **plan_sorted_objects(const ImportPlan *plan, uint64 *count);
+
+/*
+ * rows.c: family, id and revision; then the rows of a version whose objects are known; and
+ * what makes it ready.
+ */
 extern void import_assign(Import *import);
 extern void import_rows(const Import *import);
+extern void import_make_ready(const Import *import);
 
 #endif

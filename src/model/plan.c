@@ -65,8 +65,8 @@ path_is_safe(const char *path)
 	}
 }
 
-void
-plan_add_file(ImportPlan *plan, const char *path, Source *source)
+PlanFile *
+plan_add_file(ImportPlan *plan, const char *path, uint64 bytes, Source *source)
 {
 	PlanFile   *file;
 
@@ -86,7 +86,9 @@ plan_add_file(ImportPlan *plan, const char *path, Source *source)
 	memset(file, 0, sizeof(PlanFile));
 	file->path = pstrdup(path);
 	file->safetensors = has_suffix(path, ".safetensors");
+	file->bytes = bytes;
 	file->source = source;
+	return file;
 }
 
 /* ---- safetensors files ---- */
@@ -116,17 +118,25 @@ check_parsed(const PlanFile *file, sparse_status status, char *message)
 				errdetail("The header is refused: %s.", printable(message)));
 }
 
+uint64
+plan_header_bytes(const PlanFile *file, const char *first8)
+{
+	uint64		bytes = 0;
+	char		message[256] = "";
+
+	check_parsed(file, sparse_safetensors_header_bytes(first8, file->bytes, &bytes,
+													   message, sizeof(message)), message);
+	return bytes;
+}
+
 static char *
 read_header(const PlanFile *file, uint64 *header_bytes)
 {
-	uint64		file_bytes = source_bytes(file->source);
 	char		first8[8] = {0};
-	char		message[256] = "";
 	char	   *header;
 
-	source_read(file->source, 0, Min(file_bytes, sizeof(first8)), first8);
-	check_parsed(file, sparse_safetensors_header_bytes(first8, file_bytes, header_bytes,
-													   message, sizeof(message)), message);
+	source_read(file->source, 0, Min(file->bytes, sizeof(first8)), first8);
+	*header_bytes = plan_header_bytes(file, first8);
 	header = palloc(*header_bytes);
 	source_read(file->source, 0, *header_bytes, header);
 	return header;
@@ -266,7 +276,7 @@ plan_safetensors(PlanFile *file, int number)
 	uint64		header_bytes;
 	char	   *header = read_header(file, &header_bytes);
 
-	plan_header(file, number, header, header_bytes, source_bytes(file->source));
+	plan_header(file, number, header, header_bytes, file->bytes);
 	file->object.bytes = header_bytes;
 	pfree(header);
 }
@@ -280,16 +290,22 @@ compare_paths(const void *a, const void *b)
 }
 
 void
-plan_objects(ImportPlan *plan)
+plan_sort(ImportPlan *plan)
 {
 	qsort(plan->file, plan->files, sizeof(PlanFile), compare_paths);
+}
+
+void
+plan_objects(ImportPlan *plan)
+{
+	plan_sort(plan);
 	for (int i = 0; i < plan->files; i++)
 	{
 		PlanFile   *file = &plan->file[i];
 
 		file->object.file = i;
 		file->object.dtype = SPARSE_BYTES;
-		file->object.bytes = source_bytes(file->source);
+		file->object.bytes = file->bytes;
 		if (file->safetensors)
 			plan_safetensors(file, i);
 	}
@@ -301,7 +317,7 @@ plan_bytes(const ImportPlan *plan)
 	uint64		bytes = 0;
 
 	for (int i = 0; i < plan->files; i++)
-		bytes += source_bytes(plan->file[i].source);
+		bytes += plan->file[i].bytes;
 	return bytes;
 }
 

@@ -17,6 +17,9 @@
 #include "source.h"
 #include "store/store.h"
 
+/* A plan holds about 400 bytes of each file, and a reader of the version its row: 50,000 are some 30 MB. */
+#define PLAN_MAX_FILES 50000
+
 typedef struct PlanTensor PlanTensor;
 
 typedef struct PlanObject
@@ -45,7 +48,8 @@ typedef struct PlanFile
 {
 	const char *path;			/* within the version: relative, by slashes */
 	bool		safetensors;
-	Source	   *source;
+	uint64		bytes;
+	Source	   *source;			/* NULL where the bytes come later (wire/) */
 	uint8		sha256[SPARSE_SHA256_BYTES];
 	PlanObject	object;			/* the header, or all of it */
 	uint32		tensors;
@@ -67,7 +71,12 @@ extern ImportPlan *plan_of_path(const char *path);
 
 /* plan.c */
 extern ImportPlan *plan_create(void);
-extern void plan_add_file(ImportPlan *plan, const char *path, Source *source);
+
+/* A file of `bytes` bytes; it is a safetensors file if its path says so. */
+extern PlanFile *plan_add_file(ImportPlan *plan, const char *path, uint64 bytes, Source *source);
+
+/* How many bytes the header of a safetensors file has that begins with `first8`; an invalid one is an error. */
+extern uint64 plan_header_bytes(const PlanFile *file, const char *first8);
 
 /*
  * Fills in the tensors of a safetensors file of `file_bytes` bytes from its header;
@@ -78,6 +87,9 @@ extern void plan_header(PlanFile *file, int number, const char *header, uint64 h
 
 /* A tensor's shape as the text of an array, palloc'd. */
 extern char *plan_shape_text(const PlanTensor *tensor);
+
+/* Sorts the files by their paths, bytewise. */
+extern void plan_sort(ImportPlan *plan);
 
 /* Sorts the files, parses their headers and lists their objects. */
 extern void plan_objects(ImportPlan *plan);
@@ -93,6 +105,9 @@ extern bool has_suffix(const char *text, const char *suffix);
 
 /* digest.c: fills in all digests and checksums. */
 extern void plan_digest(ImportPlan *plan);
+
+/* digest.c: fills in the identity of the content, from the SHA-256s of the files. */
+extern void plan_identity(ImportPlan *plan, Sha256 *identity);
 
 /* digest.c: adds a file to the sum that is the identity of a version's content; in order of path. */
 extern void identity_add_file(Sha256 *identity, const char *path, uint64 bytes,

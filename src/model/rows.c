@@ -88,7 +88,7 @@ insert_file(const Import *import, int ordinal)
 	argument[1] = Int32GetDatum(ordinal);
 	argument[2] = CStringGetTextDatum(file->path);
 	argument[3] = CStringGetTextDatum(file->safetensors ? "safetensors" : "bytes");
-	argument[4] = Int64GetDatum((int64) source_bytes(file->source));
+	argument[4] = Int64GetDatum((int64) file->bytes);
 	argument[5] = sha256_datum(file->sha256);
 	argument[6] = Int16GetDatum(import->place);
 	argument[7] = Int64GetDatum(file->object.id);
@@ -199,12 +199,14 @@ insert_parent(const Import *import, int ordinal)
  * earlier file of this one. Not "no earlier version": ids are given before contents
  * are stored, so of two imports at the same time the later one may end first, and
  * the other then finds its files. Whoever ends second waits at the objects that
- * both bring, and sees them. Each question is one probe of the index (sha256,
- * version, ordinal): a scalar subquery with a limit is never made a join, which
- * would look at every copy.
+ * both bring, and sees them. What open versions say of themselves does not count.
+ * Each question is one probe of the index (sha256, version, ordinal): a scalar subquery
+ * with a limit is never made a join, which would look at every copy.
  */
 #define NO_COPY_WHERE(condition) \
 	"(select true from sparse.file o where o.sha256 operator(pg_catalog.=) f.sha256 and " condition " limit 1) is null"
+#define IS_NOT_OPEN \
+	" and (select ov.state from sparse.version ov where ov.id operator(pg_catalog.=) o.version) operator(pg_catalog.<>) 'open'"
 
 static StoreQuery ready_query = {
 	.sql = "update sparse.version"
@@ -212,8 +214,8 @@ static StoreQuery ready_query = {
 	"       unique_file_bytes = (select coalesce(pg_catalog.sum(f.bytes), 0)"
 	"                              from sparse.file f"
 	"                             where f.version operator(pg_catalog.=) $1"
-	"                               and " NO_COPY_WHERE("o.version operator(pg_catalog.<) $1")
-	"                               and " NO_COPY_WHERE("o.version operator(pg_catalog.>) $1")
+	"                               and " NO_COPY_WHERE("o.version operator(pg_catalog.<) $1" IS_NOT_OPEN)
+	"                               and " NO_COPY_WHERE("o.version operator(pg_catalog.>) $1" IS_NOT_OPEN)
 	"                               and " NO_COPY_WHERE("o.version operator(pg_catalog.=) $1"
 														" and o.ordinal operator(pg_catalog.<) f.ordinal") "),"
 	"       new_objects = $6, new_bytes = $7, stored_bytes = $8"
@@ -231,8 +233,8 @@ suppressed(const Import *import, StoreQuery *query)
 			errdetail("A trigger or a rule of table sparse.version suppressed it."));
 }
 
-static void
-make_ready(const Import *import)
+void
+import_make_ready(const Import *import)
 {
 	const ImportPlan *plan = import->plan;
 	Datum		argument[8];
@@ -260,5 +262,4 @@ import_rows(const Import *import)
 		insert_file(import, i);
 		insert_tensors(import, i);
 	}
-	make_ready(import);
 }

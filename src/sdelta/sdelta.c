@@ -35,6 +35,7 @@ PG_FUNCTION_INFO_V1(sdelta_apply_one);
 PG_FUNCTION_INFO_V1(sdelta_info);
 PG_FUNCTION_INFO_V1(sdelta_content_bytes);
 PG_FUNCTION_INFO_V1(sdelta_bytes);
+PG_FUNCTION_INFO_V1(sdelta_format);
 
 /* Scratch memory of a codec that worked on more than this is not kept. */
 #define KEEP_CODEC_BYTES ((size_t) 4 << 20)
@@ -510,4 +511,12 @@ Datum
 sdelta_bytes(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(toast_raw_datum_size(PG_GETARG_DATUM(0)) - VARHDRSZ);
+}
+
+/* sparse_format() */
+Datum
+sdelta_format(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	PG_RETURN_INT32(SPARSE_FORMAT);
 }

@@ -113,3 +113,11 @@ immutable strict parallel safe
 as 'MODULE_PATHNAME', 'sdelta_bytes';
 comment on function sdelta_bytes(sdelta) is
 'Length of a delta itself, without reading it.';
+
+create function sparse_format()
+returns integer
+language c
+immutable strict parallel safe
+as 'MODULE_PATHNAME', 'sdelta_format';
+comment on function sparse_format() is
+'The version of the format in which this server writes deltas.';

@@ -38,7 +38,8 @@
 
 /* The tables that the extension reads and writes; "object" leads, its owner is the store's. */
 static const char *const store_tables[] = {
-	"object", "object_parent", "chunk", "version", "parent", "file", "tensor", "family", "place"
+	"object", "object_parent", "chunk", "version", "parent", "file", "tensor", "family", "place",
+	"upload", "staged"
 };
 
 pg_noreturn static void no_store(void);

@@ -32,7 +32,8 @@ PG_FUNCTION_INFO_V1(sparse_collect);
 	"  select v.id, v.state from sparse.version v " \
 	"  where (v.state operator(pg_catalog.=) 'dropped' and v.collected_at is null) " \
 	"     or (v.state operator(pg_catalog.=) 'open' " \
-	"         and v.created_at operator(pg_catalog.<) (pg_catalog.now() operator(pg_catalog.-) $1) " \
+	"         and coalesce((select u.begun_at from sparse.upload u where u.version operator(pg_catalog.=) v.id), v.created_at) " \
+	"             operator(pg_catalog.<) (pg_catalog.now() operator(pg_catalog.-) $1) " \
 	"         and not exists (select from sparse.parent p where p.parent operator(pg_catalog.=) v.id))" \
 	"  for update), "
 
@@ -46,6 +47,8 @@ static StoreQuery collect_versions = {
 		"files as (delete from sparse.file f using doomed d where f.version operator(pg_catalog.=) d.id), "
 		"parents as (delete from sparse.parent p using doomed d "
 		"  where p.child operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'open'), "
+		"uploads as (delete from sparse.upload u using doomed d where u.version operator(pg_catalog.=) d.id), "
+		"staged as (delete from sparse.staged s using doomed d where s.version operator(pg_catalog.=) d.id), "
 		"given_up as (delete from sparse.version v using doomed d "
 		"  where v.id operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'open'), "
 		"tombstones as (update sparse.version v set collected_at = pg_catalog.now() from doomed d "
@@ -64,6 +67,10 @@ static StoreQuery collect_objects = {
 		"      where t.object operator(pg_catalog.=) o.id and t.place operator(pg_catalog.=) o.place) "
 		"    and not exists (select from sparse.file f "
 		"      where f.object operator(pg_catalog.=) o.id and f.place operator(pg_catalog.=) o.place) "
+		"    and not exists (select from sparse.staged s "
+		"      where s.object operator(pg_catalog.=) o.id and s.place operator(pg_catalog.=) o.place) "
+		"    and not exists (select from sparse.staged s "
+		"      where s.source operator(pg_catalog.=) o.id and s.place operator(pg_catalog.=) o.place) "
 		"    and not exists (select from sparse.object_parent p "
 		"      where p.parent operator(pg_catalog.=) o.id and p.place operator(pg_catalog.=) o.place)), "
 		"chunks as (delete from sparse.chunk c using doomed d "

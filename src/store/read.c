@@ -216,7 +216,11 @@ check_chunk(sparse_status status, int64 object, int32 seq)
 /* ---- rows of objects ---- */
 
 static StoreQuery object_row = {
-	.sql = "select dtype, bytes, stored_bytes, chunk_bytes, split_bytes, depth, sha256 from sparse.object "
+	/* (a staged one's chunks are bound to what it is said to become) */
+	.sql = "select dtype, bytes, stored_bytes, chunk_bytes, split_bytes, depth, "
+		"coalesce(sha256, (select s.sha256 from sparse.staged s "
+		"  where s.place operator(pg_catalog.=) $1 and s.object operator(pg_catalog.=) $2)) "
+		"from sparse.object "
 		"where place operator(pg_catalog.=) $1 and id operator(pg_catalog.=) $2",
 	.args = 2, .arg = {INT2OID, INT8OID},
 	.columns = 7, .column = {TEXTOID, INT8OID, INT8OID, INT4OID, INT8OID, INT4OID, BYTEAOID}
@@ -452,6 +456,23 @@ read_header(Datum stored, int64 object, int32 seq, sparse_delta_info *info)
 		pfree(prefix);
 }
 
+void
+chunk_fetch(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq,
+			StoredChunk *chunk)
+{
+	uint64		first;
+	uint64		bytes;
+
+	chunk->value = fetch_chunk(reader, place, object->id, seq);
+	read_header(chunk->value, object->id, seq, &chunk->info);
+	if (!sparse_grid_chunk(&object->grid, seq, &first, &bytes) ||
+		chunk->info.content_bytes != bytes)
+		chunk_corrupt(object->id, seq, "Its content is not as long as the grid of its object says.");
+	if (chunk->info.whole != object->whole || chunk->info.piece != (uint32) seq)
+		chunk_corrupt(object->id, seq, psprintf("It is chunk %u of %s object.", chunk->info.piece,
+												chunk->info.whole == object->whole ? "this" : "another"));
+}
+
 static void read_range(ObjectReader *reader, int16 place, const KnownObject *known,
 					   uint64 first, uint64 bytes, char *target, bool keep);
 
@@ -509,33 +530,36 @@ gather(ObjectReader *reader, int16 place, const ObjectInfo *child, int32 seq,
 	return prediction;
 }
 
-/* Decodes a chunk of `bytes` bytes of content into `target`. */
+/* Decodes a chunk that was fetched into `target`, and releases it. */
 static void
 decode_chunk(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq,
-			 uint64 bytes, char *target)
+			 StoredChunk *fetched, char *target)
 {
-	Datum		stored = fetch_chunk(reader, place, object->id, seq);
-	sparse_delta_info info;
+	StoredChunk chunk = *fetched;
 	char	   *prediction;
 	struct varlena *delta;
 
-	read_header(stored, object->id, seq, &info);
-	if (info.content_bytes != bytes)
-		chunk_corrupt(object->id, seq, "Its content is not as long as the grid of its object says.");
-	if (info.whole != object->whole || info.piece != (uint32) seq)
-		chunk_corrupt(object->id, seq, psprintf("It is chunk %u of %s object.", info.piece,
-												info.whole == object->whole ? "this" : "another"));
-	prediction = gather(reader, place, object, seq, &info);
-	delta = PG_DETOAST_DATUM_PACKED(stored);
+	prediction = gather(reader, place, object, seq, &chunk.info);
+	delta = PG_DETOAST_DATUM_PACKED(chunk.value);
 	check_chunk(sparse_delta_apply(reader->codec,
 								   VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta),
-								   prediction, info.prediction_bytes, target, bytes),
+								   prediction, chunk.info.prediction_bytes,
+								   target, chunk.info.content_bytes),
 				object->id, seq);
-	if ((void *) delta != DatumGetPointer(stored))
+	if ((void *) delta != DatumGetPointer(chunk.value))
 		pfree(delta);
-	pfree(DatumGetPointer(stored));
+	pfree(DatumGetPointer(chunk.value));
 	if (prediction != NULL)
 		pfree(prediction);
+}
+
+static void
+fetch_and_decode(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq, char *target)
+{
+	StoredChunk chunk;
+
+	chunk_fetch(reader, place, object, seq, &chunk);
+	decode_chunk(reader, place, object, seq, &chunk, target);
 }
 
 /* ---- ranges ---- */
@@ -559,11 +583,11 @@ read_chunk(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 se
 	}
 	if (bytes == length && !keep)
 	{
-		decode_chunk(reader, place, object, seq, length, target);
+		fetch_and_decode(reader, place, object, seq, target);
 		return;
 	}
 	content = MemoryContextAlloc(reader->context, length);
-	decode_chunk(reader, place, object, seq, length, content);
+	fetch_and_decode(reader, place, object, seq, content);
 	memcpy(target, content + skip, bytes);
 	if (length <= (uint64) sparse_cache_size * 1024)
 		remember(reader, &key, length, content);
@@ -595,6 +619,23 @@ read_range(ObjectReader *reader, int16 place, const KnownObject *known,
 		target += part;
 		first += part;
 	}
+}
+
+void
+chunk_read(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq,
+		   char *target, sparse_delta_info *info)
+{
+	ErrorContextCallback context = {error_context_stack, name_context, reader};
+	ObjectInfo	copy = *object;
+	StoredChunk chunk;
+
+	error_context_stack = &context;
+	if (hash_get_num_entries(reader->known) > KNOWN_OBJECTS_MAX)
+		forget_objects(reader);
+	chunk_fetch(reader, place, &copy, seq, &chunk);
+	*info = chunk.info;
+	decode_chunk(reader, place, &copy, seq, &chunk, target);
+	error_context_stack = context.previous;
 }
 
 void

@@ -13,9 +13,6 @@ extern sparse_codec *object_reader_codec(ObjectReader *reader);
 extern void object_read_keep(ObjectReader *reader, int16 place, int64 object,
 							 uint64 first, uint64 bytes, char *target, bool keep);
 
-/* The object that parent `ordinal` of an object is; false when there is none. */
-extern bool object_parent(ObjectReader *reader, int16 place, int64 object, int ordinal, int64 *parent);
-
 /* Forget the row of an object that has just been changed. */
 extern void object_forget(ObjectReader *reader, int16 place, int64 object);
 

@@ -76,6 +76,12 @@ extern void version_from_text(const char *reference, bool any_state, StoreVersio
 extern void version_from_id(int64 id, bool any_state, StoreVersion *version);
 
 /*
+ * Of a few versions, which are ready and the caller can read. read_only: with the
+ * snapshot of the query. Not within store_enter.
+ */
+extern void versions_readable(const int64 *id, int count, bool read_only, bool *readable);
+
+/*
  * Become whoever queries sparse.version and its like for the caller: himself, or
  * for a superuser the store's owner. Back by store_leave.
  */
@@ -138,6 +144,33 @@ extern bool object_info(ObjectReader *reader, int16 place, int64 object, ObjectI
  */
 extern void object_reader_context(ObjectReader *reader, const char *version, const char *file, const char *tensor);
 
+/* A chunk as it is stored. */
+typedef struct StoredChunk
+{
+	Datum		value;			/* palloc'd: the delta, or a pointer to it (detoast) */
+	sparse_delta_info info;
+} StoredChunk;
+
+/* Fetches chunk `seq` of an object, after checking by its header that it is that one. */
+extern void chunk_fetch(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq,
+						StoredChunk *chunk);
+
+/* The same, decoded into `target`; `info` is what the chunk's header says. */
+extern void chunk_read(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq,
+					   char *target, sparse_delta_info *info);
+
+/* The object that parent `ordinal` of an object is; false when there is none. */
+extern bool object_parent(ObjectReader *reader, int16 place, int64 object, int ordinal, int64 *parent);
+
+/* ---- how an object predicts another (predict.c) ---- */
+
+/*
+ * The part of `parent` that predicts `bytes` bytes of `child` from `first` on, as a
+ * reference to parent 0; false where there is none. Their dtypes must be equal.
+ */
+extern bool object_predicts(const ObjectInfo *parent, const ObjectInfo *child,
+							uint64 first, uint64 bytes, sparse_ref *ref);
+
 /* ---- writing objects (write.c); inside store_enter and SPI_connect ---- */
 
 /* Where the content of a new object comes from. */
@@ -172,6 +205,53 @@ typedef struct ObjectResult
  * deeper than sparse.max_chain_depth is replaced by its own parent.
  */
 extern void object_write(ObjectReader *reader, const ObjectSpec *spec, ObjectResult *result);
+
+/* ---- objects whose content comes by and by (stage.c); inside store_enter and SPI_connect ---- */
+
+/*
+ * Makes the rows of an object of the open version `version`, whose content is to
+ * come (spec->source is not used). It is predicted from the first candidate that
+ * can; nothing finds it by its SHA-256 before it is published. Gives its id.
+ */
+extern int64 object_stage(ObjectReader *reader, const ObjectSpec *spec, int64 version);
+
+typedef struct StagedObject
+{
+	int16		place;
+	ObjectInfo	info;
+	int64		parent;			/* what its chunks are stored against; 0: nothing */
+	int64		source;			/* what deltas that are written to it may refer to; 0: nothing */
+} StagedObject;
+
+/* False when the object is none, or not staged (any more). */
+extern bool staged_find(ObjectReader *reader, int16 place, int64 object, StagedObject *staged);
+
+/*
+ * Stores chunk `seq`, from its content or from a delta that somebody sent, in place of
+ * what was there. A delta is checked by its header; its payload need not be sound.
+ */
+extern void staged_write(ObjectReader *reader, const StagedObject *staged, int32 seq,
+						 const char *content, uint64 bytes);
+extern void staged_write_delta(ObjectReader *reader, const StagedObject *staged, int32 seq,
+							   struct varlena *delta);
+
+/* What was seen of a staged object when all of it was read. */
+typedef struct StagedFigures
+{
+	uint64		stored_bytes;
+	bool		used[SPARSE_PREDICTORS];
+} StagedFigures;
+
+/*
+ * Makes a staged object, all of whose content was read and has this SHA-256, one like
+ * all others; or, where that content is there already, removes it and gives the other's id.
+ * Several must come in the order of the SHA-256s.
+ */
+extern void staged_publish(ObjectReader *reader, const StagedObject *staged, const uint8 *sha256,
+						   const StagedFigures *figures, ObjectResult *result);
+
+/* Removes all staged objects of a version, after what refers to them; their number. */
+extern uint64 staged_remove_all(int64 version);
 
 /* Keep sparse_collect() away until the transaction ends: before the first object_write. */
 extern void store_lock_for_writing(void);

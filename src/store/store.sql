@@ -12,7 +12,7 @@
  *   file, tensor, parent
  *                    may be granted for select; their policies show the rows of
  *                    those versions that the caller can see
- *   object, object_parent, chunk
+ *   object, object_parent, chunk, upload, staged
  *                    granted to nobody: only the C layer reads and writes them,
  *                    as the store's owner, after the version was checked
  *
@@ -128,7 +128,7 @@ begin
         unique (version, path)
     );
     create index file_sha256 on sparse.file (sha256, version, ordinal);
-    create index file_object on sparse.file (object);
+    create index file_object on sparse.file (object, version);
     comment on table sparse.file is 'files of a version: the bytes of its object (a safetensors header, or the whole file), then its tensors';
 
     create table sparse.tensor (
@@ -146,14 +146,14 @@ begin
         foreign key (version, file) references sparse.file
     );
     create index tensor_name on sparse.tensor (version, name);
-    create index tensor_object on sparse.tensor (object);
+    create index tensor_object on sparse.tensor (object, version);
     comment on table sparse.tensor is 'tensors of a file, in the order of their bytes; first_byte counts from the start of the file';
 
     create sequence sparse.object_id_seq;
     create table sparse.object (
         place smallint not null,
         id bigint not null,
-        sha256 bytea not null check (length(sha256) = 32),
+        sha256 bytea check (length(sha256) = 32),
         dtype text not null,
         bytes bigint not null check (bytes >= 0),
         stored_bytes bigint not null default 0,
@@ -163,6 +163,7 @@ begin
         depth integer not null default 0 check (depth >= 0)
     ) partition by list (place);
     comment on table sparse.object is 'content, once: SHA-256 is its identity';
+    comment on column sparse.object.sha256 is 'null while it is staged: what it is said to become stands in sparse.staged';
     comment on column sparse.object.split_bytes is 'the grid of chunks starts anew here (0: nowhere): what lies before is predicted, what lies behind is not';
     comment on column sparse.object.depth is 'longest chain of predictions below it';
 
@@ -203,14 +204,41 @@ begin
         foreign key (object) references sparse.object_0 (id) on delete cascade
     ) for values in (0);
 
-    -- The version decides who sees what belongs to it.
+    create table sparse.upload (
+        version bigint primary key references sparse.version,
+        declaration bytea not null unique check (length(declaration) = 32),
+        begun_at timestamptz not null default now(),
+        new_objects integer not null default 0,
+        new_bytes bigint not null default 0,
+        stored_bytes bigint not null default 0
+    );
+    comment on table sparse.upload is 'versions that sparse_begin() opened and nobody has committed or given up yet';
+    comment on column sparse.upload.declaration is 'SHA-256 over everything that it was begun with: who begins it again goes on with it';
+    comment on column sparse.upload.begun_at is 'when it was last begun';
+    comment on column sparse.upload.new_objects is 'objects stored when it was begun: headers';
+
+    create table sparse.staged (
+        place smallint not null,
+        object bigint not null,
+        version bigint not null references sparse.upload,
+        sha256 bytea not null check (length(sha256) = 32),
+        source bigint,
+        primary key (object, place),
+        unique (version, sha256)
+    );
+    create index staged_source on sparse.staged (source);
+    comment on table sparse.staged is 'objects of open versions, which nothing else refers to; they become objects like all others when their version is committed';
+    comment on column sparse.staged.sha256 is 'what the client says it will be; checked by the commit';
+    comment on column sparse.staged.source is 'the object that a client''s deltas may refer to';
+
+    -- The version decides who sees what belongs to it, once it is there.
     alter table sparse.file enable row level security;
     alter table sparse.tensor enable row level security;
     alter table sparse.parent enable row level security;
     create policy of_version on sparse.file for select
-        using (exists (select from sparse.version v where v.id = version));
+        using (exists (select from sparse.version v where v.id = version and v.state <> 'open'));
     create policy of_version on sparse.tensor for select
-        using (exists (select from sparse.version v where v.id = version));
+        using (exists (select from sparse.version v where v.id = version and v.state <> 'open'));
     create policy of_version on sparse.parent for select
         using (exists (select from sparse.version v where v.id = child)
                and exists (select from sparse.version v where v.id = parent));

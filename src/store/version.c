@@ -19,6 +19,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -367,6 +368,39 @@ version_from_id(int64 id, bool any_state, StoreVersion *version)
 	if (!found)
 		no_such_version(psprintf(INT64_FORMAT, id));
 	check_state(version, any_state);
+}
+
+static StoreQuery readable_query = {
+	.sql = "select v.id from sparse.version v where v.id operator(pg_catalog.=) any ($1) "
+		"and v.state operator(pg_catalog.=) 'ready'",
+	.args = 1, .arg = {INT8ARRAYOID},
+	.columns = 1, .column = {INT8OID},
+	.scans = true
+};
+
+void
+versions_readable(const int64 *id, int count, bool read_only, bool *readable)
+{
+	Datum	   *element = palloc(Max(count, 1) * sizeof(Datum));
+	StoreAccess access;
+	SPITupleTable *rows;
+	Datum		value;
+	uint64		found;
+
+	for (int i = 0; i < count; i++)
+		element[i] = Int64GetDatum(id[i]);
+	value = PointerGetDatum(construct_array(element, count, INT8OID, sizeof(int64),
+											FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	memset(readable, 0, count * sizeof(bool));
+	SPI_connect();
+	enter_versions(&access);
+	found = query_run(&readable_query, &value, NULL, read_only, &rows);
+	for (uint64 row = 0; row < found; row++)
+		for (int i = 0; i < count; i++)
+			if (id[i] == row_int64(rows, row, 1))
+				readable[i] = true;
+	store_leave(&access);
+	SPI_finish();
 }
 
 void

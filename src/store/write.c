@@ -9,9 +9,8 @@
  *      stored.
  *   5. The row gets its figures, and its edge to the parent if any delta used it.
  *
- * Two ways to be predicted: by elements, from the same place of a parent of the
- * same dtype, as far as both reach (the grid starts anew there: split_bytes); or,
- * for content without elements, by bytes, from what lies around the same place.
+ * How one object predicts another is predict.c's; where a parent reaches less far
+ * than the content, the grid starts anew (split_bytes).
  *
  * Memory: a chunk of content, its prediction (by bytes: of up to four chunks), its
  * delta, the same as a value, and the check's copy of the content.
@@ -26,36 +25,18 @@
 #include "utils/memutils.h"
 
 #include "sdelta/glue.h"
+#include "store/predict.h"
 #include "store/query.h"
 #include "store/reader.h"
 #include "store/store.h"
+#include "store/write.h"
 
 /* A candidate is judged on this many samples of this many bytes. */
 #define SAMPLES 3
 #define SAMPLE_BYTES ((uint64) 64 * 1024)
 
-/* By bytes: chunks of the parent before the place of a chunk, and from it on. */
-#define WINDOW_BEFORE 1
-#define WINDOW_AFTER 3
-
-/*
- * Reading a chunk by bytes reads several of its parent, and each of those several
- * of its own: such chains must be short, however long others may be.
- */
-#define MAX_DEPTH_BY_BYTES 2
-
 /* Attempts to find or insert a row that others keep taking away. */
 #define ATTEMPTS 10
-
-/* What an object is predicted from. */
-typedef struct Prediction
-{
-	int64		parent;			/* 0: nothing */
-	int32		depth;			/* of the parent */
-	uint64		bytes;			/* of the parent */
-	uint64		shared;			/* bytes of content from the start on that it predicts */
-	bool		by_elements;
-} Prediction;
 
 typedef struct Writer
 {
@@ -112,8 +93,8 @@ static StoreQuery insert_chunk = {
 	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, SDELTA_TYPE}
 };
 
-static bytea *
-sha256_value(const uint8 *sha256)
+bytea *
+object_sha256_value(const uint8 *sha256)
 {
 	bytea	   *value = palloc(VARHDRSZ + SPARSE_SHA256_BYTES);
 
@@ -129,7 +110,7 @@ sha256_value(const uint8 *sha256)
 static bool
 find_existing(const ObjectSpec *spec, ObjectResult *result)
 {
-	Datum		value[2] = {Int16GetDatum(spec->place), PointerGetDatum(sha256_value(spec->sha256))};
+	Datum		value[2] = {Int16GetDatum(spec->place), PointerGetDatum(object_sha256_value(spec->sha256))};
 	SPITupleTable *rows;
 	bool		found = query_run(&find_object, value, NULL, false, &rows) > 0;
 
@@ -161,7 +142,7 @@ reserve(const ObjectSpec *spec, uint64 chunk_bytes, int64 *id)
 {
 	Datum		value[5] = {
 		Int16GetDatum(spec->place),
-		PointerGetDatum(sha256_value(spec->sha256)),
+		PointerGetDatum(object_sha256_value(spec->sha256)),
 		CStringGetTextDatum(sparse_dtype_get(spec->dtype)->name),
 		Int64GetDatum(spec->bytes),
 		Int32GetDatum(chunk_bytes)
@@ -176,8 +157,8 @@ reserve(const ObjectSpec *spec, uint64 chunk_bytes, int64 *id)
 }
 
 /* True: the object is there. False: its row is ours and the content is to be written. */
-static bool
-find_or_reserve(const ObjectSpec *spec, uint64 chunk_bytes, ObjectResult *result)
+bool
+object_find_or_reserve(const ObjectSpec *spec, uint64 chunk_bytes, ObjectResult *result)
 {
 	for (int i = 0; i < ATTEMPTS; i++)
 	{
@@ -194,28 +175,6 @@ find_or_reserve(const ObjectSpec *spec, uint64 chunk_bytes, ObjectResult *result
 
 /* ---- what predicts it ---- */
 
-/* The part of the parent that predicts `bytes` bytes of content from `first` on. */
-static sparse_ref
-reference(const Writer *writer, const Prediction *prediction, uint64 first, uint64 bytes)
-{
-	uint64		begin = first;
-	uint64		end = first + bytes;
-
-	if (!prediction->by_elements)
-	{
-		uint64		middle = Min(first, prediction->bytes);
-
-		begin = middle - Min(middle, WINDOW_BEFORE * writer->chunk_bytes);
-		end = middle + Min(prediction->bytes - middle, WINDOW_AFTER * writer->chunk_bytes);
-	}
-	return (sparse_ref) {
-		.parent = 0,
-		.dtype = writer->spec->dtype,
-		.first = begin / writer->element_bytes,
-		.count = (end - begin) / writer->element_bytes
-	};
-}
-
 /*
  * Encodes `bytes` bytes of content that start at `first`. The delta is the
  * codec's, valid until its next call.
@@ -231,7 +190,8 @@ encode(Writer *writer, const Prediction *prediction, uint64 first, uint64 bytes,
 
 	if (use)
 	{
-		ref = reference(writer, prediction, first, bytes);
+		ref = prediction_reference(prediction, writer->spec->dtype, writer->chunk_bytes,
+								   first, bytes);
 		predicted_bytes = ref.count * writer->element_bytes;
 		object_read_keep(writer->reader, writer->spec->place, prediction->parent,
 						 ref.first * writer->element_bytes, predicted_bytes, predicted,
@@ -281,64 +241,6 @@ sample_cost(Writer *writer, const Prediction *prediction)
 	return cost;
 }
 
-/* The candidate itself, or the nearest of its ancestors that leaves the chain short enough. */
-static bool
-within_depth(Writer *writer, int64 candidate, ObjectInfo *info)
-{
-	int16		place = writer->spec->place;
-	int			most = writer->spec->dtype == SPARSE_BYTES ?
-		Min(sparse_max_chain_depth, MAX_DEPTH_BY_BYTES) : sparse_max_chain_depth;
-
-	for (int32 deeper = PG_INT32_MAX;; deeper = info->depth)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!object_info(writer->reader, place, candidate, info))
-			return false;
-		if (info->depth >= deeper)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("object " INT64_FORMAT " is corrupt", info->id),
-					 errdetail("It is a parent, but not less deep than its child.")));
-		if (info->depth < most)
-			return true;
-		if (!object_parent(writer->reader, place, candidate, 0, &candidate))
-			return false;
-	}
-}
-
-/* How far a parent reaches into the content: in whole rows, or else in whole elements. */
-static uint64
-shared_bytes(const Writer *writer, uint64 parent_bytes)
-{
-	uint64		row = writer->spec->row_bytes;
-	uint64		unit = writer->element_bytes;
-
-	if (parent_bytes >= writer->spec->bytes)
-		return writer->spec->bytes;
-	if (row > 0 && row <= parent_bytes && row % unit == 0)
-		unit = row;
-	return parent_bytes - parent_bytes % unit;
-}
-
-/* Whether, and how, a candidate can predict the content. */
-static bool
-consider(Writer *writer, int64 candidate, Prediction *prediction)
-{
-	ObjectInfo	info;
-
-	if (candidate == writer->id || !within_depth(writer, candidate, &info))
-		return false;
-	if (info.dtype != writer->spec->dtype || info.bytes == 0)
-		return false;
-	prediction->parent = info.id;
-	prediction->depth = info.depth;
-	prediction->bytes = info.bytes;
-	prediction->by_elements = info.dtype != SPARSE_BYTES;
-	prediction->shared = prediction->by_elements ?
-		shared_bytes(writer, info.bytes) : writer->spec->bytes;
-	return prediction->shared > 0;
-}
-
 static bool
 contains(const Prediction *among, int count, int64 parent)
 {
@@ -360,7 +262,8 @@ choose_prediction(Writer *writer)
 	if (writer->spec->bytes == 0)
 		return best;
 	for (int i = 0; i < writer->spec->candidates; i++)
-		if (consider(writer, writer->spec->candidate[i], &fit[fits]) &&
+		if (prediction_consider(writer->reader, writer->spec, writer->spec->candidate[i], &fit[fits]) &&
+			fit[fits].parent != writer->id &&
 			!contains(fit, fits, fit[fits].parent))
 			fits++;
 	if (fits == 1)
@@ -456,20 +359,15 @@ write_chunks(Writer *writer)
 
 /* ---- the object as a whole ---- */
 
-/*
- * One word for the predictors of all chunks: the only one, where "same" counts as
- * the other that has a parent; else "mixed".
- */
-static const char *
-predictor_of_object(const Writer *writer)
+const char *
+object_predictor_name(const bool used[SPARSE_PREDICTORS])
 {
 	const char *word = NULL;
-	bool		other_parent = writer->used[SPARSE_PREDICT_PARENT] ||
-		writer->used[SPARSE_PREDICT_BYTES];
+	bool		other_parent = used[SPARSE_PREDICT_PARENT] || used[SPARSE_PREDICT_BYTES];
 
 	for (int i = 0; i < SPARSE_PREDICTORS; i++)
 	{
-		if (!writer->used[i] || (i == SPARSE_PREDICT_SAME && other_parent))
+		if (!used[i] || (i == SPARSE_PREDICT_SAME && other_parent))
 			continue;
 		if (word != NULL)
 			return "mixed";
@@ -478,34 +376,42 @@ predictor_of_object(const Writer *writer)
 	return word == NULL ? sparse_predictor_name(SPARSE_PREDICT_NONE) : word;
 }
 
-static bool
-parent_was_used(const Writer *writer)
+bool
+object_parent_was_used(const bool used[SPARSE_PREDICTORS])
 {
 	for (int i = 0; i < SPARSE_PREDICTORS; i++)
-		if (i != SPARSE_PREDICT_NONE && writer->used[i])
+		if (i != SPARSE_PREDICT_NONE && used[i])
 			return true;
 	return false;
+}
+
+void
+object_insert_edge(int16 place, int64 object, int32 depth, int64 parent, int32 parent_depth)
+{
+	Datum		value[5] = {
+		Int16GetDatum(place), Int64GetDatum(object), Int32GetDatum(depth),
+		Int64GetDatum(parent), Int32GetDatum(parent_depth)
+	};
+
+	query_run(&insert_edge, value, NULL, false, NULL);
 }
 
 static void
 finish(const Writer *writer)
 {
 	int16		place = writer->spec->place;
-	bool		predicted = parent_was_used(writer);
+	bool		predicted = object_parent_was_used(writer->used);
 	int32		depth = predicted ? writer->prediction.depth + 1 : 0;
 	Datum		figures[6] = {
 		Int16GetDatum(place), Int64GetDatum(writer->id),
 		Int64GetDatum(writer->stored_bytes), Int64GetDatum(writer->grid.split_bytes),
-		CStringGetTextDatum(predictor_of_object(writer)), Int32GetDatum(depth)
-	};
-	Datum		edge[5] = {
-		Int16GetDatum(place), Int64GetDatum(writer->id), Int32GetDatum(depth),
-		Int64GetDatum(writer->prediction.parent), Int32GetDatum(writer->prediction.depth)
+		CStringGetTextDatum(object_predictor_name(writer->used)), Int32GetDatum(depth)
 	};
 
 	query_run(&finish_object, figures, NULL, false, NULL);
 	if (predicted)
-		query_run(&insert_edge, edge, NULL, false, NULL);
+		object_insert_edge(place, writer->id, depth, writer->prediction.parent,
+						   writer->prediction.depth);
 	object_forget(writer->reader, place, writer->id);
 }
 
@@ -526,8 +432,8 @@ write_content(Writer *writer)
 	finish(writer);
 }
 
-static void
-check_spec(const ObjectSpec *spec)
+void
+object_check_spec(const ObjectSpec *spec)
 {
 	if (spec->bytes % sparse_dtype_get(spec->dtype)->bytes != 0)
 		elog(ERROR, "content of " UINT64_FORMAT " bytes is not made of whole elements of %s",
@@ -550,13 +456,13 @@ object_write(ObjectReader *reader, const ObjectSpec *spec, ObjectResult *result)
 												  ALLOCSET_DEFAULT_SIZES);
 	Writer		writer = {.reader = reader, .spec = spec};
 
-	check_spec(spec);
+	object_check_spec(spec);
 	MemoryContextSwitchTo(context);
 	memset(result, 0, sizeof(*result));
 	writer.element_bytes = sparse_dtype_get(spec->dtype)->bytes;
 	writer.chunk_bytes = sparse_grid_chunk_bytes(spec->row_bytes, writer.element_bytes,
 												 (uint64) sparse_chunk_size * 1024);
-	if (!find_or_reserve(spec, writer.chunk_bytes, result))
+	if (!object_find_or_reserve(spec, writer.chunk_bytes, result))
 	{
 		writer.id = result->id;
 		write_content(&writer);

@@ -1,0 +1,526 @@
+/*
+ * commit.c: sparse_commit, which makes an uploaded version ready.
+ *
+ *   1. Nobody writes to it from here on (upload_lock).
+ *   2. All chunks must be there.
+ *   3. The files are read from their first byte to their last, as any reader would read
+ *      them, under one snapshot; the SHA-256 of each file and of each staged object must be
+ *      what was said.
+ *   4. In the order of their SHA-256s, staged objects get theirs, or make way for those that
+ *      others have stored meanwhile (store/stage.c).
+ *   5. The version's counters make it ready.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "model/answer.h"
+#include "model/hash.h"
+#include "model/import.h"
+#include "upload.h"
+
+PG_FUNCTION_INFO_V1(wire_commit);
+
+#define CLAIMS_A_BATCH 1000
+
+/* A staged object: what is said of it, and what was seen of it. */
+typedef struct Claim
+{
+	int64		object;
+	int16		place;
+	bool		verified;
+	uint8		sha256[SPARSE_SHA256_BYTES];
+	StagedFigures figures;
+} Claim;
+
+typedef struct ClaimOfObject
+{
+	int64		object;
+	int64		claim;			/* subscript */
+} ClaimOfObject;
+
+typedef struct Committing
+{
+	const Upload *upload;
+	Import		import;			/* name, content and counters */
+	VersionFile *file;
+
+	int64		claims;			/* in the order of their SHA-256s */
+	int64		room;
+	Claim	   *claim;
+	HTAB	   *by_object;
+
+	ObjectReader *reader;
+	Sha256	   *file_sum;
+	Sha256	   *object_sum;
+	char	   *content;		/* of one chunk */
+	uint64		content_room;
+} Committing;
+
+/* ---- what is staged ---- */
+
+static StoreQuery claims_query = {
+	.sql = "select place, object, sha256 from sparse.staged"
+	" where version = $1 and sha256 > $2 order by sha256 limit $3",
+	.args = 3, .arg = {INT8OID, BYTEAOID, INT8OID},
+	.columns = 3, .column = {INT2OID, INT8OID, BYTEAOID}};
+
+static void
+add_claim(Committing *committing, const SPITupleTable *rows, uint64 row)
+{
+	Claim	   *claim;
+	ClaimOfObject *entry;
+
+	if (committing->claims == committing->room)
+	{
+		committing->room *= 2;
+		committing->claim = repalloc_huge(committing->claim, committing->room * sizeof(Claim));
+	}
+	claim = &committing->claim[committing->claims];
+	memset(claim, 0, sizeof(*claim));
+	claim->place = DatumGetInt16(row_datum(rows, row, 1));
+	claim->object = row_int64(rows, row, 2);
+	row_sha256(rows, row, 3, claim->sha256);
+	entry = hash_search(committing->by_object, &claim->object, HASH_ENTER, NULL);
+	entry->claim = committing->claims++;
+}
+
+static void
+load_claims(Committing *committing)
+{
+	Datum		argument[3] = {Int64GetDatum(committing->upload->version.id),
+		PointerGetDatum(cstring_to_text("")), Int64GetDatum(CLAIMS_A_BATCH)};
+	uint64		count;
+
+	do
+	{
+		SPITupleTable *rows;
+
+		CHECK_FOR_INTERRUPTS();
+		count = query_run(&claims_query, argument, NULL, true, &rows);
+		for (uint64 i = 0; i < count; i++)
+			add_claim(committing, rows, i);
+		SPI_freetuptable(rows);
+		if (count > 0)
+			argument[1] = sha256_datum(committing->claim[committing->claims - 1].sha256);
+	} while (count == CLAIMS_A_BATCH);
+}
+
+static Claim *
+claim_of(const Committing *committing, int64 object)
+{
+	const ClaimOfObject *entry = hash_search(committing->by_object, &object, HASH_FIND, NULL);
+
+	return entry == NULL ? NULL : &committing->claim[entry->claim];
+}
+
+/* ---- whether it is complete ---- */
+
+static StoreQuery count_query = {
+	.sql = "select count(*) from sparse.chunk where place = $1 and object = $2",
+	.args = 2, .arg = {INT2OID, INT8OID},
+	.columns = 1, .column = {INT8OID}};
+
+static uint64
+chunks_missing(Committing *committing, const Claim *claim)
+{
+	Datum		argument[2] = {Int16GetDatum(claim->place), Int64GetDatum(claim->object)};
+	SPITupleTable *rows;
+	ObjectInfo	info;
+	uint64		chunks;
+	uint64		here;
+
+	if (!object_info(committing->reader, claim->place, claim->object, &info))
+		elog(ERROR, "staged object " INT64_FORMAT " is missing", claim->object);
+	chunks = sparse_grid_chunks(&info.grid);
+	query_run(&count_query, argument, NULL, true, &rows);
+	here = (uint64) row_int64(rows, 0, 1);
+	SPI_freetuptable(rows);
+	return chunks - Min(here, chunks);
+}
+
+static StoreQuery first_missing_query = {
+	.sql = "select g.seq from generate_series(0, $3) as g (seq)"
+	" where not exists (select from sparse.chunk c where c.place = $1 and c.object = $2 and c.seq = g.seq)"
+	" limit 1",
+	.args = 3, .arg = {INT2OID, INT8OID, INT4OID},
+	.columns = 1, .column = {INT4OID}};
+
+static int32
+first_missing(const Claim *claim, uint64 chunks)
+{
+	Datum		argument[3] = {Int16GetDatum(claim->place), Int64GetDatum(claim->object),
+	Int32GetDatum((int32) chunks - 1)};
+	SPITupleTable *rows;
+	int32		seq = 0;
+
+	if (query_run(&first_missing_query, argument, NULL, true, &rows) > 0)
+		seq = row_int32(rows, 0, 1);
+	SPI_freetuptable(rows);
+	return seq;
+}
+
+static StoreQuery place_of_object_query = {
+	.sql = "(select f.path, coalesce(t.name, '') from sparse.tensor t"
+	"   join sparse.file f on f.version = t.version and f.ordinal = t.file"
+	"  where t.object = $1 and t.version = $2 order by t.file, t.ordinal limit 1)"
+	" union all (select f.path, '' from sparse.file f where f.object = $1 and f.version = $2 limit 1)",
+	.args = 2, .arg = {INT8OID, INT8OID},
+	.columns = 2, .column = {TEXTOID, TEXTOID}};
+
+/* "tensor "x" of file "y"", for messages. */
+static const char *
+name_of_object(const Committing *committing, int64 object)
+{
+	Datum		argument[2] = {Int64GetDatum(object), Int64GetDatum(committing->upload->version.id)};
+	SPITupleTable *rows;
+	const char *path;
+	const char *tensor;
+
+	if (query_run(&place_of_object_query, argument, NULL, true, &rows) == 0)
+		return psprintf("object " INT64_FORMAT, object);
+	path = row_text(CurrentMemoryContext, rows, 0, 1);
+	tensor = row_text(CurrentMemoryContext, rows, 0, 2);
+	SPI_freetuptable(rows);
+	return tensor[0] == '\0' ? psprintf("file \"%s\"", path)
+		: psprintf("tensor \"%s\" of file \"%s\"", tensor, path);
+}
+
+static void
+check_complete(Committing *committing)
+{
+	uint64		missing = 0;
+	const Claim *first = NULL;
+	ObjectInfo	info;
+
+	for (int64 i = 0; i < committing->claims; i++)
+	{
+		uint64		of_this = chunks_missing(committing, &committing->claim[i]);
+
+		CHECK_FOR_INTERRUPTS();
+		if (of_this > 0 && first == NULL)
+			first = &committing->claim[i];
+		missing += of_this;
+	}
+	if (missing == 0)
+		return;
+	object_info(committing->reader, first->place, first->object, &info);
+	ereport(ERROR,
+			errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			errmsg("version \"%s\" is not complete", committing->upload->label),
+			errdetail(UINT64_FORMAT " chunks are missing, among them chunk %d of %s.", missing,
+					  first_missing(first, sparse_grid_chunks(&info.grid)),
+					  name_of_object(committing, first->object)),
+			errhint("sparse_layout() lists those that are wanted."));}
+
+/* ---- whether it is what it was said to be ---- */
+
+static void
+make_room(Committing *committing, uint64 bytes)
+{
+	if (bytes <= committing->content_room)
+		return;
+	committing->content = repalloc_huge(committing->content, bytes);
+	committing->content_room = bytes;
+}
+
+static void
+check_object(const Committing *committing, const char *path, const char *tensor, Claim *claim)
+{
+	uint8		sha256[SPARSE_SHA256_BYTES];
+
+	sha256_finish(committing->object_sum, sha256);
+	if (memcmp(sha256, claim->sha256, SPARSE_SHA256_BYTES) != 0)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("%s of version \"%s\" is not what it was said to be",
+					   tensor == NULL ? psprintf("file \"%s\"", path)
+					   : psprintf("tensor \"%s\" of file \"%s\"", tensor, path),
+					   committing->upload->label),
+				errdetail("Its SHA-256 is %s; said was %s.", sha256_text(sha256), sha256_text(claim->sha256)),
+				errhint("Write its chunks again, or give the version up with sparse_abort()."));
+	claim->verified = true;
+}
+
+/* Reads one chunk into the sums. */
+static void
+read_chunk(Committing *committing, int16 place, const ObjectInfo *object, uint64 seq, Claim *claim)
+{
+	sparse_delta_info info;
+	uint64		first;
+	uint64		bytes;
+
+	if (!sparse_grid_chunk(&object->grid, seq, &first, &bytes) || bytes > SPARSE_MAX_CONTENT)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("object " INT64_FORMAT " is corrupt", object->id),
+				errdetail("Its chunks are larger than the format allows."));
+	make_room(committing, bytes);
+	chunk_read(committing->reader, place, object, (int32) seq, committing->content, &info);
+	sha256_add(committing->file_sum, committing->content, bytes);
+	if (claim == NULL)
+		return;
+	sha256_add(committing->object_sum, committing->content, bytes);
+	claim->figures.used[info.predictor] = true;
+	claim->figures.stored_bytes += info.delta_bytes;
+}
+
+static void
+read_part(Committing *committing, const VersionFile *file, const FilePart *part)
+{
+	Claim	   *claim = claim_of(committing, part->object);
+	ObjectInfo	info;
+	uint64		chunks;
+
+	if (claim != NULL && claim->verified)
+		claim = NULL;
+	object_reader_context(committing->reader, committing->upload->label, file->path, part->tensor);
+	part_object(committing->reader, committing->upload->label, file, part, &info);
+	chunks = sparse_grid_chunks(&info.grid);
+	sha256_reset(committing->object_sum);
+	for (uint64 seq = 0; seq < chunks; seq++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		read_chunk(committing, file->place, &info, seq, claim);
+	}
+	if (claim != NULL)
+		check_object(committing, file->path, part->tensor, claim);
+}
+
+static void
+check_file(Committing *committing, const VersionFile *file)
+{
+	uint8		sha256[SPARSE_SHA256_BYTES];
+
+	sha256_finish(committing->file_sum, sha256);
+	if (memcmp(sha256, file->sha256, SPARSE_SHA256_BYTES) != 0)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("file \"%s\" of version \"%s\" is not what it was said to be",
+					   file->path, committing->upload->label),
+				errdetail("Its SHA-256 is %s; said was %s.", sha256_text(sha256), sha256_text(file->sha256)),
+				errhint("Its tensors are what they were said to be: begin the version with the right SHA-256 of the file."));}
+
+/* Each part within an SPI connection of its own: what it leaves behind is gone with it. */
+static void
+read_file(Committing *committing, const VersionFile *file)
+{
+	PartReader *parts = parts_open(CurrentMemoryContext, committing->upload->version.id, file, 0);
+	FilePart	part;
+	bool		more = true;
+
+	sha256_reset(committing->file_sum);
+	while (more)
+	{
+		CHECK_FOR_INTERRUPTS();
+		answer_connect();
+		more = parts_next(parts, &part);
+		if (more)
+			read_part(committing, file, &part);
+		answer_finish();
+	}
+	check_file(committing, file);
+}
+
+/* ---- publishing ---- */
+
+static StoreQuery repoint_queries[] = {
+	{.sql = "update sparse.tensor set object = $3 where version = $1 and object = $2",
+	.args = 3, .arg = {INT8OID, INT8OID, INT8OID}},
+	{.sql = "update sparse.file set object = $3 where version = $1 and object = $2",
+	.args = 3, .arg = {INT8OID, INT8OID, INT8OID}}
+};
+
+static void
+publish(Committing *committing, const Claim *claim)
+{
+	Import	   *import = &committing->import;
+	Datum		argument[3] = {Int64GetDatum(import->version), Int64GetDatum(claim->object)};
+	StagedObject staged;
+	ObjectResult result;
+
+	if (!claim->verified)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("staged object " INT64_FORMAT " is in no file of version \"%s\"",
+					   claim->object, committing->upload->label));
+	if (!staged_find(committing->reader, claim->place, claim->object, &staged))
+		elog(ERROR, "staged object " INT64_FORMAT " is missing", claim->object);
+	staged_publish(committing->reader, &staged, claim->sha256, &claim->figures, &result);
+	if (!result.existed)
+	{
+		import->new_objects++;
+		import->new_bytes += (int64) staged.info.bytes;
+		import->stored_bytes += (int64) result.stored_bytes;
+		return;
+	}
+	argument[2] = Int64GetDatum(result.id);
+	for (int i = 0; i < (int) lengthof(repoint_queries); i++)
+		query_run(&repoint_queries[i], argument, NULL, false, NULL);
+}
+
+static void
+publish_all(Committing *committing)
+{
+	for (int64 i = 0; i < committing->claims; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		answer_connect();
+		publish(committing, &committing->claim[i]);
+		answer_finish();
+	}
+}
+
+static StoreQuery end_upload = {
+	.sql = "delete from sparse.upload where version = $1"
+	" returning new_objects, new_bytes, stored_bytes",
+	.args = 1, .arg = {INT8OID},
+	.columns = 3, .column = {INT4OID, INT8OID, INT8OID}};
+
+/* The upload is over; what was stored when it began is added to the version's counters. */
+static void
+finish_upload(Committing *committing)
+{
+	Import	   *import = &committing->import;
+	Datum		argument = Int64GetDatum(import->version);
+	SPITupleTable *rows;
+
+	answer_connect();
+	if (query_run(&end_upload, &argument, NULL, false, &rows) != 1)
+	{
+		query_forget(&end_upload);
+		ereport(ERROR,
+				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				errmsg("could not commit version \"%s\" because of concurrent updates",
+					   committing->upload->label),
+				errhint("Commit it again."));
+	}
+	import->new_objects += row_int32(rows, 0, 1);
+	import->new_bytes += row_int64(rows, 0, 2);
+	import->stored_bytes += row_int64(rows, 0, 3);
+	import_make_ready(import);
+	answer_finish();
+}
+
+/* ---- the function ---- */
+
+static StoreQuery tensors_query = {
+	.sql = "select count(*)::integer from sparse.tensor where version = $1 and file = $2",
+	.args = 2, .arg = {INT8OID, INT4OID},
+	.columns = 1, .column = {INT4OID}};
+
+/* What the rows say that was declared: the files, and how many tensors each has. */
+static ImportPlan *
+plan_of_rows(Committing *committing)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ImportPlan *plan = palloc0(sizeof(ImportPlan));
+
+	answer_connect();
+	plan->files = version_files(context, committing->upload->version.id, &committing->file);
+	plan->file = MemoryContextAllocZero(context, Max(plan->files, 1) * sizeof(PlanFile));
+	for (int i = 0; i < plan->files; i++)
+	{
+		Datum		argument[2] = {Int64GetDatum(committing->upload->version.id), Int32GetDatum(i)};
+		SPITupleTable *rows;
+
+		query_run(&tensors_query, argument, NULL, true, &rows);
+		plan->file[i].path = committing->file[i].path;
+		plan->file[i].bytes = committing->file[i].bytes;
+		plan->file[i].tensors = (uint32) row_int32(rows, 0, 1);
+		memcpy(plan->file[i].sha256, committing->file[i].sha256, SPARSE_SHA256_BYTES);
+		SPI_freetuptable(rows);
+	}
+	answer_finish();
+	plan_identity(plan, committing->file_sum);
+	return plan;
+}
+
+static void
+prepare(Committing *committing, const Upload *upload)
+{
+	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(ClaimOfObject), .hcxt = CurrentMemoryContext};
+	StoreAccess access;
+
+	committing->upload = upload;
+	committing->file_sum = sha256_create(CurrentMemoryContext);
+	committing->object_sum = sha256_create(CurrentMemoryContext);
+	committing->content_room = PIECE_BYTES;
+	committing->content = palloc(PIECE_BYTES);
+	committing->reader = object_reader_create(CurrentMemoryContext, true);
+	committing->by_object = hash_create("sparse claims", 256, &control,
+										HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	committing->room = 256;
+	committing->claim = palloc(committing->room * sizeof(Claim));
+	committing->import.name = upload->version.name;
+	committing->import.version = upload->version.id;
+	committing->import.revision = upload->version.revision;
+	committing->import.place = upload->version.place;
+	store_enter(&access);
+	committing->import.plan = plan_of_rows(committing);
+	store_leave(&access);
+}
+
+/* As the store's owner. */
+static void
+verify_and_publish(Committing *committing)
+{
+	answer_connect();
+	load_claims(committing);
+	check_complete(committing);
+	answer_finish();
+	for (int i = 0; i < committing->import.plan->files; i++)
+		read_file(committing, &committing->file[i]);
+	publish_all(committing);
+	finish_upload(committing);
+}
+
+/* The upload was in vain. */
+static void
+remove_upload(const Upload *upload)
+{
+	answer_connect();
+	upload_remove(upload->version.id);
+	answer_finish();
+}
+
+static int64
+commit_upload(Upload *upload)
+{
+	Committing	committing = {0};
+	StoreAccess access;
+	int64		same;
+
+	upload_push_snapshot();
+	prepare(&committing, upload);
+	same = import_find_same(&committing.import);
+	store_enter(&access);
+	if (same == 0)
+		verify_and_publish(&committing);
+	else
+		remove_upload(upload);
+	store_leave(&access);
+	PopActiveSnapshot();
+	return same != 0 ? same : upload->version.id;
+}
+
+/* sparse_commit(version) */
+Datum
+wire_commit(PG_FUNCTION_ARGS)
+{
+	Upload		upload;
+
+	upload_of_argument(fcinfo, 0, "commit", false, &upload);
+	if (!upload.under_way)
+		PG_RETURN_INT64(upload.version.id);
+	import_lock_name(upload.version.name);
+	if (!upload_lock(&upload, UPLOAD_EXCLUSIVE))
+		PG_RETURN_INT64(upload.version.id);
+	PG_RETURN_INT64(commit_upload(&upload));
+}

@@ -1,0 +1,427 @@
+/*
+ * delta.c: sparse_delta, a version as what a client needs that holds something already.
+ *
+ * Value-per-call, so that rows stream where the function stands in a target list; between
+ * the calls there is nothing but memory, as in sparse_reconstruct. Each chunk is one of
+ *
+ *   same      the client holds the object
+ *   stored    the delta as it stands, if it needs nothing, or what the client holds
+ *   recoded   decoded here, and coded against what the client holds in its place, or nothing:
+ *             parents that it lacks would cost more bytes than they save
+ *
+ * The SHA-256 of what is sent is not computed here: the receiver does that.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type_d.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "have.h"
+#include "model/answer.h"
+#include "model/layout.h"
+#include "sdelta/glue.h"
+
+PG_FUNCTION_INFO_V1(wire_delta);
+
+#define DELTA_COLUMNS 9
+
+/* Arguments. */
+enum
+{
+	ARG_VERSION, ARG_HAVE, ARG_PATH, ARG_FIRST, ARG_LENGTH
+};
+
+/* Where a parent of the object at hand lies in what the client holds. */
+typedef struct ParentPlace
+{
+	bool		asked;
+	bool		found;
+	HavePlace	where;
+} ParentPlace;
+
+typedef struct DeltaStream
+{
+	/* fixed */
+	MemoryContext context;
+	StoreVersion version;
+	const char *label;
+	TupleDesc	row_type;
+	Have	   *have;
+	ObjectReader *reader;
+	sparse_codec *codec;
+	VersionFile *file;
+	int			files;
+	uint64		from;			/* bytes of the only file that are wanted */
+	uint64		to;
+
+	/* where it is */
+	int			at;				/* file */
+	PartReader *parts;			/* NULL: of the next file */
+	FilePart	part;
+	uint64		seq;			/* chunk that comes next */
+	uint64		chunks;
+
+	/* of the part at hand, found out when first asked */
+	ObjectInfo	object;
+	bool		same;
+	HavePlace	where;			/* the object itself */
+	ParentPlace parent[SPARSE_MAX_REFS];
+	ParentPlace kin;
+	ObjectInfo	kin_object;
+} DeltaStream;
+
+/* A row on its way. */
+typedef struct DeltaRow
+{
+	struct varlena *delta;		/* NULL: same */
+	Datum		refs;			/* 0: none */
+	uint64		content_hash;
+} DeltaRow;
+
+/* ---- opening ---- */
+
+/* The range of arguments first_byte and length; without a path it must be all. */
+static void
+take_range(FunctionCallInfo fcinfo, DeltaStream *stream)
+{
+	int64		first = PG_ARGISNULL(ARG_FIRST) ? 0 : PG_GETARG_INT64(ARG_FIRST);
+	int64		length = PG_ARGISNULL(ARG_LENGTH) ? PG_INT64_MAX : PG_GETARG_INT64(ARG_LENGTH);
+
+	if (first < 0 || length < 0)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("first_byte and length must not be negative"));
+	if (PG_ARGISNULL(ARG_PATH) && (first > 0 || !PG_ARGISNULL(ARG_LENGTH)))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("a range of bytes needs the path of a file"),
+				errhint("Give \"path\" with \"first_byte\" and \"length\"."));
+	stream->from = (uint64) first;
+	stream->to = (uint64) first + (uint64) length;
+}
+
+static void
+take_files(FunctionCallInfo fcinfo, DeltaStream *stream)
+{
+	StoreAccess access;
+
+	store_enter(&access);
+	answer_connect();
+	MemoryContextSwitchTo(stream->context);
+	stream->files = 1;
+	if (PG_ARGISNULL(ARG_PATH))
+		stream->files = version_files(stream->context, stream->version.id, &stream->file);
+	else
+		stream->file = version_file(stream->context, &stream->version,
+									text_to_cstring(PG_GETARG_TEXT_PP(ARG_PATH)));
+	answer_finish();
+	store_leave(&access);
+	MemoryContextSwitchTo(stream->context);
+}
+
+static DeltaStream *
+open_stream(FunctionCallInfo fcinfo, MemoryContext context)
+{
+	MemoryContext previous = MemoryContextSwitchTo(context);
+	DeltaStream *stream = palloc0(sizeof(DeltaStream));
+
+	stream->context = context;
+	version_from_argument(fcinfo, ARG_VERSION, false, &stream->version);
+	take_range(fcinfo, stream);
+	stream->have = have_of_argument(fcinfo, ARG_HAVE, true);
+	take_files(fcinfo, stream);
+	stream->label = version_label(context, &stream->version);
+	stream->reader = object_reader_create(context, true);
+	stream->codec = sparse_codec_in_context(context);
+	if (get_call_result_type(fcinfo, NULL, &stream->row_type) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	stream->row_type = BlessTupleDesc(stream->row_type);
+	MemoryContextSwitchTo(previous);
+	return stream;
+}
+
+/* ---- moving on ---- */
+
+static const VersionFile *
+file_at_hand(const DeltaStream *stream)
+{
+	return &stream->file[stream->at];
+}
+
+/* Goes to the first chunk of the part that is wanted. */
+static void
+begin_part(DeltaStream *stream)
+{
+	const VersionFile *file = file_at_hand(stream);
+	const FilePart *part = &stream->part;
+
+	object_reader_context(stream->reader, stream->label, file->path, part->tensor);
+	part_object(stream->reader, stream->label, file, part, &stream->object);
+	stream->chunks = sparse_grid_chunks(&stream->object.grid);
+	stream->seq = stream->from > part->first ?
+		sparse_grid_seq(&stream->object.grid, stream->from - part->first) : 0;
+	memset(stream->parent, 0, sizeof(stream->parent));
+	memset(&stream->kin, 0, sizeof(stream->kin));
+	stream->same = have_object(stream->have, file->place, stream->object.id, &stream->where);
+}
+
+/* The next part of the file at hand; false at its end. */
+static bool
+next_part(DeltaStream *stream)
+{
+	const VersionFile *file = file_at_hand(stream);
+	MemoryContext previous = MemoryContextSwitchTo(stream->context);
+
+	if (stream->parts == NULL)
+		stream->parts = parts_open(stream->context, stream->version.id, file, stream->from);
+	MemoryContextSwitchTo(previous);
+	return parts_next(stream->parts, &stream->part);
+}
+
+/* Makes sure that there is a chunk to come: its place in its object. False: that was all. */
+static bool
+next_chunk(DeltaStream *stream, uint64 *first, uint64 *bytes)
+{
+	while (stream->at < stream->files)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (stream->parts != NULL && stream->seq < stream->chunks &&
+			sparse_grid_chunk(&stream->object.grid, stream->seq, first, bytes))
+		{
+			if (stream->part.first + *first < stream->to)
+				return true;
+			stream->at = stream->files;
+		}
+		else if (next_part(stream))
+			begin_part(stream);
+		else
+		{
+			stream->at++;
+			stream->parts = NULL;
+			stream->seq = stream->chunks = 0;
+		}
+	}
+	return false;
+}
+
+/* ---- a chunk as it is stored ---- */
+
+/* Where the object's parent of that ordinal lies in what the client holds. */
+static const ParentPlace *
+place_of_parent(DeltaStream *stream, int ordinal)
+{
+	ParentPlace *parent;
+	int64		id;
+
+	if (ordinal >= SPARSE_MAX_REFS)
+		return NULL;
+	parent = &stream->parent[ordinal];
+	if (!parent->asked)
+	{
+		int16		place = file_at_hand(stream)->place;
+
+		parent->found = object_parent(stream->reader, place, stream->object.id, ordinal, &id) &&
+			have_object(stream->have, place, id, &parent->where);
+		parent->asked = true;
+	}
+	return parent->found ? parent : NULL;
+}
+
+/* The references of a stored delta in terms of what the client holds; false: it lacks some. */
+static bool
+translate_refs(DeltaStream *stream, const sparse_delta_info *info, Datum *refs)
+{
+	Datum		value[SPARSE_MAX_REFS * 4];
+	int			dimension[2] = {info->refs, 4};
+	int			lower[2] = {1, 1};
+
+	*refs = (Datum) 0;
+	for (int i = 0; i < info->refs; i++)
+	{
+		uint64		unit = sparse_dtype_get(info->ref[i].dtype)->bytes;
+		const ParentPlace *parent = place_of_parent(stream, info->ref[i].parent);
+
+		if (parent == NULL)
+			return false;
+		value[4 * i] = Int64GetDatum(parent->where.element);
+		value[4 * i + 1] = Int64GetDatum(parent->where.file);
+		value[4 * i + 2] = Int64GetDatum((int64) (parent->where.first + info->ref[i].first * unit));
+		value[4 * i + 3] = Int64GetDatum((int64) (info->ref[i].count * unit));
+	}
+	if (info->refs > 0)
+		*refs = PointerGetDatum(construct_md_array(value, NULL, 2, dimension, lower, INT8OID,
+												   sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	return true;
+}
+
+/* ---- a chunk that is coded anew ---- */
+
+/* What the client holds in place of the object; false: nothing of use. */
+static bool
+find_kin(DeltaStream *stream)
+{
+	ParentPlace *kin = &stream->kin;
+	const VersionFile *file = file_at_hand(stream);
+	int64		object;
+
+	if (!kin->asked)
+		kin->found = have_kin(stream->have, stream->version.id, file, &stream->part, &object, &kin->where) &&
+			object_info(stream->reader, file->place, object, &stream->kin_object) &&
+			stream->kin_object.dtype == stream->object.dtype;
+	kin->asked = true;
+	return kin->found;
+}
+
+/* What predicts a chunk of what the client holds; NULL: nothing. */
+static char *
+read_prediction(DeltaStream *stream, uint64 first, uint64 bytes, sparse_ref *ref, Datum *refs)
+{
+	uint64		unit;
+	char	   *prediction;
+
+	*refs = (Datum) 0;
+	if (!find_kin(stream) ||
+		!object_predicts(&stream->kin_object, &stream->object, first, bytes, ref))
+		return NULL;
+	unit = sparse_dtype_get(ref->dtype)->bytes;
+	prediction = palloc(ref->count * unit);
+	object_read(stream->reader, file_at_hand(stream)->place, stream->kin_object.id,
+				ref->first * unit, ref->count * unit, prediction);
+	*refs = have_refs(&stream->kin.where, ref->first * unit, ref->count * unit);
+	return prediction;
+}
+
+/* Decodes a chunk and codes it anew, in `result`. */
+static void
+recode(DeltaStream *stream, MemoryContext result, uint64 first, uint64 bytes, DeltaRow *row)
+{
+	char	   *content = palloc(Max(bytes, 1));
+	sparse_ref	ref = {0};
+	char	   *prediction;
+	sparse_delta_info info;
+	const uint8_t *delta;
+	size_t		length;
+	sparse_status status;
+
+	chunk_read(stream->reader, file_at_hand(stream)->place, &stream->object, (int32) stream->seq,
+			   content, &info);
+	prediction = read_prediction(stream, first, bytes, &ref, &row->refs);
+	status = sparse_delta_encode(stream->codec, content, bytes, stream->object.dtype,
+								 &ref, prediction != NULL ? 1 : 0, prediction,
+								 ref.count * sparse_dtype_get(stream->object.dtype)->bytes,
+								 &delta, &length);
+	if (status != SPARSE_OK)
+		sparse_report(status, "encode a chunk");
+	row->delta = MemoryContextAlloc(result, VARHDRSZ + length);
+	SET_VARSIZE(row->delta, VARHDRSZ + length);
+	memcpy(VARDATA(row->delta), delta, length);
+	sparse_delta_bind((uint8 *) VARDATA(row->delta), stream->object.whole, (uint32) stream->seq);
+	status = sparse_delta_read(VARDATA(row->delta), length, length, &info);
+	if (status != SPARSE_OK)
+		sparse_report(status, "read a delta just made");
+	if (info.refs == 0)
+		row->refs = (Datum) 0;
+}
+
+/* ---- rows ---- */
+
+/* The chunk as it is stored: its header, and where it can be sent so, all of it. */
+static void
+take_chunk(DeltaStream *stream, MemoryContext result, uint64 first, uint64 bytes, DeltaRow *row)
+{
+	StoredChunk chunk;
+	struct varlena *delta;
+
+	memset(row, 0, sizeof(*row));
+	chunk_fetch(stream->reader, file_at_hand(stream)->place, &stream->object, (int32) stream->seq, &chunk);
+	row->content_hash = chunk.info.content_hash;
+	if (stream->same)
+		row->refs = have_refs(&stream->where, first, bytes);
+	else if (translate_refs(stream, &chunk.info, &row->refs))
+	{
+		delta = PG_DETOAST_DATUM_PACKED(chunk.value);
+		row->delta = MemoryContextAlloc(result, VARSIZE_ANY_EXHDR(delta) + VARHDRSZ);
+		SET_VARSIZE(row->delta, VARSIZE_ANY_EXHDR(delta) + VARHDRSZ);
+		memcpy(VARDATA(row->delta), VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta));
+	}
+	else
+		recode(stream, result, first, bytes, row);
+}
+
+static Datum
+row_datum_of(DeltaStream *stream, uint64 first, uint64 bytes, const DeltaRow *row)
+{
+	const VersionFile *file = file_at_hand(stream);
+	Datum		value[DELTA_COLUMNS];
+	bool		null[DELTA_COLUMNS] = {false};
+
+	value[0] = CStringGetTextDatum(file->path);
+	null[1] = stream->part.tensor == NULL;
+	value[1] = null[1] ? (Datum) 0 : CStringGetTextDatum(stream->part.tensor);
+	value[2] = Int32GetDatum((int32) stream->seq);
+	value[3] = Int64GetDatum((int64) (stream->part.first + first));
+	value[4] = Int64GetDatum((int64) bytes);
+	value[5] = CStringGetTextDatum(row->delta == NULL ? "same" : "delta");
+	null[6] = row->refs == (Datum) 0;
+	value[6] = row->refs;
+	null[7] = row->delta == NULL;
+	value[7] = PointerGetDatum(row->delta);
+	value[8] = Int64GetDatum((int64) row->content_hash);
+	return HeapTupleGetDatum(heap_form_tuple(stream->row_type, value, null));
+}
+
+/* The next row, in the caller's context; false after the last. */
+static bool
+next_row(DeltaStream *stream, Datum *result)
+{
+	MemoryContext context = CurrentMemoryContext;
+	StoreAccess access;
+	DeltaRow	row;
+	uint64		first;
+	uint64		bytes;
+	bool		found;
+
+	store_enter(&access);
+	answer_connect();
+	found = next_chunk(stream, &first, &bytes);
+	if (found)
+	{
+		MemoryContext spi;
+
+		take_chunk(stream, context, first, bytes, &row);
+		spi = MemoryContextSwitchTo(context);
+		*result = row_datum_of(stream, first, bytes, &row);
+		MemoryContextSwitchTo(spi);
+		if (row.delta != NULL)
+			pfree(row.delta);
+		stream->seq++;
+	}
+	answer_finish();
+	store_leave(&access);
+	return found;
+}
+
+/* sparse_delta(version, have, path, first_byte, length) */
+Datum
+wire_delta(PG_FUNCTION_ARGS)
+{
+	FuncCallContext *call;
+	Datum		row;
+
+	if (SRF_IS_FIRSTCALL())
+	{
+		call = SRF_FIRSTCALL_INIT();
+		call->user_fctx = open_stream(fcinfo, call->multi_call_memory_ctx);
+	}
+	call = SRF_PERCALL_SETUP();
+	if (next_row(call->user_fctx, &row))
+		SRF_RETURN_NEXT(call, row);
+	SRF_RETURN_DONE(call);
+}
