@@ -64,7 +64,7 @@ from_adapter_config(const local_version *v)
 	char	   *text = read_file(v, "adapter_config.json", &bytes);
 
 	if (text)
-		(void) sparse_json_parse(NULL, text, bytes, take_event, &s, error, sizeof error);
+		(void) sparse_json_parse(&sparse_malloc, text, bytes, take_event, &s, error, sizeof error);
 	free(text);
 	return s.value;
 }

@@ -199,7 +199,7 @@ add_index(local_version *v, const char *path)
 
 	if (text == NULL)
 		fail(STATUS_FAILED, NULL, "index \"%s\" is too large", path);
-	if (sparse_json_parse(NULL, text, bytes, take_index_event, &in, error, sizeof error) != SPARSE_OK)
+	if (sparse_json_parse(&sparse_malloc, text, bytes, take_index_event, &in, error, sizeof error) != SPARSE_OK)
 		fail(STATUS_FAILED, NULL, "index \"%s\" is not JSON: %s", path, error);
 	free(text);
 	if (v->count == 0)

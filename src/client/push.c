@@ -39,6 +39,23 @@ find_name(conn *c, const char *name)
 	return id;
 }
 
+/* The version of the first model that is at hand, or NULL. The caller frees it. */
+static char *
+version_at_hand(const push *p, bool quiet)
+{
+	for (unsigned long i = 0; i < p->haves.count; i++)
+	{
+		const have_file *file = &p->haves.file[i];
+
+		if (file->content.kind != DELTAFILE_SAFETENSORS)
+			continue;
+		if (!quiet)
+			fprintf(stderr, "parent: version %s, which \"%s\" belongs to\n", file->version, file->path);
+		return format_text("%s", file->version);
+	}
+	return NULL;
+}
+
 /* Where no parent was named: that of the model card, or the first version that is at hand. */
 static void
 suggest_parent(push *p, conn *c, push_request *r)
@@ -55,12 +72,8 @@ suggest_parent(push *p, conn *c, push_request *r)
 		fprintf(stderr, "parent: \"%s\", which the model's own files name\n", base);
 	else if (base && !id && !r->quiet)
 		fprintf(stderr, "note: the model's own files name \"%s\" as its base, which is not in the store\n", base);
-	if (id == NULL && p->haves.count > 0)
-	{
-		id = format_text("%s", p->haves.file[0].version);
-		if (!r->quiet)
-			fprintf(stderr, "parent: version %s, which \"%s\" belongs to\n", id, p->haves.file[0].path);
-	}
+	if (id == NULL)
+		id = version_at_hand(p, r->quiet);
 	free(base);
 	if (id)
 		add_parent(r, id, "finetune");
