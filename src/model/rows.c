@@ -219,10 +219,10 @@ static StoreQuery ready_query = {
 	"                               and " NO_COPY_WHERE("o.version operator(pg_catalog.=) $1"
 														" and o.ordinal operator(pg_catalog.<) f.ordinal") "),"
 	"       new_objects = $6, new_bytes = $7, stored_bytes = $8"
-	" where id operator(pg_catalog.=) $1",
+	" where id operator(pg_catalog.=) $1 and state operator(pg_catalog.=) 'open'",
 	.args = 8, .arg = {INT8OID, BYTEAOID, INT4OID, INT4OID, INT8OID, INT4OID, INT8OID, INT8OID}};
 
-/* A rule left nothing of a statement. */
+/* A rule left nothing of a statement, or another one was faster. */
 pg_noreturn static void
 suppressed(const Import *import, StoreQuery *query)
 {
@@ -230,7 +230,7 @@ suppressed(const Import *import, StoreQuery *query)
 	ereport(ERROR,
 			errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 			errmsg("version \"%s@%d\" was not made ready", import->name, import->revision),
-			errdetail("A trigger or a rule of table sparse.version suppressed it."));
+			errdetail("It was dropped meanwhile, or a trigger or a rule of table sparse.version suppressed it."));
 }
 
 void

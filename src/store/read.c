@@ -307,7 +307,7 @@ fetch_parents(ObjectReader *reader, int16 place, KnownObject *known)
 	SPI_freetuptable(rows);
 }
 
-/* An object's row and parents, remembered; NULL when there is none. */
+/* An object's row and parents, remembered until the next call; NULL when there is none. */
 static KnownObject *
 know_object(ObjectReader *reader, int16 place, int64 object)
 {
@@ -317,6 +317,8 @@ know_object(ObjectReader *reader, int16 place, int64 object)
 
 	if (known != NULL)
 		return known;
+	if (hash_get_num_entries(reader->known) >= KNOWN_OBJECTS_MAX)
+		forget_objects(reader);
 	if (!fetch_object(reader, place, object, &fresh.info))
 		return NULL;
 	if (fresh.info.depth > 0)
@@ -630,8 +632,6 @@ chunk_read(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 se
 	StoredChunk chunk;
 
 	error_context_stack = &context;
-	if (hash_get_num_entries(reader->known) > KNOWN_OBJECTS_MAX)
-		forget_objects(reader);
 	chunk_fetch(reader, place, &copy, seq, &chunk);
 	*info = chunk.info;
 	decode_chunk(reader, place, &copy, seq, &chunk, target);
@@ -653,8 +653,6 @@ object_read_keep(ObjectReader *reader, int16 place, int64 object,
 	KnownObject *known;
 
 	error_context_stack = &context;
-	if (hash_get_num_entries(reader->known) > KNOWN_OBJECTS_MAX)
-		forget_objects(reader);
 	known = know_object(reader, place, object);
 	if (known == NULL)
 		ereport(ERROR,

@@ -150,6 +150,45 @@ staged_find(ObjectReader *reader, int16 place, int64 object, StagedObject *stage
 
 /* ---- chunks ---- */
 
+static StoreQuery chunks_from = {
+	.sql = "select seq from sparse.chunk where place operator(pg_catalog.=) $1 "
+		"and object operator(pg_catalog.=) $2 and seq operator(pg_catalog.>=) $3 order by seq limit $4",
+	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, INT8OID},
+	.columns = 1, .column = {INT4OID}
+};
+
+static void
+next_chunks(const StagedObject *staged, StagedChunks *chunks, int32 from)
+{
+	Datum		value[4] = {Int16GetDatum(staged->place), Int64GetDatum(staged->info.id),
+	Int32GetDatum(from), Int64GetDatum(STAGED_CHUNKS)};
+	SPITupleTable *rows;
+
+	chunks->next = 0;
+	chunks->count = (int) query_run(&chunks_from, value, NULL, true, &rows);
+	chunks->more = chunks->count == STAGED_CHUNKS;
+	for (int i = 0; i < chunks->count; i++)
+		chunks->seq[i] = row_int32(rows, i, 1);
+	SPI_freetuptable(rows);
+}
+
+bool
+staged_has_chunk(const StagedObject *staged, StagedChunks *chunks, int32 seq)
+{
+	if (!chunks->begun)
+		next_chunks(staged, chunks, seq);
+	chunks->begun = true;
+	for (;;)
+	{
+		while (chunks->next < chunks->count && chunks->seq[chunks->next] < seq)
+			chunks->next++;
+		if (chunks->next < chunks->count || !chunks->more)
+			break;
+		next_chunks(staged, chunks, seq);
+	}
+	return chunks->next < chunks->count && chunks->seq[chunks->next] == seq;
+}
+
 static StoreQuery insert_chunk = {
 	.sql = "insert into sparse.chunk (place, object, seq, delta) values ($1, $2, $3, $4) "
 		"on conflict do nothing",
@@ -291,6 +330,10 @@ check_delta(const StagedObject *staged, int32 seq, uint64 bytes, const sparse_de
 	if (info->whole != staged->info.whole || info->piece != (uint32) seq)
 		bad_delta(seq, psprintf("It says that it is piece %u of %s content.", info->piece,
 								info->whole == staged->info.whole ? "this" : "another"));
+	/* what the codec writes is never longer than this */
+	if (info->delta_bytes > sparse_delta_bound(bytes) + SPARSE_DELTA_REF)
+		bad_delta(seq, psprintf("It has " UINT64_FORMAT " bytes, more than its content could need.",
+								info->delta_bytes));
 	if (info->refs > 1)
 		bad_delta(seq, psprintf("It has %u references; at most one is allowed.", info->refs));
 }

@@ -235,6 +235,21 @@ extern void staged_write(ObjectReader *reader, const StagedObject *staged, int32
 extern void staged_write_delta(ObjectReader *reader, const StagedObject *staged, int32 seq,
 							   struct varlena *delta);
 
+/* Which chunks of a staged object are there; starts zeroed. */
+#define STAGED_CHUNKS 1000
+
+typedef struct StagedChunks
+{
+	bool		begun;
+	bool		more;			/* behind those at hand */
+	int			next;
+	int			count;
+	int32		seq[STAGED_CHUNKS];
+} StagedChunks;
+
+/* Whether chunk `seq` is; to be asked in ascending order. */
+extern bool staged_has_chunk(const StagedObject *staged, StagedChunks *chunks, int32 seq);
+
 /* What was seen of a staged object when all of it was read. */
 typedef struct StagedFigures
 {

@@ -145,24 +145,20 @@ chunks_missing(Committing *committing, const Claim *claim)
 	return chunks - Min(here, chunks);
 }
 
-static StoreQuery first_missing_query = {
-	.sql = "select g.seq from generate_series(0, $3) as g (seq)"
-	" where not exists (select from sparse.chunk c where c.place = $1 and c.object = $2 and c.seq = g.seq)"
-	" limit 1",
-	.args = 3, .arg = {INT2OID, INT8OID, INT4OID},
-	.columns = 1, .column = {INT4OID}};
-
+/* The first chunk of a staged object that is missing; one is. */
 static int32
-first_missing(const Claim *claim, uint64 chunks)
+first_missing(Committing *committing, const Claim *claim)
 {
-	Datum		argument[3] = {Int16GetDatum(claim->place), Int64GetDatum(claim->object),
-	Int32GetDatum((int32) chunks - 1)};
-	SPITupleTable *rows;
+	StagedChunks *here = palloc0(sizeof(StagedChunks));
+	StagedObject staged;
 	int32		seq = 0;
 
-	if (query_run(&first_missing_query, argument, NULL, true, &rows) > 0)
-		seq = row_int32(rows, 0, 1);
-	SPI_freetuptable(rows);
+	staged_find(committing->reader, claim->place, claim->object, &staged);
+	while (staged_has_chunk(&staged, here, seq))
+	{
+		CHECK_FOR_INTERRUPTS();
+		seq++;
+	}
 	return seq;
 }
 
@@ -197,7 +193,6 @@ check_complete(Committing *committing)
 {
 	uint64		missing = 0;
 	const Claim *first = NULL;
-	ObjectInfo	info;
 
 	for (int64 i = 0; i < committing->claims; i++)
 	{
@@ -210,12 +205,11 @@ check_complete(Committing *committing)
 	}
 	if (missing == 0)
 		return;
-	object_info(committing->reader, first->place, first->object, &info);
 	ereport(ERROR,
 			errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			errmsg("version \"%s\" is not complete", committing->upload->label),
 			errdetail(UINT64_FORMAT " chunks are missing, among them chunk %d of %s.", missing,
-					  first_missing(first, sparse_grid_chunks(&info.grid)),
+					  first_missing(committing, first),
 					  name_of_object(committing, first->object)),
 			errhint("sparse_layout() lists those that are wanted."));}
 

@@ -115,7 +115,7 @@ take_files(FunctionCallInfo fcinfo, DeltaStream *stream)
 	store_enter(&access);
 	answer_connect();
 	MemoryContextSwitchTo(stream->context);
-	stream->files = 1;
+	stream->files = stream->from < stream->to ? 1 : 0;
 	if (PG_ARGISNULL(ARG_PATH))
 		stream->files = version_files(stream->context, stream->version.id, &stream->file);
 	else

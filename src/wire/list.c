@@ -34,46 +34,11 @@ typedef struct ListedPart
 	const FilePart *part;
 	StagedObject staged;		/* its info also where it is not */
 	bool		wanted;			/* where it is not here yet */
-	bool	   *here;			/* chunks that were written */
+	StagedChunks *here;			/* chunks that were written */
 	ObjectInfo	source;
 	bool		predicted;		/* the client has the source, namely there: */
 	HavePlace	where;
 } ListedPart;
-
-static StoreQuery chunks_query = {
-	.sql = "select seq from sparse.chunk where place = $1 and object = $2 and seq >= $3 order by seq limit $4",
-	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, INT8OID},
-	.columns = 1, .column = {INT4OID}};
-
-#define CHUNKS_A_BATCH 10000
-
-/* Which chunks of a staged object are there. */
-static bool *
-chunks_here(const StagedObject *staged, uint64 chunks)
-{
-	bool	   *here = palloc_extended(Max(chunks, 1) * sizeof(bool), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	int32		from = 0;
-	uint64		count;
-
-	do
-	{
-		Datum		argument[4] = {Int16GetDatum(staged->place), Int64GetDatum(staged->info.id),
-		Int32GetDatum(from), Int64GetDatum(CHUNKS_A_BATCH)};
-		SPITupleTable *rows;
-
-		CHECK_FOR_INTERRUPTS();
-		count = query_run(&chunks_query, argument, NULL, true, &rows);
-		for (uint64 i = 0; i < count; i++)
-		{
-			from = row_int32(rows, i, 1);
-			if ((uint64) from < chunks)
-				here[from] = true;
-		}
-		from++;
-		SPI_freetuptable(rows);
-	} while (count == CHUNKS_A_BATCH);
-	return here;
-}
 
 /* False for a staged object that an earlier part of the version has too. */
 static bool
@@ -86,7 +51,7 @@ is_first(const Listing *listing, int64 object)
 }
 
 static void
-list_chunk(Listing *listing, const ListedPart *listed, uint64 seq)
+list_chunk(Listing *listing, ListedPart *listed, uint64 seq)
 {
 	const ObjectInfo *info = &listed->staged.info;
 	Datum		value[LAYOUT_COLUMNS];
@@ -103,7 +68,8 @@ list_chunk(Listing *listing, const ListedPart *listed, uint64 seq)
 	value[2] = Int32GetDatum((int32) seq);
 	value[3] = Int64GetDatum((int64) (listed->part->first + first));
 	value[4] = Int64GetDatum((int64) bytes);
-	value[5] = BoolGetDatum(listed->wanted && !listed->here[seq]);
+	value[5] = BoolGetDatum(listed->wanted &&
+							 !staged_has_chunk(&listed->staged, listed->here, (int32) seq));
 	null[6] = !listed->predicted || !object_predicts(&listed->source, info, first, bytes, &ref);
 	if (!null[6])
 	{
@@ -127,7 +93,7 @@ look_at(Listing *listing, ListedPart *listed)
 		return;
 	}
 	listed->wanted = is_first(listing, staged->info.id);
-	listed->here = chunks_here(staged, sparse_grid_chunks(&staged->info.grid));
+	listed->here = palloc0(sizeof(StagedChunks));
 	listed->predicted = staged->source != 0 &&
 		object_info(listing->reader, place, staged->source, &listed->source) &&
 		have_object(listing->have, place, staged->source, &listed->where);

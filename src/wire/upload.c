@@ -48,12 +48,12 @@ read_row(int64 id, Upload *upload, char **created_by)
 	bool		found;
 
 	memset(upload, 0, sizeof(*upload));
+	upload->version.id = id;
 	store_enter(&access);
 	answer_connect();
 	found = query_run(&find_query, &argument, NULL, true, &rows) > 0;
 	if (found)
 	{
-		upload->version.id = id;
 		upload->version.name = row_text(context, rows, 0, 1);
 		upload->version.revision = row_int32(rows, 0, 2);
 		upload->version.family = row_int64(rows, 0, 3);

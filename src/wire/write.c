@@ -110,7 +110,8 @@ name_chunk(void *arg)
 {
 	const Target *target = arg;
 
-	errcontext("chunk %d of %s, version \"%s\"", target->seq, wanted_text(target), target->upload.label);
+	errcontext("chunk %d of %s, version " INT64_FORMAT, target->seq, wanted_text(target),
+			   target->upload.version.id);
 }
 
 /* `content` or `delta`. Of what is here already, nothing is kept. */
