@@ -96,6 +96,9 @@ sparse--$(EXTVERSION).sql: $(SQL_PARTS) sparse.control Makefile
 	  for part in $(SQL_PARTS); do echo; cat "$$part"; done; } > $@.new
 	mv $@.new $@
 
+# Where bash looks for completions.
+completionsdir = $(or $(shell pkg-config --variable=completionsdir bash-completion 2>/dev/null),/usr/share/bash-completion/completions)
+
 # The client is an ordinary program: of PostgreSQL it links libpq alone.
 all: $(CLIENT)
 pg_sparse: $(CODEC_OBJS) $(CLIENT_OBJS)
@@ -108,9 +111,12 @@ install-client: $(CLIENT)
 ifneq (,$(CLIENT))
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) $(CLIENT) '$(DESTDIR)$(bindir)/'
+	$(MKDIR_P) '$(DESTDIR)$(mandir)/man1' '$(DESTDIR)$(completionsdir)'
+	$(INSTALL_DATA) docs/pg_sparse.1 '$(DESTDIR)$(mandir)/man1/'
+	$(INSTALL_DATA) src/client/pg_sparse.bash '$(DESTDIR)$(completionsdir)/pg_sparse'
 endif
 uninstall-client:
-	rm -f '$(DESTDIR)$(bindir)/pg_sparse'
+	rm -f '$(DESTDIR)$(bindir)/pg_sparse' '$(DESTDIR)$(mandir)/man1/pg_sparse.1' '$(DESTDIR)$(completionsdir)/pg_sparse'
 
 include test/programs.mk
 
