@@ -14,6 +14,7 @@
 #include "codec/delta.h"
 
 #define MAX_PASSWORD 1024
+#define MAX_TRIES 10			/* of a transaction that meets others */
 
 const char *conn_resume_hint;
 
@@ -306,6 +307,25 @@ PGresult *
 conn_query(conn *c, const char *sql, int count, const char *const *value)
 {
 	return run_query(c, sql, count, value, 0);
+}
+
+PGresult *
+conn_query_again(conn *c, const char *sql, int count, const char *const *value)
+{
+	char	   *text = conn_sql(c, sql);
+	PGresult   *result;
+
+	for (int tries = 0;; tries++)
+	{
+		result = PQexecParams(c->pg, text, count, NULL, value, NULL, NULL, 0);
+		if (tries == MAX_TRIES || !conn_must_repeat(result))
+			break;
+		PQclear(result);
+	}
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		conn_fail(c, result);
+	free(text);
+	return result;
 }
 
 PGresult *

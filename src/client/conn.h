@@ -50,7 +50,10 @@ extern char *conn_sql(const conn *c, const char *sql);
 extern PGresult *conn_query(conn *c, const char *sql, int count, const char *const *value);
 extern PGresult *conn_query_binary(conn *c, const char *sql, int count, const char *const *value);
 
-/* The same, streaming: the answer comes from conn_next_row, row by row, until NULL. */
+/* conn_query, repeated when it met another transaction: for what is safe to repeat. */
+extern PGresult *conn_query_again(conn *c, const char *sql, int count, const char *const *value);
+
+/* Streaming: the answer comes from conn_next_row, row by row, until NULL. */
 extern void conn_start(conn *c, const char *sql, int count, const char *const *value);
 extern PGresult *conn_next_row(conn *c);
 

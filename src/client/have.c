@@ -11,6 +11,8 @@
 #include "client.h"
 #include "folder.h"
 
+#define MAX_HAVES 1000			/* as docs/wire.md has it */
+
 static void
 add_file(void *state, const char *path, const char *relative)
 {
@@ -85,6 +87,9 @@ haves_ask(haves *h, conn *c)
 		else
 			h->file[known++] = h->file[i];
 	}
+	if (known > MAX_HAVES)
+		fail(STATUS_USAGE, "Name the files that matter, rather than the folder.",
+			 "%lu local files are known to the store, of which at most %d can be used", known, MAX_HAVES);
 	h->count = known;
 	element = allocate(known * sizeof *element);
 	for (unsigned long i = 0; i < known; i++)

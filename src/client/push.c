@@ -94,7 +94,7 @@ begin_version(push *p, conn *c, const push_request *r)
 	char	   *parents = wire_text_array(r->parents.name, r->parents.count);
 	char	   *roles = roles_array(r);
 	const char *const value[] = {r->name, files, parents, roles, r->metadata ? r->metadata : "{}", p->haves.array};
-	PGresult   *result = conn_query(c, "select @.sparse_begin($1::text, $2::jsonb, $3::text[], $4::text[], $5::jsonb, $6::text[])", 6, value);
+	PGresult   *result = conn_query_again(c, "select @.sparse_begin($1::text, $2::jsonb, $3::text[], $4::text[], $5::jsonb, $6::text[])", 6, value);
 
 	snprintf(p->id, sizeof p->id, "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);
@@ -122,7 +122,7 @@ commit_version(push *p, conn *c)
 
 	for (unsigned long i = 0; i < p->local.count; i++)
 		source_check_unchanged(&p->local.file[i].content.file);
-	result = conn_query(c, "select @.sparse_commit($1::bigint)", 1, value);
+	result = conn_query_again(c, "select @.sparse_commit($1::bigint)", 1, value);
 	snprintf(p->id, sizeof p->id, "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);
 }
