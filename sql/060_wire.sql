@@ -218,6 +218,13 @@ select refusal(format('select sparse_commit(%s)', :folder2));
 select send_parts(:folder2);
 select sparse_commit(:folder2) = :folder2 as committed;
 select joined('folder', 'tokenizer.json') = data as equal from part where path = 'tokenizer.json';
+-- also as deltas, for which they serve as a dictionary
+update part set data = replace(encode(data, 'escape'), 'token78', 'tokens78')::bytea where path = 'tokenizer.json' returning 1 as changed;
+select sparse_begin('folder', described_parts(), '{folder}', have => '{folder}') as folder3 \gset
+select send_deltas(:folder3, path, data, array[:'folder2'], array[joined('folder@2', path)]) from part where path = 'tokenizer.json';
+select sparse_commit(:folder3) = :folder3 as committed;
+select joined('folder', path) = data as equal, pulled('folder', array[:'folder2'], array[joined('folder@2', path)], path) = data as pulled from part where path = 'tokenizer.json';
+select encoding, refs, sdelta_bytes(delta) < 1500 as small from sparse_delta('folder', '{folder@2}', 'tokenizer.json');
 select new_objects, stored_bytes < 3000 as small, parent, role from sparse.version join sparse.parent on child = id where name = 'folder' and revision = 2;
 
 -- ---- begin: what is known, what goes on, what is refused ----
@@ -378,14 +385,21 @@ select sparse_begin('open', jsonb_build_array(described_bytes('some content', 'a
 select sparse_write(:open, null, 0, 'some content', 'a');
 select sparse_drop(:open);
 select refusal(format('select sparse_write(%s, null, 0, %L, %L)', :open, 'some content', 'a')), refusal(format('select sparse_commit(%s)', :open));
+-- begun again it is another one
+select sparse_begin('open', jsonb_build_array(described_bytes('some content', 'a'))) > :open as another;
+select sparse_abort(max(id)) from sparse.version;
 select versions, objects, chunks from sparse_collect();
 select name, count(*) from sparse.version v, sparse_verify(v.id) where v.state = 'ready' group by 1;
 -- An open version keeps what it is predicted from
 create table late as select set_byte(content('mini-chain-2'), 2000, 77) as data;
 select sparse_begin('late', jsonb_build_array(described(data)), '{tuned}', have => '{tuned}') as late from late \gset
+set sparse.max_chain_depth = 1;
+select sparse_begin('later', jsonb_build_array(described(data)), '{tuned}', have => '{tuned}') > :late as stored_against_another from late;
+reset sparse.max_chain_depth;
 select sparse_drop(id) from sparse.version where name in ('tuned', 'base', 'again') and state = 'ready';
 select objects > 0 as collected from sparse_collect();
 select count(refs) as predicted from sparse_layout(:late);
+select count(*) as lost from sparse.staged s where source is not null and not exists (select from sparse.object o where o.id = s.source);
 select send_contents(:late, 'model.safetensors', data) > 10 as sent, sparse_commit(:late) = :late as committed from late;
 select joined('late') = data as equal, (select max(depth) from sparse_tensors('late')) as depth from late;
 

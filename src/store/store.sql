@@ -206,12 +206,13 @@ begin
 
     create table sparse.upload (
         version bigint primary key references sparse.version,
-        declaration bytea not null unique check (length(declaration) = 32),
+        declaration bytea not null check (length(declaration) = 32),
         begun_at timestamptz not null default now(),
         new_objects integer not null default 0,
         new_bytes bigint not null default 0,
         stored_bytes bigint not null default 0
     );
+    create index upload_declaration on sparse.upload (declaration);
     comment on table sparse.upload is 'versions that sparse_begin() opened and nobody has committed or given up yet';
     comment on column sparse.upload.declaration is 'SHA-256 over everything that it was begun with: who begins it again goes on with it';
     comment on column sparse.upload.begun_at is 'when it was last begun';

@@ -36,7 +36,8 @@ typedef struct Beginning
 /* ---- going on with what was begun before ---- */
 
 static StoreQuery again_query = {
-	.sql = "update sparse.upload set begun_at = now() where declaration = $1 returning version",
+	.sql = "update sparse.upload u set begun_at = now() from sparse.version v"
+	" where u.declaration = $1 and v.id = u.version and v.state = 'open' returning u.version",
 	.args = 1, .arg = {BYTEAOID},
 	.columns = 1, .column = {INT8OID}};
 

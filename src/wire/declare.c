@@ -6,6 +6,7 @@
  */
 #include "declare.h"
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -160,6 +161,29 @@ declare_safetensors(PlanFile *file, const JsonbValue *header, const JsonbValue *
 
 /* ---- files ---- */
 
+/* One of its keys is none of those that a file has. */
+static void
+refuse_unknown_key(JsonbContainer *object)
+{
+	static const char *const known[] = {"path", "size", "sha256", "header", "tensors"};
+	JsonbIterator *iterator = JsonbIteratorInit(object);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		bool		is_known = token != WJB_KEY;
+
+		for (int i = 0; i < (int) lengthof(known) && !is_known; i++)
+			is_known = value.val.string.len == (int) strlen(known[i]) &&
+				memcmp(value.val.string.val, known[i], strlen(known[i])) == 0;
+		if (!is_known)
+			bad_file(psprintf("Key \"%.*s\" is unknown.",
+							  pg_mbcliplen(value.val.string.val, value.val.string.len, 100),
+							  value.val.string.val));
+	}
+}
+
 static void
 declare_file(ImportPlan *plan, JsonbContainer *object)
 {
@@ -172,7 +196,7 @@ declare_file(ImportPlan *plan, JsonbContainer *object)
 	PlanFile   *file;
 
 	if (found != (int) JsonContainerSize(object))
-		bad_file("It has a key that is unknown.");
+		refuse_unknown_key(object);
 	file = plan_add_file(plan, string_of(path, "path"), size_of(size), NULL);
 	sha256_of(sha256, "sha256", file->sha256);
 	if (header != NULL && header->type != jbvNull)

@@ -5,6 +5,8 @@
 use strict;
 use warnings;
 
+use Digest::SHA qw(sha256_hex);
+use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SparseTest;
@@ -45,14 +47,32 @@ sub write_model
 # A model of very many, very small tensors.
 sub write_many_tensors
 {
-	my ($path, $count) = @_;
+	my ($path, $count, $from) = @_;
 	my $header = '{' . join(',', map {
 		sprintf '"model.layers.%d.a.tensor.of.a.long.enough.name":{"dtype":"F32","shape":[1],"data_offsets":[%d,%d]}',
 		  $_, 4 * $_, 4 * $_ + 4 } 0 .. $count - 1) . '}';
 	open my $file, '>:raw', $path or die "$path: $!";
-	print $file pack('Q<', length $header), $header, pack('V*', 0 .. $count - 1);
+	print $file pack('Q<', length $header), $header, pack('V*', map { $_ + 1000 * ($from // 0) } 1 .. $count);
 	close $file or die "$path: $!";
 	return $path;
+}
+
+# Puts what sparse_begin wants to hear of a file into table described, under a name; returns its MiB.
+sub describe
+{
+	my ($name, $path) = @_;
+	my $file = slurp_file($path);
+	my $length = 8 + unpack 'Q<', $file;
+	my $header = substr $file, 0, $length;
+	my @tensor;
+	while ($header =~ /"([^"]+)":\{"dtype"[^}]*"data_offsets":\[(\d+),(\d+)\]/g)
+	{
+		push @tensor, sprintf '"%s":"%s"', $1, sha256_hex(substr $file, $length + $2, $3 - $2);
+	}
+	my $files = sprintf '[{"path":"model.safetensors","size":%d,"sha256":"%s","header":"%s","tensors":{%s}}]',
+	  length $file, sha256_hex($file), encode_base64($header, ''), join(',', @tensor);
+	$node->safe_psql('postgres', "create table if not exists described (name text, files jsonb); insert into described values ('$name', '$files')");
+	return length($files) / (1 << 20);
 }
 
 # Runs a statement in a fresh backend; its answer, and MiB by which its peak grew.
@@ -88,13 +108,40 @@ is_bounded('verification', "select count(*) from sparse_verify('child')", 0, 0);
 is_bounded('a slice', "select octet_length(sparse_slice('child', 'tensor.0', 100000, 2))", 0, 2048);
 is_bounded('import of 20,000 tensors', "select sparse_import_file('many', '$many')", $header);
 is_bounded('their reconstruction', "select sum(octet_length(p)) from (select sparse_reconstruct('many') as p) x", $header, -s $many);
+
+# Uploads and pulls likewise
+my $sent = write_model("$folder/sent.safetensors", 1, 4, 160, 64, (2) x 16);
+describe('sent', $sent);
+my $begin = q{select sparse_begin('sent', files, '{base}', have => '{base}') from described where name = 'sent'};
+is_bounded('begin of an upload', $begin, 0);
+my $id = $node->safe_psql('postgres', $begin);
+is_bounded('its layout', "select count(*) from sparse_layout($id, '{base}')", 0);
+is_bounded('its chunks', "select count(sparse_write($id, tensor, seq, pg_read_binary_file('$sent', file_offset, bytes))) > 50 from sparse_layout($id) where wanted", 0, 't');
+is_bounded('its commit', "select sparse_commit($id)", 0, $id);
+is(sha256_of_version($node, 'sent'), sha256_of_file($sent), 'what was uploaded is the file');
+is_bounded('a pull without anything', "select sum(sdelta_bytes((d).delta)) > 0 from (select sparse_delta('sent') as d offset 0) x", 0, 't');
+is_bounded('a pull with the parent', "select sum(sdelta_bytes((d).delta)) > 0 from (select sparse_delta('sent', '{base}') as d offset 0) x", 0, 't');
+is_bounded('a pull with a cousin', "select sum(sdelta_bytes((d).delta)) > 0 from (select sparse_delta('child', '{sent}') as d offset 0) x", 0, 't');
+$header += describe('many', $many) / 3;
+is_bounded('begin of an upload of 20,000 tensors', "set sparse.max_chain_depth = 2; select sparse_begin('as many', files) from described where name = 'many'", $header);
+write_many_tensors("$folder/more.safetensors", 20_000, 77);
+describe('more', "$folder/more.safetensors");
+$begin = q{select sparse_begin('more', files, '{many}', have => '{many}') from described where name = 'more'};
+is_bounded('begin of an upload of 20,000 new tensors', $begin, $header);
+$id = $node->safe_psql('postgres', $begin);
+is_bounded('their layout', "select count(refs) from sparse_layout($id, '{many}') where wanted", $header, 20_000);
+is_bounded('their chunks', "select count(sparse_write($id, tensor, seq, pg_read_binary_file('$folder/more.safetensors', file_offset, bytes))) from sparse_layout($id) where wanted", $header, 20_000);
+is_bounded('their commit', "select sparse_commit($id)", $header, $id);
+is(sha256_of_version($node, 'more'), sha256_of_file("$folder/more.safetensors"), 'they are what was sent');
+is_bounded('a pull of 20,000 tensors', "select count(*) from (select sparse_delta('more', '{many}') offset 0) x", $header);
 is(sha256_of_file("$folder/exported.safetensors"), sha256_of_file($child), 'what was exported is the file');
 
 # All of it can be interrupted.
 for my $case (
 	[ 'an import', "select sparse_import_file('another', '$child')" ],
 	[ 'a reconstruction', "select sum(octet_length(p)) from (select sparse_reconstruct('child') as p) x" ],
-	[ 'a verification', "select count(*) from sparse_verify('child')" ])
+	[ 'a verification', "select count(*) from sparse_verify('child')" ],
+	[ 'a pull', "select count(*) from (select sparse_delta('child') offset 0) x" ])
 {
 	my ($name, $statement) = @$case;
 	my (undef, undef, $error) = $node->psql('postgres', "set statement_timeout = '100ms'; $statement");
