@@ -291,22 +291,16 @@ conn_sql(const conn *c, const char *sql)
 	return text;
 }
 
-static PGresult *
-run_query(conn *c, const char *sql, int count, const char *const *value, int format)
-{
-	char	   *text = conn_sql(c, sql);
-	PGresult   *result = PQexecParams(c->pg, text, count, NULL, value, NULL, NULL, format);
-
-	free(text);
-	if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
-		conn_fail(c, result);
-	return result;
-}
-
 PGresult *
 conn_query(conn *c, const char *sql, int count, const char *const *value)
 {
-	return run_query(c, sql, count, value, 0);
+	char	   *text = conn_sql(c, sql);
+	PGresult   *result = PQexecParams(c->pg, text, count, NULL, value, NULL, NULL, 0);
+
+	free(text);
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		conn_fail(c, result);
+	return result;
 }
 
 PGresult *
@@ -326,12 +320,6 @@ conn_query_again(conn *c, const char *sql, int count, const char *const *value)
 		conn_fail(c, result);
 	free(text);
 	return result;
-}
-
-PGresult *
-conn_query_binary(conn *c, const char *sql, int count, const char *const *value)
-{
-	return run_query(c, sql, count, value, 1);
 }
 
 void

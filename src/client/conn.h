@@ -46,14 +46,13 @@ extern void conn_close(conn *c);
 /* The SQL with the schema in place of "@.". The caller frees it. */
 extern char *conn_sql(const conn *c, const char *sql);
 
-/* Runs a query with parameters in text form, the answer in text or binary form. */
+/* Runs a query with parameters in text form; so is the answer. */
 extern PGresult *conn_query(conn *c, const char *sql, int count, const char *const *value);
-extern PGresult *conn_query_binary(conn *c, const char *sql, int count, const char *const *value);
 
 /* conn_query, repeated when it met another transaction: for what is safe to repeat. */
 extern PGresult *conn_query_again(conn *c, const char *sql, int count, const char *const *value);
 
-/* Streaming: the answer comes from conn_next_row, row by row, until NULL. */
+/* Streaming, the answer in binary form: it comes from conn_next_row, row by row, until NULL. */
 extern void conn_start(conn *c, const char *sql, int count, const char *const *value);
 extern PGresult *conn_next_row(conn *c);
 
