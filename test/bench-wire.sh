@@ -73,7 +73,7 @@ set_rate() {
 # Bytes that have crossed the interface, both ways.
 bytes_crossed() {
     cat "/sys/class/net/$outside/statistics/rx_bytes" "/sys/class/net/$outside/statistics/tx_bytes" |
-        awk '{ sum += $1 } END { printf "%d", sum }'
+        awk '{ sum += $1 } END { printf "%.0f", sum }'
 }
 
 # ---- server and client ----
