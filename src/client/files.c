@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -61,12 +62,15 @@ sha256_text(const uint8_t digest[SHA256_BYTES], char text[2 * SHA256_BYTES + 1])
 		sprintf(text + 2 * i, "%02x", digest[i]);
 }
 
+static void remove_output(void);
+
 /* ---- sources ---- */
 
 void
 source_open(source *file, const char *path)
 {
 	file->path = path;
+	file->view = NULL;
 	/* A FIFO without a writer would be waited for; a regular file does not mind. */
 	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0 || fstat(file->fd, &file->identity) != 0)
@@ -120,10 +124,49 @@ source_sha256(const source *file, bool quiet, uint8_t digest[SHA256_BYTES])
 	sha256_finish(sum, digest);
 }
 
+/* What a file was cut from under the view of it: there is no way to go on. */
+static void
+on_bus_error(int number)
+{
+	static const char words[] = "pg_sparse: error: a file has become shorter, or cannot be read\n"
+	"hint: It must not change while it is read.\n";
+
+	(void) number;
+	(void) !write(STDERR_FILENO, words, sizeof words - 1);
+	remove_output();
+	_exit(STATUS_FAILED);
+}
+
+void
+source_map(source *file)
+{
+	void	   *view;
+
+	if (file->view != NULL || file->bytes == 0 || file->bytes > SIZE_MAX)
+		return;
+	view = mmap(NULL, (size_t) file->bytes, PROT_READ, MAP_SHARED, file->fd, 0);
+	if (view == MAP_FAILED)
+		return;
+	signal(SIGBUS, on_bus_error);
+	file->view = view;
+}
+
+const uint8_t *
+source_get(const source *file, uint64_t first, size_t length, uint8_t *buffer)
+{
+	if (file->view != NULL && first <= file->bytes && length <= file->bytes - first)
+		return file->view + first;
+	source_read(file, first, buffer, length);
+	return buffer;
+}
+
 void
 source_close(source *file)
 {
+	if (file->view != NULL)
+		munmap((void *) (uintptr_t) file->view, (size_t) file->bytes);
 	close(file->fd);
+	file->view = NULL;
 	file->fd = -1;
 }
 

@@ -39,6 +39,7 @@ typedef struct source
 	int			fd;
 	uint64_t	bytes;
 	struct stat identity;
+	const uint8_t *view;		/* see source_map; NULL: none */
 } source;
 
 /* Opens a regular file; nothing else is waited for or read. */
@@ -46,6 +47,16 @@ extern void source_open(source *file, const char *path);
 
 /* Reads exactly those bytes. */
 extern void source_read(const source *file, uint64_t first, void *bytes, size_t length);
+
+/*
+ * Maps all of the file at `view`: its bytes can be read there without being copied. A
+ * file that becomes shorter meanwhile ends the program, with a message. Where mapping
+ * is not possible there is no view.
+ */
+extern void source_map(source *file);
+
+/* Those bytes: in the view, or read into `buffer`. */
+extern const uint8_t *source_get(const source *file, uint64_t first, size_t length, uint8_t *buffer);
 
 extern void source_close(source *file);
 

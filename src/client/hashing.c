@@ -39,8 +39,7 @@ hash_range(hashing *h, const hash_job *job, uint8_t *buffer)
 	{
 		size_t		length = job->bytes - at < READ_BYTES ? (size_t) (job->bytes - at) : READ_BYTES;
 
-		source_read(job->file, job->first + at, buffer, length);
-		sha256_add(sum, buffer, length);
+		sha256_add(sum, source_get(job->file, job->first + at, length, buffer), length);
 		h->done += length;
 	}
 	sha256_finish(sum, job->digest);

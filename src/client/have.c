@@ -36,6 +36,7 @@ haves_open(haves *h, const name_list *paths, hash_jobs *jobs)
 		char		error[SPARSE_MESSAGE];
 
 		model_open_any(&file->content, file->path, error);
+		source_map(&file->content.file);
 		hash_add(jobs, &file->content.file, 0, file->content.file.bytes, file->sha256);
 	}
 }
@@ -119,26 +120,29 @@ file_of(const haves *h, const wire_range *range)
 	return file;
 }
 
-bool
-haves_read(const haves *h, const wire_refs *refs, wire_buffer *buffer, const char **problem)
+const uint8_t *
+haves_get(const haves *h, const wire_refs *refs, wire_buffer *buffer, const char **problem)
 {
 	size_t		at = 0;
 
+	for (unsigned i = 0; i < refs->count; i++)
+		if (file_of(h, &refs->range[i]) == NULL)
+		{
+			*problem = "a chunk refers to bytes that no local file has";
+			return NULL;
+		}
 	wire_reserve(buffer, (size_t) refs->bytes);
+	if (refs->count == 1)
+		return source_get(&file_of(h, &refs->range[0])->content.file, refs->range[0].first,
+						  (size_t) refs->bytes, buffer->bytes);
 	for (unsigned i = 0; i < refs->count; i++)
 	{
 		const wire_range *range = &refs->range[i];
-		const have_file *file = file_of(h, range);
 
-		if (file == NULL)
-		{
-			*problem = "a chunk refers to bytes that no local file has";
-			return false;
-		}
-		source_read(&file->content.file, range->first, buffer->bytes + at, (size_t) range->bytes);
+		source_read(&file_of(h, range)->content.file, range->first, buffer->bytes + at, (size_t) range->bytes);
 		at += (size_t) range->bytes;
 	}
-	return true;
+	return buffer->bytes;
 }
 
 /* The tensor that holds a byte counted from the end of the header: the last that begins at or before it. */

@@ -39,10 +39,10 @@ extern void haves_find(haves *h, conn *c);
 extern void haves_ask(haves *h, conn *c);
 
 /*
- * The bytes that the references name, joined in *buffer, which grows as it must.
- * False, with *problem, when they name what is not there.
+ * The bytes that the references name, joined: in the view of a file, or in *buffer,
+ * which grows as it must. NULL, with *problem, when they name what is not there.
  */
-extern bool haves_read(const haves *h, const wire_refs *refs, wire_buffer *buffer, const char **problem);
+extern const uint8_t *haves_get(const haves *h, const wire_refs *refs, wire_buffer *buffer, const char **problem);
 
 /*
  * The same range as elements of the tensor (or of the file without tensors) that it

@@ -236,6 +236,7 @@ local_open(local_version *v, const char *path, bool as_bytes)
 		char		error[SPARSE_MESSAGE] = "";
 
 		model_open_any(&file->content, file->place, error);
+		source_map(&file->content.file);
 		check_kind(file, v->count == 1 && !folder, as_bytes, error);
 		v->bytes += file->content.file.bytes;
 	}

@@ -88,7 +88,7 @@ model_find(const model *m, const char *name)
 void
 model_close(model *m)
 {
-	close(m->file.fd);
+	source_close(&m->file);
 	free(m->by_name);
 	if (m->kind == DELTAFILE_SAFETENSORS)
 		sparse_safetensors_free(NULL, &m->header);

@@ -96,18 +96,17 @@ whole_of(const push_chunk *chunk)
 	return whole;
 }
 
-/* Reads the prediction, if there is one that can be named; the number of references. */
-static unsigned
-read_prediction(worker *w, const push_chunk *chunk, sparse_dtype dtype, sparse_ref *ref)
+/* The prediction, if there is one that can be named, and its reference; else NULL. */
+static const uint8_t *
+get_prediction(worker *w, const push_chunk *chunk, sparse_dtype dtype, sparse_ref *ref)
 {
 	const haves *haves = &w->sender->push->haves;
 	wire_refs	refs = {.count = 1, .bytes = chunk->prediction.bytes, .range = {chunk->prediction}};
 	const char *problem;
 
-	w->prediction.length = 0;
 	if (!chunk->predicted || !haves_locate(haves, &chunk->prediction, dtype, ref))
-		return 0;
-	return haves_read(haves, &refs, &w->prediction, &problem) ? 1 : 0;
+		return NULL;
+	return haves_get(haves, &refs, &w->prediction, &problem);
 }
 
 static size_t
@@ -115,14 +114,15 @@ make_delta(worker *w, const push_chunk *chunk, const uint8_t **delta)
 {
 	sparse_dtype dtype = chunk->tensor ? chunk->tensor->dtype : SPARSE_BYTES;
 	sparse_ref	ref;
-	unsigned	refs = read_prediction(w, chunk, dtype, &ref);
+	const uint8_t *prediction = get_prediction(w, chunk, dtype, &ref);
+	const uint8_t *content;
 	size_t		delta_bytes;
 	sparse_status status;
 
 	wire_reserve(&w->content, (size_t) chunk->bytes);
-	source_read(&chunk->file->content.file, chunk->file_offset, w->content.bytes, w->content.length);
-	status = sparse_delta_encode(w->lane->codec, w->content.bytes, w->content.length, dtype, &ref, refs,
-								 w->prediction.bytes, w->prediction.length, delta, &delta_bytes);
+	content = source_get(&chunk->file->content.file, chunk->file_offset, w->content.length, w->content.bytes);
+	status = sparse_delta_encode(w->lane->codec, content, w->content.length, dtype, &ref, prediction != NULL,
+								 prediction, prediction ? (size_t) chunk->prediction.bytes : 0, delta, &delta_bytes);
 	if (status != SPARSE_OK)
 		fail(STATUS_FAILED, NULL, "could not encode \"%s\": %s", chunk->file->place, sparse_status_text(status));
 	/* it lies in the codec's memory, which is ours */

@@ -27,19 +27,24 @@ fail_received(const char *path, uint64_t at, const char *problem)
 static const uint8_t *
 decode(receiver *r, const wire_delta *row, const char **problem)
 {
+	const uint8_t *prediction = NULL;
 	sparse_status status;
 
-	if (!haves_read(r->haves, &row->refs, &r->prediction, problem))
-		return NULL;
+	if (row->refs.count > 0)
+	{
+		prediction = haves_get(r->haves, &row->refs, &r->prediction, problem);
+		if (prediction == NULL)
+			return NULL;
+	}
 	if (row->same)
 	{
-		if (sparse_hash(r->prediction.bytes, (size_t) row->bytes, sparse_simd_best()) == row->content_xxh3)
-			return r->prediction.bytes;
+		if (sparse_hash(prediction, (size_t) row->bytes, sparse_simd_best()) == row->content_xxh3)
+			return prediction;
 		*problem = "a shared chunk is not what the local file has there";
 		return NULL;
 	}
 	wire_reserve(&r->content, (size_t) row->bytes);
-	status = sparse_delta_apply(r->codec, row->delta, row->delta_bytes, r->prediction.bytes, r->prediction.length,
+	status = sparse_delta_apply(r->codec, row->delta, row->delta_bytes, prediction, (size_t) row->refs.bytes,
 								r->content.bytes, r->content.length);
 	if (status == SPARSE_NO_MEMORY)
 		fail(STATUS_FAILED, NULL, "out of memory");
