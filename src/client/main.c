@@ -43,9 +43,16 @@ __attribute__((format(printf, 2, 0)))
 static void
 say(const char *kind, const char *format, va_list args)
 {
-	fprintf(stderr, "pg_sparse: %s: ", kind);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
+	char	   *text;
+
+	if (vasprintf(&text, format, args) < 0)
+		return;
+	/* names come from files and servers: nothing of them may steer a terminal */
+	for (char *at = text; *at; at++)
+		if ((unsigned char) *at < 0x20 || *at == 0x7F)
+			*at = '?';
+	fprintf(stderr, "pg_sparse: %s: %s\n", kind, text);
+	free(text);
 }
 
 /* Of several threads that fail for the same reason, one says so. */

@@ -55,7 +55,8 @@ sub start_client
 		open STDIN, '<', '/dev/null' or die;
 		open STDOUT, '>', "$base.out" or die;
 		open STDERR, '>', "$base.err" or die;
-		exec 'pg_sparse', @arguments or die "pg_sparse: $!";
+		my $program = $ENV{PG_SPARSE} // 'pg_sparse';
+		exec $program, @arguments or die "$program: $!";
 	}
 	return ($pid, "$base.out", "$base.err");
 }
