@@ -142,6 +142,7 @@ select digest('tuned', array['sha256:' || encode(sha256(content('mini-base')), '
 select digest('tuned', array['sha256:' || repeat('ab', 32)]) = sha256(content('mini-finetune')) as unknown_content;
 select encoding, refs is null as alone, sum(bytes) as bytes, round(sum(sdelta_bytes(delta))::numeric / sum(bytes), 1) as fraction from sparse_delta('tuned') group by 1, 2 order by 1, 2;
 select encoding, refs is null as alone, sum(bytes) as bytes, round(sum(sdelta_bytes(delta))::numeric / sum(bytes), 1) as fraction from sparse_delta('tuned', '{base}') group by 1, 2 order by 1, 2;
+select encoding, refs is null as alone, sum(bytes) as bytes, round(sum(sdelta_bytes(delta))::numeric / sum(bytes), 1) as fraction from sparse_delta('base', '{tuned}') group by 1, 2 order by 1, 2;
 -- Without gaps, in order, checksums as in the deltas
 select bool_and(file_offset = before) as in_order, bool_and(delta is null or lpad(to_hex(content_xxh3), 16, '0') = (sdelta_info(delta)).content_xxh3) as checksums
 from (select *, coalesce(lag(file_offset + bytes) over (), 0) as before from sparse_delta('tuned', '{base}')) d;
@@ -298,6 +299,8 @@ select try_delta(:w, bound(sdelta_encode(substr(content, 3), array[substr(predic
 select try_delta(:w, bound(sdelta_encode(content, array[prediction], 'BF16'), seq, sha, first + 1)) from sent;
 select try_delta(:w, bound(sdelta_encode(content, array[''::bytea, prediction], 'BF16'), seq, sha, first)) from sent;
 select try_delta(:w, bound(sdelta_encode(content), seq, sha)) from sent;
+select try_delta(:w, bound(as_delta(overlay(d placing little(2000, 4) from 33) || decode(repeat('00', 2000 - octet_length(d) + 72), 'hex')), seq, sha, first)) as too_long
+from sent, lateral (select sdelta_send(sdelta_encode(content, array[prediction], 'BF16')) as d) x;
 select refusal(format('select sparse_write_delta(%s, %L, 0, null)', :w, 'model.norm.weight'));
 -- A delta that has no prediction is decoded at once, one that is damaged refused
 select try_delta(:w, bound(as_delta(set_byte(d, octet_length(d) - 5, 255 - get_byte(d, octet_length(d) - 5))), seq, sha)) ~ '^XX001 / could not apply the delta' as damaged
@@ -336,6 +339,12 @@ select wanted from sparse_layout(:wrong);
 select sparse_write(:wrong, null, 0, 'abcd');
 select refusal(format('select sparse_commit(%s)', :wrong)) ~ '^XX001' as refused;
 select sparse_abort(:wrong);
+
+-- What an open version says of itself counts nowhere
+select sparse_begin('said', jsonb_build_array(described_bytes(framed('{} '), 'x'))) as said \gset
+select sparse_import_bytes('done', framed('{} ')) > 0 as imported;
+select unique_file_bytes from sparse.version where name = 'done';
+select sparse_abort(:said);
 
 -- ---- reading: arguments ----
 
@@ -393,13 +402,17 @@ select name, count(*) from sparse.version v, sparse_verify(v.id) where v.state =
 -- An open version keeps what it is predicted from
 create table late as select set_byte(content('mini-chain-2'), 2000, 77) as data;
 select sparse_begin('late', jsonb_build_array(described(data)), '{tuned}', have => '{tuned}') as late from late \gset
+-- or what deltas for it may refer to
+select push('deep', set_byte(data, 2002, 78), '{tuned}') > 0 as pushed from late;
 set sparse.max_chain_depth = 1;
-select sparse_begin('later', jsonb_build_array(described(data)), '{tuned}', have => '{tuned}') > :late as stored_against_another from late;
+select sparse_begin('deeper', jsonb_build_array(described(set_byte(data, 2002, 79))), '{deep}', have => '{deep}') as deeper from late \gset
 reset sparse.max_chain_depth;
-select sparse_drop(id) from sparse.version where name in ('tuned', 'base', 'again') and state = 'ready';
+select count(refs) as predicted from sparse_layout(:deeper, '{deep}') where wanted;
+select sparse_drop(id) from sparse.version where name in ('tuned', 'base', 'again', 'deep') and state = 'ready';
 select objects > 0 as collected from sparse_collect();
 select count(refs) as predicted from sparse_layout(:late);
-select count(*) as lost from sparse.staged s where source is not null and not exists (select from sparse.object o where o.id = s.source);
+select count(*) as lost from sparse.staged s where not exists (select from sparse.object o where o.id = s.source);
+select count(*) as sources, count(*) filter (where s.source <> p.parent) as that_are_no_parents from sparse.staged s join sparse.object_parent p using (object);
 select send_contents(:late, 'model.safetensors', data) > 10 as sent, sparse_commit(:late) = :late as committed from late;
 select joined('late') = data as equal, (select max(depth) from sparse_tensors('late')) as depth from late;
 

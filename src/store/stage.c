@@ -375,6 +375,8 @@ recode(ObjectReader *reader, const StagedObject *staged, int32 seq, uint64 first
 								prediction, info->prediction_bytes, content, info->content_bytes);
 	if (status != SPARSE_OK)
 		sparse_report(status, psprintf("apply the delta of chunk %d", seq));
+	if (prediction != NULL)
+		pfree(prediction);
 	write_content(reader, staged, seq, first, content, info->content_bytes,
 				  info->refs > 0 ? NULL : delta);
 }

@@ -6,8 +6,9 @@
  *
  *   same      the client holds the object
  *   stored    the delta as it stands, if it needs nothing, or what the client holds
- *   recoded   decoded here, and coded against what the client holds in its place, or nothing:
- *             parents that it lacks would cost more bytes than they save
+ *   recoded   decoded here, and coded against what the client holds in its place, or nothing,
+ *             if the stored one is of no use to the client, or much longer: parents that it
+ *             lacks would cost more bytes than they save
  *
  * The SHA-256 of what is sent is not computed here: the receiver does that.
  */
@@ -31,6 +32,9 @@
 PG_FUNCTION_INFO_V1(wire_delta);
 
 #define DELTA_COLUMNS 9
+
+/* Deltas that need nothing and are shorter than this part of their content are sent as they are. */
+#define WORTH_RECODING 8
 
 /* Arguments. */
 enum
@@ -298,12 +302,27 @@ read_prediction(DeltaStream *stream, uint64 first, uint64 bytes, sparse_ref *ref
 	return prediction;
 }
 
-/* Decodes a chunk and codes it anew, in `result`. */
-static void
-recode(DeltaStream *stream, MemoryContext result, uint64 first, uint64 bytes, DeltaRow *row)
+/* A delta as a value in `result`. */
+static struct varlena *
+delta_value(MemoryContext result, const void *bytes, size_t length)
+{
+	struct varlena *delta = MemoryContextAlloc(result, VARHDRSZ + length);
+
+	SET_VARSIZE(delta, VARHDRSZ + length);
+	memcpy(VARDATA(delta), bytes, length);
+	return delta;
+}
+
+/*
+ * Decodes a chunk and codes it anew, in `result`. False, and nothing is made, where that has
+ * not less than `below` bytes.
+ */
+static bool
+recode(DeltaStream *stream, MemoryContext result, uint64 first, uint64 bytes, uint64 below, DeltaRow *row)
 {
 	char	   *content = palloc(Max(bytes, 1));
 	sparse_ref	ref = {0};
+	Datum		refs;
 	char	   *prediction;
 	sparse_delta_info info;
 	const uint8_t *delta;
@@ -312,47 +331,54 @@ recode(DeltaStream *stream, MemoryContext result, uint64 first, uint64 bytes, De
 
 	chunk_read(stream->reader, file_at_hand(stream)->place, &stream->object, (int32) stream->seq,
 			   content, &info);
-	prediction = read_prediction(stream, first, bytes, &ref, &row->refs);
+	prediction = read_prediction(stream, first, bytes, &ref, &refs);
 	status = sparse_delta_encode(stream->codec, content, bytes, stream->object.dtype,
 								 &ref, prediction != NULL ? 1 : 0, prediction,
 								 ref.count * sparse_dtype_get(stream->object.dtype)->bytes,
 								 &delta, &length);
+	if (status == SPARSE_OK)
+		status = sparse_delta_read(delta, length, length, &info);
 	if (status != SPARSE_OK)
 		sparse_report(status, "encode a chunk");
-	row->delta = MemoryContextAlloc(result, VARHDRSZ + length);
-	SET_VARSIZE(row->delta, VARHDRSZ + length);
-	memcpy(VARDATA(row->delta), delta, length);
+	if (length >= below)
+		return false;
+	row->delta = delta_value(result, delta, length);
 	sparse_delta_bind((uint8 *) VARDATA(row->delta), stream->object.whole, (uint32) stream->seq);
-	status = sparse_delta_read(VARDATA(row->delta), length, length, &info);
-	if (status != SPARSE_OK)
-		sparse_report(status, "read a delta just made");
-	if (info.refs == 0)
-		row->refs = (Datum) 0;
+	row->refs = info.refs > 0 ? refs : (Datum) 0;
+	return true;
 }
 
 /* ---- rows ---- */
 
-/* The chunk as it is stored: its header, and where it can be sent so, all of it. */
+/* Whether a delta that needs nothing may be much longer than one against what the client holds. */
+static bool
+is_worth_recoding(DeltaStream *stream, const sparse_delta_info *info)
+{
+	return info->refs == 0 && info->delta_bytes > info->content_bytes / WORTH_RECODING &&
+		find_kin(stream);
+}
+
 static void
 take_chunk(DeltaStream *stream, MemoryContext result, uint64 first, uint64 bytes, DeltaRow *row)
 {
 	StoredChunk chunk;
 	struct varlena *delta;
+	bool		usable;
 
 	memset(row, 0, sizeof(*row));
 	chunk_fetch(stream->reader, file_at_hand(stream)->place, &stream->object, (int32) stream->seq, &chunk);
 	row->content_hash = chunk.info.content_hash;
 	if (stream->same)
-		row->refs = have_refs(&stream->where, first, bytes);
-	else if (translate_refs(stream, &chunk.info, &row->refs))
 	{
-		delta = PG_DETOAST_DATUM_PACKED(chunk.value);
-		row->delta = MemoryContextAlloc(result, VARSIZE_ANY_EXHDR(delta) + VARHDRSZ);
-		SET_VARSIZE(row->delta, VARSIZE_ANY_EXHDR(delta) + VARHDRSZ);
-		memcpy(VARDATA(row->delta), VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta));
+		row->refs = have_refs(&stream->where, first, bytes);
+		return;
 	}
-	else
-		recode(stream, result, first, bytes, row);
+	usable = translate_refs(stream, &chunk.info, &row->refs);
+	if ((!usable || is_worth_recoding(stream, &chunk.info)) &&
+		recode(stream, result, first, bytes, usable ? chunk.info.delta_bytes : PG_UINT64_MAX, row))
+		return;
+	delta = PG_DETOAST_DATUM_PACKED(chunk.value);
+	row->delta = delta_value(result, VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta));
 }
 
 static Datum

@@ -179,10 +179,10 @@ have_object(const Have *have, int16 place, int64 object, HavePlace *where)
 
 static StoreQuery tensor_query = {
 	.sql = "select h.version, h.file, h.first_byte, h.object"
-	"  from sparse.tensor t"
-	"  join sparse.tensor h on h.name = t.name and h.dtype = t.dtype and h.place = t.place"
+	"  from (select * from sparse.tensor n where n.version = $1 and n.name = $3 offset 0) t"
+	"  join sparse.tensor h on h.name = $3 and h.version = any ($4) and h.dtype = t.dtype and h.place = t.place"
 	"   and cardinality(h.shape) = cardinality(t.shape) and h.shape[2:] = t.shape[2:] and h.bytes > 0"
-	" where t.version = $1 and t.file = $2 and t.name = $3 and h.version = any ($4)"
+	" where t.file = $2"
 	" limit $5",
 	.args = 5, .arg = {INT8OID, INT4OID, TEXTOID, INT8ARRAYOID, INT8OID},
 	.columns = 4, .column = {INT8OID, INT4OID, INT8OID, INT8OID}};

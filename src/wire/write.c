@@ -27,11 +27,12 @@ enum
 
 /* ---- which object is meant ---- */
 
+/* By its name first, and nothing else: a plan made for small tables would look through all of a file. */
 static StoreQuery tensor_query = {
 	.sql = "select t.place, t.object, f.path"
-	"  from sparse.tensor t"
-	"  join sparse.file f on f.version = t.version and f.ordinal = t.file"
-	" where t.version = $1 and t.name = $2 and ($3 is null or f.path = $3)"
+	"  from (select * from sparse.tensor n where n.version = $1 and n.name = $2 offset 0) t"
+	"  join sparse.file f on f.version = $1 and f.ordinal = t.file"
+	" where $3 is null or f.path = $3"
 	" limit 2",
 	.args = 3, .arg = {INT8OID, TEXTOID, TEXTOID},
 	.columns = 3, .column = {INT2OID, INT8OID, TEXTOID}};

@@ -26,6 +26,9 @@ import_file($node, 'gone', 'mini-chain-1', 'child');
 import_file($node, 'grandchild', 'mini-chain-2', 'gone');
 sql(q{
 	select sparse_drop('gone');
+	select sparse_write(sparse_begin('upload', jsonb_build_array(
+		jsonb_build_object('path', 'a', 'size', 3, 'sha256', encode(sha256('one'), 'hex')),
+		jsonb_build_object('path', 'b', 'size', 3, 'sha256', encode(sha256('two'), 'hex')))), null, 0, 'one', 'a');
 	create role reader;
 	create role writer;
 	grant usage on schema sparse to reader, writer;
@@ -81,7 +84,7 @@ sub rows_of
 	return sql(q{
 		select string_agg(format('%s %s', t, xpath('/row/n/text()', query_to_xml(format(
 			'select count(*) || '' '' || md5(string_agg(r::text, '','' order by r::text)) as n from sparse.%I r', t), false, true, ''))), E'\n' order by t)
-		from unnest(array['place', 'family', 'version', 'parent', 'file', 'tensor', 'object', 'object_parent', 'chunk']) t}, $database);
+		from unnest(array['place', 'family', 'version', 'parent', 'file', 'tensor', 'object', 'object_parent', 'chunk', 'upload', 'staged']) t}, $database);
 }
 
 my %sha256 = map { $_->[0] => sha256_of_file(data_file($_->[1])) }
@@ -96,7 +99,7 @@ sub check_store
 	is(sql('select count(*) from sparse.version v, sparse_verify(v.id) where state = \'ready\'', $database), '0', "$how: no version has a problem");
 
 	is(sql("set role reader; select string_agg(name, ' ' order by name) from sparse.version", $database),
-		'child gone grandchild grown', "$how: a reader sees what his policies show");
+		'child gone grandchild grown upload', "$how: a reader sees what his policies show");
 	my (undef, undef, $hidden) = $node->psql($database, "set role reader; select sparse_reconstruct('base')");
 	like($hidden, qr/does not exist/, "$how: and nothing else");
 	my (undef, undef, $refused) = $node->psql($database, "set role reader; select from sparse.chunk");
@@ -106,6 +109,11 @@ sub check_store
 	is(sql("set role writer; select created_by from sparse.version where id = sparse_import_bytes('writer/own', '\\x02000000000000007b7d'); reset role; select created_by from sparse.version where name = 'writer/own'", $database),
 		'writer', "$how: and written by those who may");
 	is(sql("select count(*) from sparse_lineage('grandchild')", $database), '3', "$how: lineage crosses the tombstone");
+
+	my $upload = sql("select id from sparse.version where name = 'upload'", $database);
+	is(sql("select string_agg(file, ' ') from sparse_layout($upload) where wanted", $database), 'b', "$how: an upload goes on where it was");
+	sql("select sparse_write($upload, null, 0, 'two', 'b'); select sparse_commit($upload)", $database);
+	is(sql("select convert_from(sparse_read($upload, 'a', 0, 9) || sparse_read($upload, 'b', 0, 9), 'UTF8')", $database), 'onetwo', "$how: and is committed");
 
 	sql("select sparse_import_file('after', '" . data_file('mini-finetune-strong') . "', '{grown}')", $database);
 	is(sha256_of_version($node, 'after', $database), sha256_of_file(data_file('mini-finetune-strong')), "$how: the store takes new versions");
