@@ -18,6 +18,11 @@
 
 const char *conn_resume_hint;
 
+/* Of the handler at the end of this file. */
+static PGcancel *to_cancel;
+static const char *interrupt_words;
+static volatile sig_atomic_t interrupted;
+
 /* ---- words for failures ---- */
 
 /* The first line of a message, without what libpq puts before it. The caller frees it. */
@@ -69,6 +74,8 @@ conn_fail(const conn *c, const PGresult *result)
 	const char *detail = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
 	char	   *message = primary ? on_one_line(primary) : first_line(PQerrorMessage(c->pg));
 
+	while (interrupted)
+		pause();				/* the handler, in another thread, ends the program */
 	if (connection_is_lost(c, code))
 		fail(STATUS_NO_SERVER, conn_resume_hint, "the connection to the server broke: %s", message);
 	if (is_class(code, "57014"))
@@ -362,18 +369,16 @@ conn_has_function(conn *c, const char *name)
 
 /* ---- interrupts ---- */
 
-static PGcancel *to_cancel;
-static const char *interrupt_words;
-
 static void
 on_interrupt(int number)
 {
 	char		error[256];
 
-	if (to_cancel)
-		PQcancel(to_cancel, error, sizeof error);	/* may be called in a handler */
+	interrupted = 1;
 	if (interrupt_words)
 		(void) !write(STDERR_FILENO, interrupt_words, strlen(interrupt_words));
+	if (to_cancel)
+		PQcancel(to_cancel, error, sizeof error);	/* may be called in a handler */
 	signal(number, SIG_DFL);
 	raise(number);
 }

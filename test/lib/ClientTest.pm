@@ -19,6 +19,9 @@ my $node;
 sub client_node
 {
 	($node) = @_;
+	# whose log would hold every delta
+	$node->append_conf('postgresql.conf', 'log_statement = none');
+	$node->reload;
 	$ENV{PGHOST} = $node->host;
 	$ENV{PGPORT} = $node->port;
 	$ENV{PGDATABASE} = 'postgres';

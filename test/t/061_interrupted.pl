@@ -18,11 +18,26 @@ my $base = data_file('main-base');
 my $model = data_file('main-finetune');
 my $out = "$folder/out";
 
-# Kills the server with all that belongs to it, and starts it again.
+$node->append_conf('postgresql.conf', 'restart_after_crash = on');
+$node->reload;
+
+# Kills the server with all that belongs to it, and starts it again; mostly all but the
+# postmaster, which then does that itself: it takes long until an orphan is gone.
 sub kill_server
 {
+	my ($all) = @_;
 	my ($postmaster) = split /\n/, read_whole($node->data_dir . '/postmaster.pid');
 	my @children = split ' ', `ps -o pid= --ppid $postmaster`;
+	if (!$all)
+	{
+		kill 'KILL', @children;
+		for (1 .. 1200)
+		{
+			return if eval { psql_one('select 1') };
+			usleep(10_000);
+		}
+		die 'the server does not come back';
+	}
 	kill 'KILL', $postmaster, @children;
 	for (1 .. 1200)
 	{
@@ -53,7 +68,8 @@ sub interrupt_run
 }
 
 my $kill_client = sub { kill 'KILL', $_[0] };
-my $kill_server = sub { kill_server() };
+my $kills = 0;
+my $kill_server = sub { kill_server(++$kills % 5 == 0) };
 
 my @push = ('push', $model, 'tuned', '--parent', 'base', '-q');
 my @pull = ('pull', 'tuned', '-o', $out, '-q');
