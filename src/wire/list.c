@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/memutils.h"
 
 #include "have.h"
 #include "model/answer.h"
@@ -99,9 +100,12 @@ look_at(Listing *listing, ListedPart *listed)
 		have_object(listing->have, place, staged->source, &listed->where);
 }
 
+/* Each chunk in a context of its own: a part may have very many. */
 static void
 list_part(Listing *listing, const VersionFile *file, const FilePart *part)
 {
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "sparse listed chunk",
+												  ALLOCSET_SMALL_SIZES);
 	ListedPart	listed = {.file = file, .part = part};
 	uint64		chunks;
 
@@ -109,8 +113,12 @@ list_part(Listing *listing, const VersionFile *file, const FilePart *part)
 	chunks = sparse_grid_chunks(&listed.staged.info.grid);
 	for (uint64 seq = 0; seq < chunks; seq++)
 	{
+		MemoryContext previous = MemoryContextSwitchTo(context);
+
 		CHECK_FOR_INTERRUPTS();
 		list_chunk(listing, &listed, seq);
+		MemoryContextSwitchTo(previous);
+		MemoryContextReset(context);
 	}
 }
 
