@@ -7,6 +7,7 @@
 #   make regress TESTS="store lineage"                       some tests of a part
 #   make fuzz FUZZ_SECONDS=60                                search for new inputs (clang)
 #   make quickstart   a server with one base and its fine-tune in it, in a minute
+#   make bench-wire   push and pull over a network beside plain bytea; needs root; writes docs/wire-benchmarks.md
 #   make bench        the codec beside others, the server beside plain bytea; writes docs/benchmarks.md
 #
 # The layers of src/ are listed once, in build order. The C of all of them goes
@@ -18,7 +19,7 @@ export PG_CONFIG TESTS FUZZ_SECONDS
 # These run scripts that start on a machine without PostgreSQL, where PGXS cannot
 # be included yet; the scripts call make again for what they need built.
 CHECK_PARTS = unit fuzz-replay regress isolation tap
-SCRIPTED = check $(CHECK_PARTS) quickstart bench
+SCRIPTED = check $(CHECK_PARTS) quickstart bench bench-wire
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -33,6 +34,8 @@ quickstart:
 	@bash test/quickstart.sh
 bench:
 	@bash test/bench.sh
+bench-wire:
+	@bash test/bench-wire.sh
 $(filter-out $(SCRIPTED),$(MAKECMDGOALS)):
 	$(MAKE) $@
 
@@ -56,7 +59,7 @@ CLIENT_OBJS := $(CLIENT_SOURCES:.c=.o)
 CLIENT := $(if $(CLIENT_SOURCES),pg_sparse)
 
 CODEC_LIBS = -lzstd -lxxhash -lyajl
-CLIENT_LIBS = $(CODEC_LIBS) -lcrypto
+CLIENT_LIBS = $(CODEC_LIBS) -lcrypto -L$(shell $(PG_CONFIG) --libdir) -lpq -pthread
 SHLIB_LINK = $(CODEC_LIBS)
 
 # The coder's inner loops want the vectoriser. A prediction must come out the same
@@ -67,7 +70,8 @@ DEPENDENCIES := $(OBJS:.o=.d) $(CLIENT_OBJS:.o=.d)
 EXTRA_CLEAN = pg_sparse build $(CLIENT_OBJS) $(DEPENDENCIES)
 
 # The server's own headers are not ours to mend: as system headers they stay silent.
-PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -MMD -MP
+PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) \
+    -isystem $(shell $(PG_CONFIG) --includedir) -MMD -MP
 PG_CFLAGS = -std=c11 -Wall -Wextra
 
 # Bitcode for the server's JIT would need clang and gain nothing: no C function
@@ -92,7 +96,10 @@ sparse--$(EXTVERSION).sql: $(SQL_PARTS) sparse.control Makefile
 	  for part in $(SQL_PARTS); do echo; cat "$$part"; done; } > $@.new
 	mv $@.new $@
 
-# The client is an ordinary program: none of the server's libraries.
+# Where bash looks for completions.
+completionsdir = $(or $(shell pkg-config --variable=completionsdir bash-completion 2>/dev/null),/usr/share/bash-completion/completions)
+
+# The client is an ordinary program: of PostgreSQL it links libpq alone.
 all: $(CLIENT)
 pg_sparse: $(CODEC_OBJS) $(CLIENT_OBJS)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(CLIENT_LIBS) -o $@
@@ -104,9 +111,12 @@ install-client: $(CLIENT)
 ifneq (,$(CLIENT))
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) $(CLIENT) '$(DESTDIR)$(bindir)/'
+	$(MKDIR_P) '$(DESTDIR)$(mandir)/man1' '$(DESTDIR)$(completionsdir)'
+	$(INSTALL_DATA) docs/pg_sparse.1 '$(DESTDIR)$(mandir)/man1/'
+	$(INSTALL_DATA) src/client/pg_sparse.bash '$(DESTDIR)$(completionsdir)/pg_sparse'
 endif
 uninstall-client:
-	rm -f '$(DESTDIR)$(bindir)/pg_sparse'
+	rm -f '$(DESTDIR)$(bindir)/pg_sparse' '$(DESTDIR)$(mandir)/man1/pg_sparse.1' '$(DESTDIR)$(completionsdir)/pg_sparse'
 
 include test/programs.mk
 

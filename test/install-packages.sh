@@ -41,6 +41,9 @@ has_server_headers() { [ -e "$("$PG_CONFIG" --includedir-server 2>/dev/null)/pos
 compiles() { printf '#include <stddef.h>\n#include <stdio.h>\n%s\nint main(void) { return 0; }\n' "$1" |
     gcc -x c -fsyntax-only -I"$("$PG_CONFIG" --includedir 2>/dev/null || echo /usr/include/postgresql)" - 2>/dev/null; }
 
+# Debian's packages are for Debian's Python, which need not be the first.
+any_python() { python3 -c "$1" || /usr/bin/python3 -c "$1"; }
+
 # Print the packages whose gifts are not here, one a line.
 missing_packages() {
     local major
@@ -57,6 +60,9 @@ missing_packages() {
     need libxxhash-dev compiles '#include <xxhash.h>'
     need libyajl-dev compiles '#include <yajl/yajl_parse.h>'
     need libssl-dev compiles '#include <openssl/evp.h>'
+    need libpq-dev compiles '#include <libpq-fe.h>'
+    need python3-psycopg any_python 'import psycopg'
+    need python3-numpy any_python 'import numpy'
     need libipc-run-perl perl -MIPC::Run -e 1
     need perl command -v prove
     need zstd command -v zstd

@@ -18,8 +18,17 @@ enum
 	STATUS_FAILED = 1,			/* a file or the memory: the system said no */
 	STATUS_USAGE = 2,			/* the command line is wrong */
 	STATUS_WRONG_BASE = 3,		/* not the base that the delta was made against */
-	STATUS_DAMAGED = 4			/* the delta file is damaged, or what it gives is not the child */
+	STATUS_DAMAGED = 4,			/* what was read or received is damaged, or is not what was promised */
+	STATUS_NO_SERVER = 5,		/* no connection, or it broke */
+	STATUS_REFUSED = 6,			/* the server refused a command */
+	STATUS_OTHER_FORMAT = 7		/* server and client do not fit each other */
 };
+
+/*
+ * Where to set while threads run: a failure then ends the program at once, for what
+ * exit() would take down is in use.
+ */
+extern volatile bool client_has_threads;
 
 /* Prints "pg_sparse: error: ..." and, unless NULL, "hint: ...", and exits. */
 __attribute__((noreturn, format(printf, 3, 4)))
@@ -35,6 +44,13 @@ extern void fail_file(const char *verb, const char *path);
 
 /* malloc that fails the program. */
 extern void *allocate(unsigned long bytes);
+
+/* An array of `count` elements, grown so that it has room for one more. NULL for the first time. */
+extern void *array_grow(void *array, unsigned long count, unsigned long element_bytes);
+
+/* A string made like printf's, which the caller owns. */
+__attribute__((format(printf, 1, 2)))
+extern char *format_text(const char *format, ...);
 
 /* A wrong command line: points to the command's --help. */
 __attribute__((noreturn, format(printf, 2, 3)))

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
@@ -60,12 +62,15 @@ sha256_text(const uint8_t digest[SHA256_BYTES], char text[2 * SHA256_BYTES + 1])
 		sprintf(text + 2 * i, "%02x", digest[i]);
 }
 
+static void remove_output(void);
+
 /* ---- sources ---- */
 
 void
 source_open(source *file, const char *path)
 {
 	file->path = path;
+	file->view = NULL;
 	/* A FIFO without a writer would be waited for; a regular file does not mind. */
 	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0 || fstat(file->fd, &file->identity) != 0)
@@ -119,6 +124,52 @@ source_sha256(const source *file, bool quiet, uint8_t digest[SHA256_BYTES])
 	sha256_finish(sum, digest);
 }
 
+/* What a file was cut from under the view of it: there is no way to go on. */
+static void
+on_bus_error(int number)
+{
+	static const char words[] = "pg_sparse: error: a file has become shorter, or cannot be read\n"
+	"hint: It must not change while it is read.\n";
+
+	(void) number;
+	(void) !write(STDERR_FILENO, words, sizeof words - 1);
+	remove_output();
+	_exit(STATUS_FAILED);
+}
+
+void
+source_map(source *file)
+{
+	void	   *view;
+
+	if (file->view != NULL || file->bytes == 0 || file->bytes > SIZE_MAX)
+		return;
+	view = mmap(NULL, (size_t) file->bytes, PROT_READ, MAP_SHARED, file->fd, 0);
+	if (view == MAP_FAILED)
+		return;
+	signal(SIGBUS, on_bus_error);
+	file->view = view;
+}
+
+const uint8_t *
+source_get(const source *file, uint64_t first, size_t length, uint8_t *buffer)
+{
+	if (file->view != NULL && first <= file->bytes && length <= file->bytes - first)
+		return file->view + first;
+	source_read(file, first, buffer, length);
+	return buffer;
+}
+
+void
+source_close(source *file)
+{
+	if (file->view != NULL)
+		munmap((void *) (uintptr_t) file->view, (size_t) file->bytes);
+	close(file->fd);
+	file->view = NULL;
+	file->fd = -1;
+}
+
 static bool
 same_time(struct timespec a, struct timespec b)
 {
@@ -126,8 +177,8 @@ same_time(struct timespec a, struct timespec b)
 }
 
 /* What was read at different times is of one file only if nobody wrote to it. */
-static void
-check_unchanged(const source *file)
+void
+source_check_unchanged(const source *file)
 {
 	const struct stat *before = &file->identity;
 	struct stat after;
@@ -138,6 +189,18 @@ check_unchanged(const source *file)
 		!same_time(after.st_mtim, before->st_mtim) || !same_time(after.st_ctim, before->st_ctim))
 		fail(STATUS_FAILED, "Try again when nobody writes to it; nothing was written.",
 			 "\"%s\" has changed while it was read", file->path);
+}
+
+void
+open_many_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max)
+	{
+		limit.rlim_cur = limit.rlim_max;
+		(void) setrlimit(RLIMIT_NOFILE, &limit);
+	}
 }
 
 /* ---- the output ---- */
@@ -274,15 +337,14 @@ output_bytes(void)
 	return output.bytes;
 }
 
-/* A rename is safe on disk once its directory is. */
-static void
-sync_directory(void)
+void
+sync_directory_of(const char *path)
 {
-	size_t		directory = directory_bytes(output.path);
+	size_t		directory = directory_bytes(path);
 	char	   *name = allocate(directory + 2);
 	int			fd;
 
-	memcpy(name, output.path, directory);
+	memcpy(name, path, directory);
 	strcpy(name + directory, directory ? "" : ".");
 	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
@@ -297,12 +359,12 @@ void
 output_commit(void)
 {
 	for (int i = 0; i < output.sources; i++)
-		check_unchanged(output.source[i]);
+		source_check_unchanged(output.source[i]);
 	if (fsync(output.fd) != 0 || close(output.fd) != 0)
 		fail_file("write", output.path);
 	if (rename(output.temporary, output.path) != 0)
 		fail_file("rename into place", output.path);
 	output.pending = 0;
-	sync_directory();
+	sync_directory_of(output.path);
 	free(output.temporary);
 }

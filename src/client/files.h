@@ -39,6 +39,7 @@ typedef struct source
 	int			fd;
 	uint64_t	bytes;
 	struct stat identity;
+	const uint8_t *view;		/* see source_map; NULL: none */
 } source;
 
 /* Opens a regular file; nothing else is waited for or read. */
@@ -47,8 +48,26 @@ extern void source_open(source *file, const char *path);
 /* Reads exactly those bytes. */
 extern void source_read(const source *file, uint64_t first, void *bytes, size_t length);
 
+/*
+ * Maps all of the file at `view`: its bytes can be read there without being copied. A
+ * file that becomes shorter meanwhile ends the program, with a message. Where mapping
+ * is not possible there is no view.
+ */
+extern void source_map(source *file);
+
+/* Those bytes: in the view, or read into `buffer`. */
+extern const uint8_t *source_get(const source *file, uint64_t first, size_t length, uint8_t *buffer);
+
+extern void source_close(source *file);
+
+/* Fails unless the file is still as it was when it was opened. */
+extern void source_check_unchanged(const source *file);
+
 /* Reads all of it; draws its own progress. */
 extern void source_sha256(const source *file, bool quiet, uint8_t digest[SHA256_BYTES]);
+
+/* Lets this process have as many files open as it may. */
+extern void open_many_files(void);
 
 /* ---- the output ---- */
 
@@ -64,6 +83,9 @@ extern void output_write(const void *bytes, size_t length);
 
 /* The bytes written so far. */
 extern uint64_t output_bytes(void);
+
+/* A rename is safe on disk once its directory is. */
+extern void sync_directory_of(const char *path);
 
 /* Makes sure that no source has changed since it was opened, syncs the output and gives it its name. */
 extern void output_commit(void);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "input.h"
+#include "table.h"
 
 typedef struct tally
 {
@@ -55,20 +56,6 @@ fraction(uint64_t part, uint64_t whole)
 /* ---- JSON ---- */
 
 static void
-print_json_string(const char *text)
-{
-	putchar('"');
-	for (const unsigned char *c = (const unsigned char *) text; *c; c++)
-		if (*c < 0x20 || *c == 0x7F)
-			printf("\\u%04x", *c);
-		else if (*c == '"' || *c == '\\')
-			printf("\\%c", *c);
-		else
-			putchar(*c);
-	putchar('"');
-}
-
-static void
 print_json_tally(const tally *t)
 {
 	printf("\"chunks\": %" PRIu64 ", \"content_bytes\": %" PRIu64 ", \"delta_bytes\": %" PRIu64,
@@ -94,7 +81,7 @@ static void
 print_json_part(const summary *s)
 {
 	printf("%s\n    {\"label\": ", s->parts > 1 ? "," : "");
-	print_json_string(s->label);
+	json_string(stdout, s->label);
 	printf(", \"tensor\": %s, \"base_bytes\": %" PRIu64 ", ", s->is_tensor ? "true" : "false", s->base_bytes);
 	print_json_tally(&s->part);
 	putchar('}');

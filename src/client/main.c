@@ -2,18 +2,25 @@
  * main.c: pg_sparse, the command line: dispatch to the commands, and the words
  * on standard error.
  *
- * The commands here need no server: they are the codec on files.
+ * Some commands need no server: they are the codec on files. The others are those
+ * of remote.c.
  */
 #include "client.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "deltafile.h"
+#include "progress.h"
+#include "remote.h"
+
+volatile bool client_has_threads;
 
 typedef struct command
 {
@@ -36,9 +43,35 @@ __attribute__((format(printf, 2, 0)))
 static void
 say(const char *kind, const char *format, va_list args)
 {
-	fprintf(stderr, "pg_sparse: %s: ", kind);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
+	char	   *text;
+
+	if (vasprintf(&text, format, args) < 0)
+		return;
+	/* names come from files and servers: nothing of them may steer a terminal */
+	for (char *at = text; *at; at++)
+		if ((unsigned char) *at < 0x20 || *at == 0x7F)
+			*at = '?';
+	fprintf(stderr, "pg_sparse: %s: %s\n", kind, text);
+	free(text);
+}
+
+/* Of several threads that fail for the same reason, one says so. */
+static void
+be_first(void)
+{
+	static atomic_flag failing = ATOMIC_FLAG_INIT;
+
+	while (client_has_threads && atomic_flag_test_and_set(&failing))
+		pause();
+}
+
+__attribute__((noreturn))
+static void
+quit(int status)
+{
+	if (client_has_threads)
+		_exit(status);
+	exit(status);
 }
 
 void
@@ -46,12 +79,14 @@ fail(int status, const char *hint, const char *format, ...)
 {
 	va_list		args;
 
+	be_first();
+	progress_wipe();
 	va_start(args, format);
 	say("error", format, args);
 	va_end(args);
 	if (hint)
 		fprintf(stderr, "hint: %s\n", hint);
-	exit(status);
+	quit(status);
 }
 
 void
@@ -59,6 +94,7 @@ warn(const char *format, ...)
 {
 	va_list		args;
 
+	progress_wipe();
 	va_start(args, format);
 	say("warning", format, args);
 	va_end(args);
@@ -95,6 +131,31 @@ allocate(unsigned long bytes)
 	return block;
 }
 
+void *
+array_grow(void *array, unsigned long count, unsigned long element_bytes)
+{
+	/* the sizes 8, 16, 32 ...: at each of them the array is full */
+	if (count != 0 && (count < 8 || (count & (count - 1)) != 0))
+		return array;
+	array = realloc(array, (count == 0 ? 8 : 2 * count) * element_bytes);
+	if (array == NULL)
+		fail(STATUS_FAILED, NULL, "out of memory (%lu bytes)", 2 * count * element_bytes);
+	return array;
+}
+
+char *
+format_text(const char *format, ...)
+{
+	va_list		args;
+	char	   *text;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		fail(STATUS_FAILED, NULL, "out of memory");
+	va_end(args);
+	return text;
+}
+
 void
 fail_usage(const char *command, const char *format, ...)
 {
@@ -111,9 +172,12 @@ static void
 print_help(void)
 {
 	printf("pg_sparse keeps models and datasets at the price of what changed.\n\n"
-		   "Usage:\n  pg_sparse COMMAND [OPTION]... ARGUMENT...\n\nCommands:\n");
+		   "Usage:\n  pg_sparse COMMAND [OPTION]... ARGUMENT...\n\nOn files, without a server:\n");
 	for (size_t i = 0; i < COMMANDS; i++)
 		printf("  %-12s %s\n", commands[i].name, commands[i].summary);
+	printf("\nWith a server (-h, -p, -U, -d and the environment as for psql):\n");
+	for (unsigned i = 0; i < remote_command_count; i++)
+		printf("  %-12s %s\n", remote_commands[i].name, remote_commands[i].summary);
 	printf("\nOptions:\n"
 		   "  -h, --help     this help; after a command, that command's\n"
 		   "  -V, --version  the version\n\n"
@@ -122,7 +186,10 @@ print_help(void)
 		   "  1  a file could not be read or written, or memory ran out\n"
 		   "  2  the command line is wrong\n"
 		   "  3  the base is not the one that the delta file was made against, or there is none\n"
-		   "  4  the delta file is damaged, or its result is not the child\n");
+		   "  4  what was read or received is damaged, or its result is not what was promised\n"
+		   "  5  there is no connection to the server, or it broke\n"
+		   "  6  the server refused a command\n"
+		   "  7  the server's sparse and this program do not fit each other\n");
 }
 
 /* Runs the command, or ends the program. */
@@ -147,6 +214,12 @@ run(int argc, char **argv)
 		if (strcmp(name, commands[i].name) == 0)
 		{
 			commands[i].run(argc - 1, argv + 1);
+			return;
+		}
+	for (unsigned i = 0; i < remote_command_count; i++)
+		if (strcmp(name, remote_commands[i].name) == 0)
+		{
+			remote_main(&remote_commands[i], argc - 1, argv + 1);
 			return;
 		}
 	fail_usage("", "there is no command \"%s\"", name);

@@ -44,8 +44,8 @@ sort_by_name(model *m)
 	qsort(m->by_name, m->header.tensors, sizeof *m->by_name, compare_names);
 }
 
-static bool
-ought_to_be_safetensors(const char *path)
+bool
+model_is_named_safetensors(const char *path)
 {
 	static const char ending[] = ".safetensors";
 	size_t		bytes = strlen(path);
@@ -53,19 +53,24 @@ ought_to_be_safetensors(const char *path)
 	return bytes >= sizeof ending - 1 && strcmp(path + bytes - (sizeof ending - 1), ending) == 0;
 }
 
+bool
+model_open_any(model *m, const char *path, char error[SPARSE_MESSAGE])
+{
+	*m = (model) {.kind = DELTAFILE_BYTES};
+	source_open(&m->file, path);
+	if (!parse_header(m, error))
+		return false;
+	m->kind = DELTAFILE_SAFETENSORS;
+	sort_by_name(m);
+	return true;
+}
+
 void
 model_open(model *m, const char *path)
 {
 	char		error[SPARSE_MESSAGE];
 
-	*m = (model) {.kind = DELTAFILE_BYTES};
-	source_open(&m->file, path);
-	if (parse_header(m, error))
-	{
-		m->kind = DELTAFILE_SAFETENSORS;
-		sort_by_name(m);
-	}
-	else if (ought_to_be_safetensors(path))
+	if (!model_open_any(m, path, error) && model_is_named_safetensors(path))
 		warn("\"%s\" is not a valid safetensors file and is taken as bytes: %s", path, error);
 }
 
@@ -83,7 +88,7 @@ model_find(const model *m, const char *name)
 void
 model_close(model *m)
 {
-	close(m->file.fd);
+	source_close(&m->file);
 	free(m->by_name);
 	if (m->kind == DELTAFILE_SAFETENSORS)
 		sparse_safetensors_free(NULL, &m->header);

@@ -5,6 +5,7 @@
 #ifndef SPARSE_CLIENT_MODEL_H
 #define SPARSE_CLIENT_MODEL_H
 
+#include "codec/message.h"
 #include "codec/safetensors.h"
 #include "files.h"
 
@@ -21,6 +22,12 @@ typedef struct model
  * that it ought to be one, the reason is given as a warning.
  */
 extern void model_open(model *m, const char *path);
+
+/* The same without a word. False: it is bytes, for the reason left in `error`. */
+extern bool model_open_any(model *m, const char *path, char error[SPARSE_MESSAGE]);
+
+/* Whether a name says that the file ought to be one. */
+extern bool model_is_named_safetensors(const char *path);
 
 /* The tensor of that name, or NULL. */
 extern const sparse_tensor *model_find(const model *m, const char *name);

@@ -10,6 +10,11 @@
 
 #define WIDTH 30
 #define INTERVAL 0.1			/* seconds between drawings */
+#define LINE_INTERVAL 2.0		/* and between lines, where there is no terminal */
+#define FIRST_GUESS 1.0			/* seconds, before which the time left is not guessed */
+
+static bool asked;
+static volatile bool drawn;
 
 double
 now(void)
@@ -34,6 +39,19 @@ unit_of(uint64_t bytes, const char **name)
 	return unit;
 }
 
+/* " 1:05 left", from what was done so far; nothing while that says little. */
+static void
+print_time_left(const progress *bar, double seconds)
+{
+	double		left;
+
+	if (seconds < FIRST_GUESS || bar->done == 0)
+		return;
+	left = seconds * (double) (bar->total - bar->done) / (double) bar->done;
+	if (left < 360000)
+		fprintf(stderr, "  %d:%02d left", (int) left / 60, (int) left % 60);
+}
+
 static void
 draw(progress *bar)
 {
@@ -49,10 +67,19 @@ draw(progress *bar)
 	memset(cells, ' ', WIDTH);
 	memset(cells, '=', (size_t) (share * WIDTH));
 	cells[WIDTH] = '\0';
-	fprintf(stderr, "\r%-12s [%s] %3d%%  %.1f of %.1f %s  %.0f %s/s \033[K", bar->what, cells,
-			(int) (share * 100), (double) bar->done / unit, (double) bar->total / unit, unit_name,
-			(double) rate / rate_unit, rate_name);
+	fprintf(stderr, "%s%-12s [%s] %3d%%  %.1f of %.1f %s  %.0f %s/s", bar->is_terminal ? "\r" : "",
+			bar->what, cells, (int) (share * 100), (double) bar->done / unit, (double) bar->total / unit,
+			unit_name, (double) rate / rate_unit, rate_name);
+	print_time_left(bar, seconds);
+	fputs(bar->is_terminal ? " \033[K" : "\n", stderr);
 	fflush(stderr);
+	drawn = bar->is_terminal;
+}
+
+void
+progress_ask(void)
+{
+	asked = true;
 }
 
 void
@@ -60,16 +87,21 @@ progress_begin(progress *bar, const char *what, uint64_t total, bool quiet)
 {
 	*bar = (progress) {.what = what, .total = total, .started = now()};
 	bar->drawn = bar->started;
-	bar->shown = !quiet && isatty(STDERR_FILENO);
+	bar->is_terminal = isatty(STDERR_FILENO);
+	bar->shown = !quiet && (bar->is_terminal || asked);
 }
 
 void
 progress_add(progress *bar, uint64_t bytes)
 {
-	bar->done += bytes;
-	if (bar->done > bar->total)
-		bar->done = bar->total;
-	if (!bar->shown || now() - bar->drawn < INTERVAL)
+	progress_reach(bar, bar->done + bytes);
+}
+
+void
+progress_reach(progress *bar, uint64_t done)
+{
+	bar->done = done < bar->total ? done : bar->total;
+	if (!bar->shown || now() - bar->drawn < (bar->is_terminal ? INTERVAL : LINE_INTERVAL))
 		return;
 	bar->drawn = now();
 	draw(bar);
@@ -78,6 +110,15 @@ progress_add(progress *bar, uint64_t bytes)
 void
 progress_end(progress *bar)
 {
-	if (bar->shown)
+	if (bar->shown && bar->is_terminal)
 		fputs("\r\033[K", stderr);
+	drawn = false;
+}
+
+void
+progress_wipe(void)
+{
+	if (drawn)
+		fputs("\r\033[K", stderr);
+	drawn = false;
 }

@@ -1,9 +1,10 @@
 /*
  * progress.h: a bar on standard error, when that is a terminal.
  *
- *      compressing  [==========          ]  52%  1.1 of 2.1 GB  310 MB/s
+ *      compressing  [==========          ]  52%  1.1 of 2.1 GB  310 MB/s  0:03 left
  *
- * Silent otherwise, so that logs and pipes stay clean.
+ * Silent otherwise, so that logs and pipes stay clean; unless progress was asked for:
+ * then a line now and again.
  */
 #ifndef SPARSE_CLIENT_PROGRESS_H
 #define SPARSE_CLIENT_PROGRESS_H
@@ -19,7 +20,11 @@ typedef struct progress
 	double		started;		/* seconds */
 	double		drawn;
 	bool		shown;			/* anything at all */
+	bool		is_terminal;
 } progress;
+
+/* Shows progress wherever standard error leads. */
+extern void progress_ask(void);
 
 /* Seconds of a clock that only goes forward. */
 extern double now(void);
@@ -29,7 +34,13 @@ extern void progress_begin(progress *bar, const char *what, uint64_t total, bool
 
 extern void progress_add(progress *bar, uint64_t bytes);
 
+/* progress_add, up to that many bytes in all. */
+extern void progress_reach(progress *bar, uint64_t done);
+
 /* Wipes the bar. */
 extern void progress_end(progress *bar);
+
+/* Makes way for a message, if a bar is drawn. */
+extern void progress_wipe(void);
 
 #endif

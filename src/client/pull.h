@@ -1,0 +1,68 @@
+/*
+ * pull.h: what the parts of pg_sparse pull share: the files to get, and the pieces
+ * in which they are asked for.
+ */
+#ifndef SPARSE_CLIENT_PULL_H
+#define SPARSE_CLIENT_PULL_H
+
+#include "have.h"
+#include "partial.h"
+#include "remote.h"
+
+/* A tensor, as far as it says where chunks begin. */
+typedef struct pull_cut
+{
+	uint64_t	first;			/* byte of the file */
+	uint64_t	chunk_bytes;	/* of a chunk, as the server most likely cuts it */
+} pull_cut;
+
+typedef struct pull_file
+{
+	char	   *path;			/* within the version */
+	char	   *place;			/* where it goes */
+	uint64_t	bytes;
+	uint8_t		sha256[SHA256_BYTES];
+	pull_cut   *cut;			/* in order */
+	unsigned long cuts;
+	bool		present;		/* it is there already, and right */
+	partial		part;
+	unsigned long first_piece;
+	unsigned long pieces;
+} pull_file;
+
+/* A range that one query asks for, or one that is there (reached is then its end). */
+typedef struct pull_piece
+{
+	pull_file  *file;
+	uint64_t	first;
+	uint64_t	end;
+	uint64_t	reached;		/* written up to here; guarded by the puller's lock */
+} pull_piece;
+
+typedef struct pull_version
+{
+	char		id[24];
+	pull_file  *file;			/* in order of path */
+	unsigned long count;
+	uint64_t	bytes;
+} pull_version;
+
+/* Looks up the version and its files; refuses paths that lead elsewhere. */
+extern void pull_version_open(pull_version *v, conn *c, const char *reference);
+
+/* Learns where chunks begin. */
+extern void pull_version_cuts(pull_version *v, conn *c);
+
+extern void pull_version_close(pull_version *v);
+
+/*
+ * A place to cut [at, end) of a file about `wanted` bytes behind `at`, between two
+ * chunks if possible: a chunk that lies across is sent twice.
+ */
+extern uint64_t pull_next_cut(const pull_file *file, uint64_t at, uint64_t end, uint64_t wanted);
+
+/* Whole files to standard output, or some tensors as a safetensors file of their own. */
+extern void pull_stream(conn *c, const pull_version *v, const haves *h);
+extern void pull_tensors(conn *c, const pull_version *v, const haves *h, const remote *r);
+
+#endif

@@ -1,0 +1,227 @@
+/*
+ * pull_stream.c: what is pulled in order: a file to standard output, or some tensors
+ * as a safetensors file of their own.
+ *
+ * Neither is resumed. Standard output has had its bytes when their SHA-256 turns out
+ * wrong: the exit code tells. A file of tensors gets its name only when each is right.
+ */
+#include "pull.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "receive.h"
+#include "table.h"
+
+typedef struct stream
+{
+	bool		to_stdout;		/* else to the program's output */
+	uint64_t	first;			/* of the range wanted */
+	uint64_t	end;
+	sha256	   *sum;
+} stream;
+
+static void
+put(const stream *s, const void *bytes, size_t length)
+{
+	const char *at = bytes;
+
+	if (!s->to_stdout)
+	{
+		output_write(bytes, length);
+		return;
+	}
+	while (length > 0)
+	{
+		ssize_t		written = write(STDOUT_FILENO, at, length);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			fail_file("write to", "standard output");
+		at += written;
+		length -= (size_t) written;
+	}
+}
+
+/* Of a chunk, what lies within the range. */
+static void
+take_chunk(void *state, const wire_delta *row, const uint8_t *content)
+{
+	stream	   *s = state;
+	uint64_t	first = row->file_offset < s->first ? s->first : row->file_offset;
+	uint64_t	end = row->file_offset + row->bytes < s->end ? row->file_offset + row->bytes : s->end;
+
+	sha256_add(s->sum, content + (first - row->file_offset), (size_t) (end - first));
+	put(s, content + (first - row->file_offset), (size_t) (end - first));
+}
+
+static void
+stream_range(receiver *r, stream *s, const char *path, uint64_t first, uint64_t bytes,
+			 const uint8_t sha256[SHA256_BYTES])
+{
+	uint8_t		digest[SHA256_BYTES];
+
+	s->first = first;
+	s->end = first + bytes;
+	s->sum = sha256_create();
+	if (bytes > 0)
+		receive(r, path, first, first + bytes, take_chunk, s);
+	sha256_finish(s->sum, digest);
+	if (memcmp(digest, sha256, SHA256_BYTES) != 0)
+		fail(STATUS_DAMAGED, s->to_stdout ? "Do not use what was written to standard output." : received_damaged_hint,
+			 "\"%s\": the SHA-256 of what was received is not the one that it ought to have", path);
+}
+
+static void
+receiver_open(receiver *r, conn *c, const pull_version *v, const haves *h)
+{
+	*r = (receiver) {.conn = c, .codec = sparse_codec_create(NULL), .version = v->id, .haves = h};
+	if (r->codec == NULL)
+		fail(STATUS_FAILED, NULL, "out of memory");
+}
+
+static void
+receiver_close(receiver *r)
+{
+	sparse_codec_free(r->codec);
+	receiver_release(r);
+}
+
+static void
+refuse_terminal(void)
+{
+	if (isatty(STDOUT_FILENO))
+		fail(STATUS_USAGE, "Redirect it, or give -o FILE.", "a model is not for a terminal");
+}
+
+void
+pull_stream(conn *c, const pull_version *v, const haves *h)
+{
+	stream		s = {.to_stdout = true};
+	receiver	r;
+
+	if (v->count != 1)
+		fail(STATUS_USAGE, "Give a folder: -o FOLDER.", "the version has %lu files: standard output takes one", v->count);
+	refuse_terminal();
+	receiver_open(&r, c, v, h);
+	stream_range(&r, &s, v->file[0].path, 0, v->file[0].bytes, v->file[0].sha256);
+	receiver_close(&r);
+}
+
+/* ---- tensors ---- */
+
+enum
+{
+	COLUMN_FILE, COLUMN_NAME, COLUMN_DTYPE, COLUMN_SHAPE, COLUMN_FIRST, COLUMN_BYTES, COLUMN_SHA256
+};
+
+static uint64_t
+number(const PGresult *tensors, int row, int column)
+{
+	return strtoull(PQgetvalue(tensors, row, column), NULL, 10);
+}
+
+/* Each name once, and none missing. */
+static void
+check_names(const PGresult *tensors, const name_list *names)
+{
+	for (unsigned long i = 0; i < names->count; i++)
+	{
+		int			found = 0;
+
+		for (int row = 0; row < PQntuples(tensors); row++)
+			found += strcmp(PQgetvalue(tensors, row, COLUMN_NAME), names->name[i]) == 0;
+		if (found == 0)
+			fail(STATUS_REFUSED, "pg_sparse show --all lists them.", "the version has no tensor \"%s\"", names->name[i]);
+		if (found > 1)
+			fail(STATUS_REFUSED, "Pull the whole version.", "%d files of the version have a tensor \"%s\"", found, names->name[i]);
+	}
+}
+
+/* The header of a file of these tensors alone. The caller frees it. */
+static char *
+make_header(const PGresult *tensors, size_t *bytes)
+{
+	char	   *text;
+	uint64_t	at = 0;
+	FILE	   *out = open_memstream(&text, bytes);
+
+	if (out == NULL)
+		fail(STATUS_FAILED, NULL, "out of memory");
+	fputc('{', out);
+	for (int row = 0; row < PQntuples(tensors); row++)
+	{
+		uint64_t	end = at + number(tensors, row, COLUMN_BYTES);
+
+		fputs(row > 0 ? "," : "", out);
+		json_string(out, PQgetvalue(tensors, row, COLUMN_NAME));
+		fprintf(out, ":{\"dtype\":");
+		json_string(out, PQgetvalue(tensors, row, COLUMN_DTYPE));
+		fprintf(out, ",\"shape\":%s,\"data_offsets\":[%llu,%llu]}", PQgetvalue(tensors, row, COLUMN_SHAPE),
+				(unsigned long long) at, (unsigned long long) end);
+		at = end;
+	}
+	fputc('}', out);
+	for (long length = ftell(out); length % 8 != 0; length++)
+		fputc(' ', out);
+	if (fclose(out) != 0)
+		fail(STATUS_FAILED, NULL, "out of memory");
+	return text;
+}
+
+static void
+put_header(const stream *s, const PGresult *tensors)
+{
+	size_t		bytes;
+	char	   *header = make_header(tensors, &bytes);
+	uint8_t		length[8];
+
+	for (int i = 0; i < 8; i++)
+		length[i] = (uint8_t) ((uint64_t) bytes >> (8 * i));
+	put(s, length, sizeof length);
+	put(s, header, bytes);
+	free(header);
+}
+
+static void
+put_tensor(receiver *r, stream *s, const PGresult *tensors, int row)
+{
+	uint8_t		sha256[SHA256_BYTES];
+
+	if (!wire_parse_hex(PQgetvalue(tensors, row, COLUMN_SHA256), sha256, SHA256_BYTES))
+		fail(STATUS_DAMAGED, received_damaged_hint, "the server's list of tensors is malformed");
+	stream_range(r, s, PQgetvalue(tensors, row, COLUMN_FILE), number(tensors, row, COLUMN_FIRST),
+				 number(tensors, row, COLUMN_BYTES), sha256);
+}
+
+void
+pull_tensors(conn *c, const pull_version *v, const haves *h, const remote *options)
+{
+	char	   *names = wire_text_array(options->tensors.name, options->tensors.count);
+	const char *const value[] = {v->id, names};
+	PGresult   *tensors = conn_query(c, "select t.file, t.name, t.dtype, array_to_json(t.shape), t.first_byte, t.bytes, encode(t.sha256, 'hex')"
+									 " from @.sparse_tensors($1::bigint) with ordinality t (file, name, dtype, shape, first_byte, bytes, sha256, predictor, depth, chunks, stored_bytes, n)"
+									 " where t.name = any ($2::text[]) order by t.n", 2, value);
+	stream		s = {.to_stdout = strcmp(options->output, "-") == 0};
+	receiver	r;
+
+	check_names(tensors, &options->tensors);
+	if (s.to_stdout)
+		refuse_terminal();
+	else
+		output_create(options->output, NULL, 0);
+	receiver_open(&r, c, v, h);
+	put_header(&s, tensors);
+	for (int row = 0; row < PQntuples(tensors); row++)
+		put_tensor(&r, &s, tensors, row);
+	if (!s.to_stdout)
+		output_commit();
+	receiver_close(&r);
+	PQclear(tensors);
+	free(names);
+}

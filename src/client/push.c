@@ -1,0 +1,243 @@
+/*
+ * push.c: pg_sparse push: a local model as a new version.
+ *
+ * Hash everything, begin, ask what is wanted, send that, commit. All of it can be
+ * repeated: a version begun before is found again by its content, and what it has
+ * already is not wanted. Until the commit nobody sees anything.
+ */
+#include "push.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+
+static const char interrupted[] = "\npg_sparse: interrupted\n"
+"hint: The same command again goes on where it broke off. Nothing is visible before it is complete.\n";
+
+/* ---- parents ---- */
+
+static void
+add_parent(push_request *r, const char *reference, const char *role)
+{
+	r->role = array_grow(r->role, r->parents.count, sizeof *r->role);
+	r->parents.name = array_grow(r->parents.name, r->parents.count, sizeof *r->parents.name);
+	r->role[r->parents.count] = role;
+	r->parents.name[r->parents.count++] = reference;
+}
+
+/* The newest ready version of a name, or NULL. The caller frees it. */
+static char *
+find_name(conn *c, const char *name)
+{
+	const char *const value[] = {name};
+	PGresult   *result = conn_query(c, "select id from sparse.version where name = $1 and state = 'ready' order by revision desc limit 1", 1, value);
+	char	   *id = PQntuples(result) > 0 ? format_text("%s", PQgetvalue(result, 0, 0)) : NULL;
+
+	PQclear(result);
+	return id;
+}
+
+/* The version of the first model that is at hand, or NULL. The caller frees it. */
+static char *
+version_at_hand(const push *p, bool quiet)
+{
+	for (unsigned long i = 0; i < p->haves.count; i++)
+	{
+		const have_file *file = &p->haves.file[i];
+
+		if (file->content.kind != DELTAFILE_SAFETENSORS)
+			continue;
+		if (!quiet)
+			fprintf(stderr, "parent: version %s, which \"%s\" belongs to\n", file->version, file->path);
+		return format_text("%s", file->version);
+	}
+	return NULL;
+}
+
+/* Where no parent was named: that of the model card, or the first version that is at hand. */
+static void
+suggest_parent(push *p, conn *c, push_request *r)
+{
+	char	   *base;
+	char	   *id = NULL;
+
+	if (r->no_parent || r->parents.count > 0)
+		return;
+	base = local_base_model(&p->local);
+	if (base)
+		id = find_name(c, base);
+	if (id && !r->quiet)
+		fprintf(stderr, "parent: \"%s\", which the model's own files name\n", base);
+	else if (base && !id && !r->quiet)
+		fprintf(stderr, "note: the model's own files name \"%s\" as its base, which is not in the store\n", base);
+	if (id == NULL)
+		id = version_at_hand(p, r->quiet);
+	free(base);
+	if (id)
+		add_parent(r, id, "finetune");
+}
+
+/* ---- the version ---- */
+
+static char *
+roles_array(const push_request *r)
+{
+	return r->parents.count > 0 ? wire_text_array(r->role, r->parents.count) : NULL;
+}
+
+static void
+begin_version(push *p, conn *c, const push_request *r)
+{
+	char	   *files = local_json(&p->local);
+	char	   *parents = wire_text_array(r->parents.name, r->parents.count);
+	char	   *roles = roles_array(r);
+	const char *const value[] = {r->name, files, parents, roles, r->metadata ? r->metadata : "{}", p->haves.array};
+	PGresult   *result = conn_query_again(c, "select @.sparse_begin($1::text, $2::jsonb, $3::text[], $4::text[], $5::jsonb, $6::text[])", 6, value);
+
+	snprintf(p->id, sizeof p->id, "%s", PQgetvalue(result, 0, 0));
+	PQclear(result);
+	free(files);
+	free(parents);
+	free(roles);
+}
+
+static bool
+is_ready(const push *p, conn *c)
+{
+	const char *const value[] = {p->id};
+	PGresult   *result = conn_query(c, "select state from sparse.version where id = $1", 1, value);
+	bool		ready = PQntuples(result) > 0 && strcmp(PQgetvalue(result, 0, 0), "ready") == 0;
+
+	PQclear(result);
+	return ready;
+}
+
+static void
+commit_version(push *p, conn *c)
+{
+	const char *const value[] = {p->id};
+	PGresult   *result;
+
+	for (unsigned long i = 0; i < p->local.count; i++)
+		source_check_unchanged(&p->local.file[i].content.file);
+	result = conn_query_again(c, "select @.sparse_commit($1::bigint)", 1, value);
+	snprintf(p->id, sizeof p->id, "%s", PQgetvalue(result, 0, 0));
+	PQclear(result);
+}
+
+static void
+hash_all(push *p, conn *c, const push_request *r)
+{
+	hash_jobs	jobs = {0};
+
+	haves_open(&p->haves, &r->haves, &jobs);
+	local_hash(&p->local, &jobs);
+	hash_run(&jobs, "reading", r->quiet);
+	haves_ask(&p->haves, c);
+}
+
+void
+push_model(push *p, conn *c, const push_request *request)
+{
+	push_request r = *request;
+
+	*p = (push) {0};
+	local_open(&p->local, r.path, r.as_bytes);
+	hash_all(p, c, &r);
+	suggest_parent(p, c, &r);
+	begin_version(p, c, &r);
+	p->existed = is_ready(p, c);
+	if (p->existed)
+		return;
+	push_layout(p, c);
+	push_send(p, c, r.jobs, r.quiet);
+	commit_version(p, c);
+}
+
+void
+push_close(push *p)
+{
+	local_close(&p->local);
+	haves_close(&p->haves);
+	free(p->chunk);
+}
+
+/* ---- the adapter ---- */
+
+/* The version that holds the adapter: one that is there, or a new one beside NAME. The caller frees it. */
+static char *
+push_adapter(conn *c, const remote *r)
+{
+	push_request request = {
+		.path = r->adapter,
+		.name = format_text("%s-adapter", r->argument[1]),
+		.no_parent = true,
+		.quiet = r->quiet,
+		.jobs = r->jobs
+	};
+	name_list	file = {.name = &request.path, .count = 1};
+	hash_jobs	jobs = {0};
+	haves		known;
+	push		p;
+	char	   *id;
+
+	haves_open(&known, &file, &jobs);
+	hash_run(&jobs, "reading", r->quiet);
+	haves_find(&known, c);
+	id = known.file[0].version[0] ? format_text("%s", known.file[0].version) : NULL;
+	haves_close(&known);
+	if (id)
+		return id;
+	push_model(&p, c, &request);
+	id = format_text("%s", p.id);
+	push_close(&p);
+	return id;
+}
+
+/* ---- the command ---- */
+
+static void
+print_result(const push *p, conn *c, const remote *r)
+{
+	char		sent[24];
+	const char *const value[] = {p->id, sent, p->existed ? "t" : "f"};
+	PGresult   *result;
+
+	snprintf(sent, sizeof sent, "%llu", (unsigned long long) p->sent);
+	result = conn_query(c, "select id as version, name || '@' || revision as name, raw_bytes, stored_bytes,"
+						" $2::bigint as sent_bytes, $3::boolean as existed from sparse.version where id = $1::bigint", 3, value);
+	if (PQntuples(result) == 0)
+		printf("version  %s\n", p->id);
+	else if (!r->quiet || r->format != TABLE_ALIGNED)
+		table_print_record(result, 0, r->format);
+	PQclear(result);
+}
+
+void
+push_run(conn *c, const remote *r)
+{
+	push_request request = {
+		.path = r->argument[0],
+		.name = r->argument[1],
+		.haves = r->haves,
+		.metadata = r->metadata,
+		.no_parent = r->no_parent,
+		.as_bytes = r->as_bytes,
+		.quiet = r->quiet,
+		.jobs = r->jobs
+	};
+	push		p;
+
+	open_many_files();
+	for (unsigned long i = 0; i < r->parents.count; i++)
+		add_parent(&request, r->parents.name[i], "finetune");
+	conn_on_interrupt(c, interrupted);
+	conn_resume_hint = "The same command again goes on where it broke off. Nothing is visible before it is complete.";
+	if (r->adapter)
+		add_parent(&request, push_adapter(c, r), "adapter");
+	push_model(&p, c, &request);
+	print_result(&p, c, r);
+	push_close(&p);
+}

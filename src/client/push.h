@@ -1,0 +1,61 @@
+/*
+ * push.h: what the parts of pg_sparse push share: a version on its way to the
+ * server.
+ */
+#ifndef SPARSE_CLIENT_PUSH_H
+#define SPARSE_CLIENT_PUSH_H
+
+#include "have.h"
+#include "local.h"
+#include "remote.h"
+
+/* A chunk that the server wants. */
+typedef struct push_chunk
+{
+	const local_file *file;
+	const sparse_tensor *tensor;	/* NULL: of a file without tensors */
+	uint32_t	seq;
+	uint64_t	file_offset;
+	uint64_t	bytes;
+	bool		predicted;		/* by this: */
+	wire_range	prediction;
+} push_chunk;
+
+typedef struct push
+{
+	local_version local;
+	haves		haves;
+	char		id[24];
+	push_chunk *chunk;
+	unsigned long chunks;
+	uint64_t	bytes;			/* of their content */
+	uint64_t	sent;			/* bytes of deltas */
+	bool		existed;		/* the same content was there, under that name */
+} push;
+
+/* What to make of a model. */
+typedef struct push_request
+{
+	const char *path;
+	const char *name;
+	name_list	parents;
+	const char **role;			/* of each parent; NULL: finetune */
+	name_list	haves;
+	const char *metadata;		/* NULL: {} */
+	bool		no_parent;
+	bool		as_bytes;
+	bool		quiet;
+	int			jobs;
+} push_request;
+
+/* Stores it, and leaves its id and what it took; push_close releases the rest. */
+extern void push_model(push *p, conn *c, const push_request *request);
+extern void push_close(push *p);
+
+/* Asks which chunks are wanted. */
+extern void push_layout(push *p, conn *c);
+
+/* Makes and sends them, on that many connections. */
+extern void push_send(push *p, conn *c, int jobs, bool quiet);
+
+#endif

@@ -1,0 +1,305 @@
+/*
+ * remote.c: the commands that talk to a server, and their command line (see
+ * remote.h).
+ */
+#include "remote.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "progress.h"
+
+#define JOBS 2
+
+/* Options without a short form. */
+enum
+{
+	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_HELP
+};
+
+/* An option of some commands (by its mark), or of all. */
+typedef struct remote_option
+{
+	char		mark;			/* in remote_command.options; 0: all have it */
+	const char *name;
+	int			letter;
+	const char *value;			/* as --help shows it; NULL: it takes none */
+	const char *help;
+} remote_option;
+
+static const remote_option known[] = {
+	{'p', "parent", 'P', "REF", "a version that it was made from; may be repeated"},
+	{'p', "no-parent", OPTION_NO_PARENT, NULL, "it has none, whatever its model card says"},
+	{'a', "adapter", 'A', "FILE", "the adapter that was merged into the parent: stored as well, as a parent"},
+	{'h', "have", 'H', "FILE", "a local copy of a related version, known by its content; may be repeated"},
+	{'m', "metadata", OPTION_METADATA, "JSON", "an object to keep with the version"},
+	{'b', "as-bytes", 'B', NULL, "store what is no safetensors file as plain bytes"},
+	{'o', "output", 'o', "PATH", "where to write: a file, a folder, or - for standard output"},
+	{'t', "tensor", 't', "NAME", "only this tensor; may be repeated"},
+	{'j', "jobs", 'j', "N", "connections at the same time (2)"},
+	{'n', "count", 'n', "N", "at most so many"},
+	{'l', "all", 'a', NULL, "everything"},
+	{'d', "delete", 'D', NULL, "take the tag away"},
+	{'g', "older-than", 'O', "INTERVAL", "also what was begun so long ago and never finished (1 day)"},
+	{'q', "quiet", 'q', NULL, "no progress bar, no notes"},
+	{'q', "progress", OPTION_PROGRESS, NULL, "show progress though standard error is no terminal"},
+	{'f', "json", OPTION_JSON, NULL, "as JSON"},
+	{'f', "csv", OPTION_CSV, NULL, "as CSV"},
+	{0, "host", 'h', "HOST", "server, or directory of its socket"},
+	{0, "port", 'p', "PORT", "its port"},
+	{0, "username", 'U', "NAME", "user"},
+	{0, "dbname", 'd', "NAME", "database, or connection string"},
+	{0, "no-password", 'w', NULL, "never ask for a password"},
+	{0, "password", 'W', NULL, "ask for a password"},
+	{0, "help", OPTION_HELP, NULL, "this help"}
+};
+
+#define KNOWN (sizeof known / sizeof known[0])
+
+const remote_command remote_commands[] = {
+	{"push", "MODEL NAME", 2, 2, "pahmbjqf", "store a model as a new version of NAME",
+		"MODEL is a .safetensors file, the .index.json of a sharded model, or a folder as Hugging Face tools\n"
+		"write it. With --have, a local copy of a parent, the delta is made here and only it travels.\n"
+	"After an interruption the same command goes on where it broke off.", push_run},
+	{"pull", "REF", 1, 1, "ohtjq", "get a version, byte for byte",
+		"Deltas travel and are decoded here; with --have only what the local files lack. The SHA-256 of each\n"
+		"file is checked before it gets its name. After an interruption the same command goes on where it\n"
+	"broke off.", pull_run},
+	{"adopt", "DIR", 1, 1, "jbqf", "store all models of a tree of folders",
+	"Each folder with a model in it is a version named after its path; what is stored already is passed over.", adopt_run},
+	{"log", "[REF]", 0, 1, "nf", "list versions, newest first; or one and its ancestors", NULL, log_run},
+	{"show", "REF", 1, 1, "lf", "what a version is, its files and parents",
+	"With --all its tensors too, and how each is stored.", show_run},
+	{"diff", "A B", 2, 2, "lf", "which tensors of two versions differ",
+	"With --all by how much: that reads both.", diff_run},
+	{"tree", "REF", 1, 1, "f", "the family of a version, drawn", NULL, tree_run},
+	{"tag", "REF [NAME]", 1, 2, "df", "name a version, or list the tags of one",
+	"A tag moves: naming another version takes it there. \"org/name@NAME\" then means that version.", tag_run},
+	{"savings", "[REF]", 0, 1, "f", "what versions cost, and what that saves", NULL, savings_run},
+	{"verify", "[REF]", 0, 1, "qf", "read everything and check it; exit code 4 if anything is wrong", NULL, verify_run},
+	{"rm", "REF", 1, 1, "q", "drop a version: it can no longer be read, children are not affected", NULL, rm_run},
+	{"gc", "", 0, 0, "gf", "give back the space of what was dropped", NULL, gc_run},
+};
+
+const unsigned remote_command_count = sizeof remote_commands / sizeof remote_commands[0];
+
+/* ---- help ---- */
+
+static bool
+has_option(const remote_command *command, const remote_option *option)
+{
+	return option->mark == 0 || strchr(command->options, option->mark) != NULL;
+}
+
+static void
+print_option(const remote_option *option)
+{
+	char		left[64];
+	int			used = option->letter < 256 ? snprintf(left, sizeof left, "-%c, ", option->letter)
+		: snprintf(left, sizeof left, "    ");
+
+	snprintf(left + used, sizeof left - (size_t) used, "--%s%s%s", option->name,
+			 option->value ? " " : "", option->value ? option->value : "");
+	printf("  %-26s %s\n", left, option->help);
+}
+
+static void
+print_help(const remote_command *command)
+{
+	printf("pg_sparse %s: %s.\n\nUsage:\n  pg_sparse %s%s%s [OPTION]...\n\n", command->name, command->summary,
+		   command->name, command->operands[0] ? " " : "", command->operands);
+	if (command->text)
+		printf("%s\n\n", command->text);
+	printf("Options:\n");
+	for (size_t i = 0; i < KNOWN; i++)
+		if (known[i].mark != 0 && has_option(command, &known[i]))
+			print_option(&known[i]);
+	printf("\nConnection, as for psql (and all of its environment variables, service files, .pgpass):\n");
+	for (size_t i = 0; i < KNOWN; i++)
+		if (known[i].mark == 0)
+			print_option(&known[i]);
+}
+
+/* ---- parsing ---- */
+
+static void
+add_name(name_list *list, const char *name)
+{
+	list->name = array_grow(list->name, list->count, sizeof *list->name);
+	list->name[list->count++] = name;
+}
+
+static int
+parse_jobs(const char *command, const char *text)
+{
+	char	   *end;
+	long		jobs = strtol(text, &end, 10);
+
+	if (end == text || *end != '\0' || jobs < 1 || jobs > MAX_JOBS)
+		fail_usage(command, "--jobs takes a number from 1 to %d, not \"%s\"", MAX_JOBS, text);
+	return (int) jobs;
+}
+
+/* True when it is an option of the connection. */
+static bool
+take_connection_option(conn_options *o, int letter)
+{
+	switch (letter)
+	{
+		case 'h':
+			o->host = optarg;
+			return true;
+		case 'p':
+			o->port = optarg;
+			return true;
+		case 'U':
+			o->user = optarg;
+			return true;
+		case 'd':
+			o->database = optarg;
+			return true;
+		case 'w':
+			o->never_ask = true;
+			return true;
+		case 'W':
+			o->always_ask = true;
+			return true;
+		default:
+			return false;
+	}
+}
+
+static void
+take_option(remote *r, const remote_command *command, int letter)
+{
+	switch (letter)
+	{
+		case 'P':
+			add_name(&r->parents, optarg);
+			break;
+		case OPTION_NO_PARENT:
+			r->no_parent = true;
+			break;
+		case 'A':
+			r->adapter = optarg;
+			break;
+		case 'H':
+			add_name(&r->haves, optarg);
+			break;
+		case OPTION_METADATA:
+			r->metadata = optarg;
+			break;
+		case 'B':
+			r->as_bytes = true;
+			break;
+		case 'o':
+			r->output = optarg;
+			break;
+		case 't':
+			add_name(&r->tensors, optarg);
+			break;
+		case 'j':
+			r->jobs = parse_jobs(command->name, optarg);
+			break;
+		case 'n':
+			r->count = optarg;
+			break;
+		case 'a':
+			r->all = true;
+			break;
+		case 'D':
+			r->delete = true;
+			break;
+		case 'O':
+			r->older_than = optarg;
+			break;
+		case 'q':
+			r->quiet = true;
+			break;
+		case OPTION_PROGRESS:
+			progress_ask();
+			break;
+		case OPTION_JSON:
+			r->format = TABLE_JSON;
+			break;
+		case OPTION_CSV:
+			r->format = TABLE_CSV;
+			break;
+		case OPTION_HELP:
+			print_help(command);
+			finish();
+	}
+}
+
+/* getopt's tables of the options that the command has. */
+static void
+make_tables(const remote_command *command, struct option table[KNOWN + 1], char letters[2 * KNOWN + 2])
+{
+	size_t		count = 0;
+	char	   *letter = letters;
+
+	*letter++ = ':';
+	for (size_t i = 0; i < KNOWN; i++)
+		if (has_option(command, &known[i]))
+		{
+			table[count++] = (struct option) {
+				known[i].name, known[i].value ? required_argument : no_argument, NULL, known[i].letter
+			};
+			if (known[i].letter < 256)
+			{
+				*letter++ = (char) known[i].letter;
+				if (known[i].value)
+					*letter++ = ':';
+			}
+		}
+	table[count] = (struct option) {0};
+	*letter = '\0';
+}
+
+static void
+check_arguments(const remote_command *command, int count)
+{
+	if (count < command->least || count > command->most)
+		fail_usage(command->name, "expected %s, got %d argument%s",
+				   command->operands[0] ? command->operands : "no arguments", count, count == 1 ? "" : "s");
+}
+
+static void
+parse(remote *r, const remote_command *command, int argc, char **argv)
+{
+	struct option table[KNOWN + 1];
+	char		letters[2 * KNOWN + 2];
+	int			letter;
+
+	make_tables(command, table, letters);
+	while ((letter = getopt_long(argc, argv, letters, table, NULL)) != -1)
+	{
+		if (letter == ':')
+			fail_usage(argv[0], "\"%s\" needs a value", argv[optind - 1]);
+		if (letter == '?')
+			fail_usage(argv[0], "unknown option \"%s\"", argv[optind - 1]);
+		if (!take_connection_option(&r->server, letter))
+			take_option(r, command, letter);
+	}
+	r->arguments = argc - optind;
+	check_arguments(command, r->arguments);
+	for (int i = 0; i < r->arguments; i++)
+		r->argument[i] = argv[optind + i];
+}
+
+void
+remote_main(const remote_command *command, int argc, char **argv)
+{
+	remote		r = {.jobs = JOBS};
+	conn		c;
+
+	parse(&r, command, argc, argv);
+	if (command->run == pull_run && r.output == NULL)
+		fail_usage(argv[0], "no output given: -o FILE, -o FOLDER or -o - is missing");
+	conn_open(&c, &r.server);
+	command->run(&c, &r);
+	conn_close(&c);
+}

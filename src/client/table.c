@@ -1,0 +1,370 @@
+/*
+ * table.c: shows answers (see table.h).
+ */
+#include "table.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client.h"
+
+/* Types, by their object ids, which PostgreSQL never changes. */
+enum
+{
+	TYPE_BOOL = 16, TYPE_INT8 = 20, TYPE_INT2 = 21, TYPE_INT4 = 23, TYPE_OID = 26, TYPE_JSON = 114,
+	TYPE_FLOAT4 = 700, TYPE_FLOAT8 = 701, TYPE_NUMERIC = 1700, TYPE_JSONB = 3802
+};
+
+static bool
+is_number(const PGresult *result, int column)
+{
+	switch (PQftype(result, column))
+	{
+		case TYPE_INT8:
+		case TYPE_INT2:
+		case TYPE_INT4:
+		case TYPE_OID:
+		case TYPE_FLOAT4:
+		case TYPE_FLOAT8:
+		case TYPE_NUMERIC:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* ---- JSON ---- */
+
+void
+json_string(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (const unsigned char *c = (const unsigned char *) text; *c; c++)
+		if (*c < 0x20 || *c == 0x7F)
+			fprintf(out, "\\u%04x", *c);
+		else if (*c == '"' || *c == '\\')
+			fprintf(out, "\\%c", *c);
+		else
+			fputc(*c, out);
+	fputc('"', out);
+}
+
+/* NaN and the infinities are no numbers in JSON. */
+static bool
+is_json_number(const char *text)
+{
+	return strspn(text, "0123456789+-.eE") == strlen(text);
+}
+
+static void
+print_json_value(const PGresult *result, int row, int column)
+{
+	const char *value = PQgetvalue(result, row, column);
+	Oid			type = PQftype(result, column);
+
+	if (PQgetisnull(result, row, column))
+		fputs("null", stdout);
+	else if (type == TYPE_BOOL)
+		fputs(value[0] == 't' ? "true" : "false", stdout);
+	else if (type == TYPE_JSON || type == TYPE_JSONB || (is_number(result, column) && is_json_number(value)))
+		fputs(value, stdout);
+	else
+		json_string(stdout, value);
+}
+
+static void
+print_json_row(const PGresult *result, int row)
+{
+	putchar('{');
+	for (int column = 0; column < PQnfields(result); column++)
+	{
+		if (column > 0)
+			fputs(", ", stdout);
+		json_string(stdout, PQfname(result, column));
+		fputs(": ", stdout);
+		print_json_value(result, row, column);
+	}
+	putchar('}');
+}
+
+void
+table_print_json(const PGresult *result)
+{
+	putchar('[');
+	for (int row = 0; row < PQntuples(result); row++)
+	{
+		fputs(row > 0 ? ",\n " : "", stdout);
+		print_json_row(result, row);
+	}
+	putchar(']');
+}
+
+/* ---- CSV ---- */
+
+static void
+print_csv_value(const char *value)
+{
+	if (strpbrk(value, ",\"\r\n") == NULL)
+	{
+		fputs(value, stdout);
+		return;
+	}
+	putchar('"');
+	for (; *value; value++)
+	{
+		if (*value == '"')
+			putchar('"');
+		putchar(*value);
+	}
+	putchar('"');
+}
+
+static void
+print_csv(const PGresult *result, int first, int end)
+{
+	int			columns = PQnfields(result);
+
+	for (int column = 0; column < columns; column++)
+	{
+		fputs(column > 0 ? "," : "", stdout);
+		print_csv_value(PQfname(result, column));
+	}
+	putchar('\n');
+	for (int row = first; row < end; row++)
+	{
+		for (int column = 0; column < columns; column++)
+		{
+			fputs(column > 0 ? "," : "", stdout);
+			print_csv_value(PQgetvalue(result, row, column));
+		}
+		putchar('\n');
+	}
+}
+
+/* ---- for people ---- */
+
+static bool
+with_colours(void)
+{
+	const char *no_color = getenv("NO_COLOR");
+	const char *terminal = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == '\0') &&
+		(terminal == NULL || strcmp(terminal, "dumb") != 0);
+}
+
+/* The characters of UTF-8. */
+static int
+width_of(const char *text)
+{
+	int			width = 0;
+
+	for (; *text; text++)
+		width += ((unsigned char) *text & 0xC0) != 0x80;
+	return width;
+}
+
+/* Control characters, those of ISO 8859 (C2 80 to C2 9F in UTF-8) too, become '?'. */
+static void
+make_safe(char *text)
+{
+	for (unsigned char *at = (unsigned char *) text; *at; at++)
+		if (*at < 0x20 || *at == 0x7F)
+			*at = '?';
+		else if (*at == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0)
+		{
+			at[0] = '?';
+			at[1] = '?';
+		}
+}
+
+void
+print_safely(const char *text)
+{
+	char	   *copy = format_text("%s", text);
+
+	make_safe(copy);
+	fputs(copy, stdout);
+	free(copy);
+}
+
+static bool
+counts_bytes(const char *column)
+{
+	size_t		length = strlen(column);
+
+	return length >= 5 && strcmp(column + length - 5, "bytes") == 0;
+}
+
+static char *
+in_units(const char *text)
+{
+	static const char *const names[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+	double		bytes = strtod(text, NULL);
+	int			i = 0;
+
+	for (; i < 5 && (bytes >= 999.95 || bytes <= -999.95); i++)
+		bytes /= 1000;
+	return format_text(i == 0 ? "%.0f %s" : "%.1f %s", bytes, names[i]);
+}
+
+/* What stands in a cell. The caller frees it. */
+static char *
+cell_text(const PGresult *result, int row, int column)
+{
+	const char *value = PQgetvalue(result, row, column);
+	char	   *text;
+
+	if (PQgetisnull(result, row, column))
+		return format_text("%s", "");
+	if (is_number(result, column) && counts_bytes(PQfname(result, column)))
+		return in_units(value);
+	if (PQftype(result, column) == TYPE_BOOL)
+		return format_text("%s", value[0] == 't' ? "yes" : "no");
+	text = format_text("%s", value);
+	make_safe(text);
+	return text;
+}
+
+static char *
+head_text(const PGresult *result, int column)
+{
+	char	   *text = format_text("%s", PQfname(result, column));
+
+	for (char *at = text; *at; at++)
+		if (*at == '_')
+			*at = ' ';
+	return text;
+}
+
+static void
+print_padded(const char *text, int width, bool right, bool last)
+{
+	int			missing = width - width_of(text);
+
+	if (right && missing > 0)
+		printf("%*s", missing, "");
+	fputs(text, stdout);
+	if (!right && !last && missing > 0)
+		printf("%*s", missing, "");
+	fputs(last ? "" : "  ", stdout);
+}
+
+static int
+column_width(const PGresult *result, int column)
+{
+	char	   *text = head_text(result, column);
+	int			width = width_of(text);
+
+	free(text);
+	for (int row = 0; row < PQntuples(result); row++)
+	{
+		int			needed;
+
+		text = cell_text(result, row, column);
+		needed = width_of(text);
+		free(text);
+		if (needed > width)
+			width = needed;
+	}
+	return width;
+}
+
+static void
+print_heads(const PGresult *result, const int *width)
+{
+	int			columns = PQnfields(result);
+	bool		colours = with_colours();
+
+	fputs(colours ? "\033[1m" : "", stdout);
+	for (int column = 0; column < columns; column++)
+	{
+		char	   *text = head_text(result, column);
+
+		print_padded(text, width[column], is_number(result, column), column == columns - 1);
+		free(text);
+	}
+	fputs(colours ? "\033[0m\n" : "\n", stdout);
+}
+
+static void
+print_aligned(const PGresult *result)
+{
+	int			columns = PQnfields(result);
+	int		   *width = allocate((unsigned long) columns * sizeof *width);
+
+	for (int column = 0; column < columns; column++)
+		width[column] = column_width(result, column);
+	print_heads(result, width);
+	for (int row = 0; row < PQntuples(result); row++)
+	{
+		for (int column = 0; column < columns; column++)
+		{
+			char	   *text = cell_text(result, row, column);
+
+			print_padded(text, width[column], is_number(result, column), column == columns - 1);
+			free(text);
+		}
+		putchar('\n');
+	}
+	free(width);
+}
+
+void
+table_print_heading(const char *text)
+{
+	bool		colours = with_colours();
+
+	printf("\n%s%s%s\n", colours ? "\033[1m" : "", text, colours ? "\033[0m" : "");
+}
+
+void
+table_print(const PGresult *result, table_format format)
+{
+	if (format == TABLE_CSV)
+		print_csv(result, 0, PQntuples(result));
+	else if (format == TABLE_ALIGNED)
+		print_aligned(result);
+	else
+	{
+		table_print_json(result);
+		putchar('\n');
+	}
+}
+
+/* A line for each column that has a value. */
+static void
+print_lines(const PGresult *result, int row)
+{
+	int			width = 0;
+
+	for (int column = 0; column < PQnfields(result); column++)
+		if (width_of(PQfname(result, column)) > width)
+			width = width_of(PQfname(result, column));
+	for (int column = 0; column < PQnfields(result); column++)
+	{
+		char	   *head = head_text(result, column);
+		char	   *text = cell_text(result, row, column);
+
+		if (text[0] != '\0')
+			printf("%-*s  %s\n", width, head, text);
+		free(head);
+		free(text);
+	}
+}
+
+void
+table_print_record(const PGresult *result, int row, table_format format)
+{
+	if (format == TABLE_CSV)
+		print_csv(result, row, row + 1);
+	else if (format == TABLE_JSON)
+	{
+		print_json_row(result, row);
+		putchar('\n');
+	}
+	else
+		print_lines(result, row);
+}

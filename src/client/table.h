@@ -1,0 +1,41 @@
+/*
+ * table.h: answers of the server, shown: an aligned table for people, JSON or CSV
+ * for programs.
+ *
+ * In a table, columns whose name ends in "bytes" are shown in units, heads are bold
+ * on a terminal (unless NO_COLOR is set), and what could steer a terminal is shown as
+ * '?'. JSON and CSV give every value as it is.
+ */
+#ifndef SPARSE_CLIENT_TABLE_H
+#define SPARSE_CLIENT_TABLE_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+typedef enum table_format
+{
+	TABLE_ALIGNED = 0,
+	TABLE_JSON,
+	TABLE_CSV
+} table_format;
+
+/* All rows: as a table, as an array of objects, or as CSV with a head. */
+extern void table_print(const PGresult *result, table_format format);
+
+/* One row: a line for each column, or one object, or CSV with a head. */
+extern void table_print_record(const PGresult *result, int row, table_format format);
+
+/* The array or object alone, without a line's end: to be part of a larger one. */
+extern void table_print_json(const PGresult *result);
+
+/* A heading above a table. */
+extern void table_print_heading(const char *text);
+
+/* Text as a JSON string. */
+extern void json_string(FILE *out, const char *text);
+
+/* Text of the server for a terminal. */
+extern void print_safely(const char *text);
+
+#endif

@@ -1,0 +1,179 @@
+# Models in and out over the wire: whatever is pushed comes back byte for byte, by
+# whichever way; with a local copy of a relative little travels; what is no model is
+# refused.
+use strict;
+use warnings;
+
+use ClientTest;
+use PostgreSQL::Test::Utils;
+use SparseTest;
+use Test::More;
+
+my $node = client_node(sparse_node('push_pull'));
+my $folder = PostgreSQL::Test::Utils::tempdir();
+
+sub scratch { return "$folder/$_[0]" }
+
+# ---- every kind of file ----
+
+my %base_of = (
+	'main-base' => undef,
+	'main-finetune' => 'main-base',
+	'mini-base' => undef,
+	'mini-finetune' => 'mini-base',
+	'mini-finetune-light' => 'mini-base',
+	'mini-longer-vocabulary' => 'mini-base',
+	'mini-base-fp16' => undef,
+	'mini-finetune-fp16' => 'mini-base-fp16',
+	'mini-base-fp32' => 'mini-base',
+	'mini-finetune-fp32' => 'mini-base-fp32',
+	'mini-base-int8' => 'mini-base',
+	'mini-lora-adapter' => undef);
+my %sent_at_most = ('main-finetune' => .225, 'mini-finetune' => .24, 'mini-finetune-light' => .08, 'mini-longer-vocabulary' => .25);
+
+for my $name (grep { !defined $base_of{$_} } sort keys %base_of)
+{
+	client_works("$name is pushed", 'push', data_file($name), "alone/$name");
+}
+for my $name (grep { defined $base_of{$_} } sort { ($a =~ /^mini-base/ ? 0 : 1) <=> ($b =~ /^mini-base/ ? 0 : 1) || $a cmp $b } keys %base_of)
+{
+	my $base = data_file($base_of{$name});
+	my $answer = client_json("$name is pushed with its base at hand",
+		'push', data_file($name), "alone/$name", '--parent', "alone/$base_of{$name}", '--have', $base);
+	cmp_ok($answer->{sent_bytes}, '<=', $sent_at_most{$name} * $answer->{raw_bytes}, '... and little travels') if $sent_at_most{$name};
+}
+for my $name (sort keys %base_of)
+{
+	client_works("$name is pulled", 'pull', "alone/$name", '-o', scratch('out'), '-j', 1 + length($name) % 3);
+	is_file(scratch('out'), data_file($name), '... and is the file');
+	unlink scratch('out');
+	next unless defined $base_of{$name};
+	client_works("$name is pulled with its base at hand", 'pull', "alone/$name", '-o', scratch('out'), '--have', data_file($base_of{$name}));
+	is_file(scratch('out'), data_file($name), '... and is the file');
+	unlink scratch('out');
+}
+is(psql_one('select count(*) from sparse.version v, sparse_verify(v.id)'), '0', 'the server finds no problem in any of them');
+
+# ---- without the base at hand ----
+
+my $answer = client_json('a fine-tune is pushed without its base at hand',
+	'push', data_file('mini-finetune-strong'), 'strong', '--parent', 'alone/mini-base');
+cmp_ok($answer->{stored_bytes}, '<', .36 * $answer->{raw_bytes}, '... and is stored as a delta all the same');
+client_works('... and pulled with a base that is a copy under another name', 'pull', 'strong', '-o', scratch('strong'),
+	'--have', write_whole(scratch('copy of it'), read_whole(data_file('mini-base'))));
+is_file(scratch('strong'), data_file('mini-finetune-strong'), '... and is the file');
+
+# ---- again, and names ----
+
+$answer = client_json('the same content under the same name', 'push', data_file('mini-base'), 'alone/mini-base');
+ok($answer->{existed} && $answer->{sent_bytes} == 0, '... is there already, and nothing travels');
+$answer = client_json('the same content under another name', 'push', data_file('mini-base'), 'other/name');
+ok(!$answer->{existed} && $answer->{sent_bytes} == 0, '... is a version of its own, and nothing travels');
+$answer = client_json('other content under that name', 'push', data_file('mini-finetune'), 'other/name');
+is($answer->{name}, 'other/name@2', '... is its next revision');
+client_fails(6, 'name', 'a name of digits is refused', 'push', data_file('mini-base'), '123');
+client_fails(6, 'nowhere', 'a parent that is not there is refused', 'push', data_file('mini-chain-1'), 'x/y', '--parent', 'nowhere');
+client_fails(6, 'nowhere', 'a version that is not there is no help', 'pull', 'nowhere', '-o', scratch('nothing'));
+
+# ---- where it goes ----
+
+mkdir scratch('into');
+client_works('a version of one file goes into a folder', 'pull', 'alone/mini-base', '-o', scratch('into'));
+is_file(scratch('into/mini-base.safetensors'), data_file('mini-base'), '... under its own name');
+my $before = (stat scratch('into/mini-base.safetensors'))[1];
+client_works('... and is left alone when it is there', 'pull', 'alone/mini-base', '-o', scratch('into'));
+is((stat scratch('into/mini-base.safetensors'))[1], $before, '... as the same file');
+write_whole(scratch('into/mini-base.safetensors'), 'something else');
+client_works('another file of that name is replaced', 'pull', 'alone/mini-base', '-o', scratch('into'));
+is_file(scratch('into/mini-base.safetensors'), data_file('mini-base'), '... by the right one');
+my ($code, $out) = client('pull', 'alone/mini-finetune', '-o', '-', '--have', data_file('mini-base'));
+ok($code eq '0' && $out eq read_whole(data_file('mini-finetune')), 'a version streams to standard output');
+client_fails(1, 'could not', 'a place that cannot be is an error', 'pull', 'alone/mini-base', '-o', data_file('mini-base') . '/x');
+leaves_nothing_beside($folder, 'nothing is left beside what was pulled');
+
+# ---- tensors ----
+
+my $tensor = 'model.layers.0.self_attn.q_proj.weight';
+client_works('some tensors are pulled', 'pull', 'alone/mini-finetune', '-o', scratch('some'),
+	'--tensor', $tensor, '--tensor', 'model.norm.weight', '--have', data_file('mini-base'));
+client_works('... which are a model', 'push', scratch('some'), 'some', '--as-bytes');
+is(psql_one("select string_agg(name, ' ' order by name) from sparse_tensors('some')"), "$tensor model.norm.weight", '... of these tensors');
+is( psql_one("select count(*) from sparse_tensors('some') s join sparse_tensors('alone/mini-finetune') m using (name, sha256, dtype, shape)"),
+	'2', '... with their bytes');
+client_fails(6, 'no tensor "nothing"', 'a tensor that is not there is an error', 'pull', 'some', '-o', scratch('none'), '--tensor', 'nothing');
+ok(!-e scratch('none'), '... and leaves no file');
+
+# ---- folders ----
+
+sub is_folder
+{
+	my ($path, $source, $name) = @_;
+	my ($code, $differences) = (system("diff -r '$source' '$path' > '$folder/differences' 2>&1"), read_whole("$folder/differences"));
+	ok($code == 0, $name) or diag($differences);
+	return;
+}
+
+write_shards(scratch('sharded'), 0);
+write_shards(scratch('tuned'), 1);
+client_works('a folder is pushed', 'push', scratch('sharded'), 'org/sharded');
+client_works('... and pulled', 'pull', 'org/sharded', '-o', scratch('again'));
+is_folder(scratch('again'), scratch('sharded'), '... with all files, those in folders and empty ones too');
+$answer = client_json('its fine-tune is pushed with the folder at hand', 'push', scratch('tuned'), 'org/tuned', '--have', scratch('sharded'));
+cmp_ok($answer->{sent_bytes}, '<', .2 * $answer->{raw_bytes}, '... and little travels');
+is(psql_one(q{select string_agg(name, ' ') from sparse_lineage('org/tuned')}), 'org/sharded', '... whose version was taken as its parent');
+client_works('... and pulled with the folder at hand', 'pull', 'org/tuned', '-o', scratch('again-tuned'), '--have', scratch('sharded'));
+is_folder(scratch('again-tuned'), scratch('tuned'), '... and is the folder');
+client_works('an index is pushed', 'push', scratch('sharded/model.safetensors.index.json'), 'org/index');
+is(psql_one(q{select count(*) from sparse_files('org/index')}), '3', '... with its shards, and nothing else');
+
+# the model card
+write_whole(scratch('tuned/README.md'), "---\nlicense: mit\nbase_model:\n- org/sharded\ntags: [a]\n---\n# A model\nbase_model: nobody\n");
+client_works('a folder with a model card is pushed', 'push', scratch('tuned'), 'org/card');
+is(psql_one(q{select string_agg(name, ' ') from sparse_lineage('org/card')}), 'org/sharded', '... and is the child of what the card names');
+client_works('... unless that is not wanted', 'push', scratch('tuned'), 'org/orphan', '--no-parent');
+is(psql_one(q{select count(*) from sparse_lineage('org/orphan')}), '0', '... then it has no parent');
+
+# ---- an adapter ----
+
+client_works('a model is pushed with its adapter', 'push', data_file('mini-chain-2'), 'merged', '--parent', 'alone/mini-base',
+	'--adapter', data_file('mini-lora-adapter'), '--metadata', '{"a": [1]}');
+is( psql_one(q{select string_agg(role || ' ' || name, ', ' order by role) from sparse_lineage('merged')}),
+	'adapter alone/mini-lora-adapter, finetune alone/mini-base', '... which is a parent, known by its content');
+is(psql_one(q{select metadata ->> 'a' from sparse.version where name = 'merged'}), '[1]', '... and with its metadata');
+
+# ---- odd files ----
+
+write_model(scratch('odd.safetensors'), [ 'scalar', 'F32', '', "\0\0\xc0\x7f" ], [ 'none', 'BF16', '0', '' ],
+	[ 'minus zero', 'F64', '2', pack('d<2', -0.0, 'nan') ], [ "caf\xc3\xa9 \\\" quote", 'U8', '3', "\1\2\3" ],
+	[ 'unknown', 'F4', '4', "\1\2" ]);
+client_works('a model of odd tensors is pushed', 'push', scratch('odd.safetensors'), 'odd');
+client_works('... and pulled', 'pull', 'odd', '-o', scratch('odd-again'));
+is_file(scratch('odd-again'), scratch('odd.safetensors'), '... and is the file');
+
+# ---- what is refused ----
+
+my %refused = (
+	'weights.bin' => [ "PK\3\4" . "\0" x 100, 'zip archive' ],
+	'weights.pt' => [ "\x80\2}q\0.", 'a pickle' ],
+	'model.gguf' => [ 'GGUF' . "\0" x 100, 'a GGUF file' ],
+	'text.txt' => [ "hello\n", 'no safetensors file' ],
+	'torn.safetensors' => [ substr(read_whole(data_file('mini-base')), 0, 100_000), 'not a valid safetensors file' ]);
+for my $name (sort keys %refused)
+{
+	my ($bytes, $words) = @{ $refused{$name} };
+	client_fails(1, $words, "$name is refused", 'push', write_whole(scratch($name), $bytes), "refused/$name");
+	client_works('... and stored as bytes when asked for', 'push', scratch($name), "bytes/$name", '--as-bytes');
+	client_works('... to be pulled again', 'pull', "bytes/$name", '-o', scratch('bytes'));
+	is_file(scratch('bytes'), scratch($name), '... byte for byte');
+}
+client_fails(1, 'no such file|No such file', 'a missing file is an error', 'push', scratch('missing'), 'missing');
+mkdir scratch('pickled');
+write_whole(scratch("pickled/$_"), $_ eq 'config.json' ? '{}' : "PK\3\4") for 'config.json', 'pytorch_model.bin';
+client_fails(1, 'zip archive', 'a folder with pickled weights is refused', 'push', scratch('pickled'), 'pickled');
+
+# ---- a file that changes ----
+
+is(psql_one(q{select count(*) from sparse.version where state = 'open'}), '0', 'nothing is left open');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,136 @@
+# What pg_sparse lists: tables for people, JSON and CSV that parse, colours only where
+# there is a terminal; help for every command; exit codes.
+use strict;
+use warnings;
+
+use ClientTest;
+use PostgreSQL::Test::Utils;
+use SparseTest;
+use Test::More;
+
+my $node = client_node(sparse_node('lists'));
+my @commands = qw(push pull adopt log show diff tree tag savings verify rm gc);
+
+client_works('a base is pushed', 'push', data_file('mini-base'), 'org/base', '-q');
+client_works('a fine-tune is pushed', 'push', data_file('mini-finetune'), 'org/tuned', '-q', '--parent', 'org/base',
+	'--metadata', '{"note": "a \"quoted\", and\nbroken"}');
+psql_one(q{update sparse.version set message = E'with, a comma "and quotes"\n\033[31mand an escape' where name = 'org/tuned'});
+
+# Rows of CSV, without a library: quotes, commas and line breaks within quotes.
+sub parse_csv
+{
+	my ($text) = @_;
+	my (@rows, @row);
+	while ($text =~ /\G(?:"((?:[^"]|"")*)"|([^",\n]*))(,|\n)/g)
+	{
+		my ($quoted, $plain, $end) = ($1, $2, $3);
+		push @row, defined $quoted ? $quoted =~ s/""/"/gr : $plain;
+		push(@rows, [@row]), @row = () if $end eq "\n";
+		last if pos($text) == length $text;
+	}
+	is(pos($text) // 0, length $text, '... and all of it is CSV');
+	return @rows;
+}
+
+# ---- log ----
+
+my $log = client_json('log lists all versions', 'log');
+is(join(' ', map { $_->{name} } @$log), 'org/tuned@1 org/base@1', '... newest first');
+is($log->[0]{message}, qq{with, a comma "and quotes"\n\e[31mand an escape}, '... with their messages as they are');
+is($log->[1]{raw_bytes}, -s data_file('mini-base'), '... and numbers that are numbers');
+my @rows = parse_csv(client_works('log as CSV', 'log', '--csv'));
+is(scalar @rows, 3, '... has a head and a line for each');
+is($rows[1][-1], $log->[0]{message}, '... with the same message');
+is(scalar @{ client_json('log of one', 'log', '-n', 1) }, 1, '... is one');
+my $out = client_works('log as a table', 'log');
+unlike($out, qr/\e/, '... lets no escape through');
+like($out, qr/^version +name +state/, '... has a head');
+$log = client_json('log of a version', 'log', 'org/tuned');
+is(join(' ', map { "$_->{distance} $_->{name}" } @$log), '0 org/tuned@1 1 org/base@1', '... has its ancestors');
+
+# ---- show, diff, savings ----
+
+my $show = client_json('show says what a version is', 'show', 'org/tuned', '--all');
+is($show->{version}[0]{metadata}{note}, qq{a "quoted", and\nbroken}, '... with metadata as JSON');
+is($show->{parents}[0]{name}, 'org/base@1', '... its parents');
+is($show->{files}[0]{sha256}, sha256_of_file(data_file('mini-finetune')), '... its files');
+is(scalar @{ $show->{tensors} }, 11, '... and its tensors');
+like(client_works('show as a table', 'show', 'org/tuned'), qr/^name +org\/tuned$/m, '... has a line for each');
+@rows = parse_csv(client_works('show as CSV', 'show', 'org/tuned', '--csv'));
+is($rows[0][0], 'path', '... lists the files');
+my $diff = client_json('diff lists the tensors that differ', 'diff', 'org/base', 'org/tuned');
+is_deeply([sort map { $_->{change} } @$diff], [('changed') x 8], '... and only those');
+is(scalar @{ client_json('diff of the same', 'diff', 'org/base', 'org/base') }, 0, '... is empty');
+SKIP:
+{
+	skip 'the server compares no values', 3
+	  if psql_one(q{select count(*) from pg_proc where proname = 'sparse_compare'}) eq '0';
+	my $compared = client_json('diff --all', 'diff', '--all', 'org/base', 'org/tuned');
+	is(scalar(grep { ($_->{changed} // 0) > 0 } @$compared), 8, '... says by how much tensors differ');
+}
+my $savings = client_json('savings', 'savings');
+is(scalar @$savings, 2, '... has a row for each version');
+is(client_json('savings of one', 'savings', 'org/tuned')->[0]{name}, 'org/tuned', '... is of that one');
+like(client_works('savings as a table', 'savings'), qr/^all +\S+ MB/m, '... has a sum');
+
+# ---- verify, rm, gc ----
+
+is(client_works('verify of a sound store', 'verify'), "no problems\n", '... says so');
+is(scalar @{ client_json('verify of a sound store', 'verify') }, 0, '... as JSON too');
+is(client_works('verify of one', 'verify', 'org/tuned', '-q'), '', '... can be silent');
+client_works('a version is dropped', 'rm', 'org/tuned');
+is(client_json('log', 'log', '-n', 1)->[0]{state}, 'dropped', '... and shown as such');
+client_fails(6, 'not ready', '... and cannot be pulled', 'pull', 'org/tuned', '-o', PostgreSQL::Test::Utils::tempdir() . '/x');
+is(client_json('gc', 'gc', '--older-than', '0 seconds')->{versions}, 1, '... and collected');
+
+# a chunk that is damaged on disk
+client_works('a fine-tune is pushed again', 'push', data_file('mini-finetune'), 'org/tuned', '-q', '--parent', 'org/base');
+psql_one(q{update sparse.chunk c set delta = (select delta from sparse.chunk d where d.object <> c.object and d.seq = 0 order by d.object limit 1)
+	where seq = 0 and object = (select max(object) from sparse.chunk)});
+my ($code, $problems, $err) = client('verify');
+ok($code eq '4' && $problems =~ /^version +name +file/ && $err =~ /problems? found/, 'verify of a damaged store ends with exit code 4')
+  or diag("$code: $problems$err");
+client_fails(4, '', '... and so does a pull', 'pull', 'org/tuned', '-q', '-o', my $damaged = PostgreSQL::Test::Utils::tempdir() . '/y');
+ok(!-e $damaged, '... which leaves no file');
+
+# ---- tags and drawings, where the server has them ----
+
+SKIP:
+{
+	skip 'the server has no tags', 12
+	  if psql_one(q{select count(*) from pg_proc where proname = 'sparse_tag'}) eq '0';
+	client_works('a version gets a tag', 'tag', 'org/base', 'production');
+	is(client_json('its tags', 'tag', 'org/base')->[0]{tag}, 'production', '... are listed');
+	is(client_json('the tag', 'show', 'org/base@production')->{version}[0]{name}, 'org/base', '... is a name of the version');
+	client_works('a tag is taken away', 'tag', '-D', 'org/base', 'production');
+	is(scalar @{ client_json('its tags', 'tag', 'org/base') }, 0, '... are none now');
+	like(client_works('the family is drawn', 'tree', 'org/base'), qr/org\/base.*\n.*org\/tuned/, '... as a tree');
+}
+
+# ---- colours ----
+
+SKIP:
+{
+	skip 'script is not installed', 2 unless `script --version 2>/dev/null` =~ /util-linux/;
+	my $coloured = `script -qec 'pg_sparse log' /dev/null 2>&1 < /dev/null`;
+	like($coloured, qr/\e\[1m/, 'heads are bold on a terminal');
+	$coloured = `NO_COLOR=1 script -qec 'pg_sparse log' /dev/null 2>&1 < /dev/null`;
+	unlike($coloured, qr/\e\[1m/, '... unless NO_COLOR is set');
+}
+
+# ---- command lines ----
+
+for my $command (@commands)
+{
+	my ($code, $out, $err) = client($command, '--help');
+	ok($code eq '0' && $out =~ /^Usage:\n  pg_sparse $command/m && $out =~ /--host/ && $err eq '', "$command --help helps");
+	client_fails(2, 'unknown option', "$command knows its options", $command, '--nothing');
+	client_fails(2, 'expected', "$command counts its arguments", $command, qw(a b c d));
+}
+like(client_works('--help', '--help'), qr/$_ /, "--help names $_") for @commands;
+client_fails(2, 'no output', 'pull wants an output', 'pull', 'x');
+client_fails(2, 'needs a value', 'an option wants its value', 'pull', 'x', '-o');
+client_fails(2, 'number from 1', 'jobs are a number', 'pull', 'x', '-o', 'y', '-j', $_) for ('0', 'many', '-1', '65', '');
+
+$node->stop;
+done_testing();
