@@ -267,6 +267,7 @@ select begin_refusal(jsonb_build_array(file || value)) from good, (values
 select begin_refusal(jsonb_build_array(jsonb_set(file, '{tensors,model.norm.weight}', '"xyz"'))), begin_refusal(jsonb_build_array(jsonb_set(file #- '{tensors,model.norm.weight}', '{tensors,other}', to_jsonb(repeat('0', 64))))) from good;
 select begin_refusal(jsonb_build_array(file || jsonb_build_object('header', (file ->> 'header') || 'AAAA'))) ~ 'by its first eight' as longer from good;
 select begin_refusal(jsonb_build_array(file, file)) from good;
+select begin_refusal(jsonb_build_array(described_bytes('x', 'a'), described_bytes('y', 'a-b'), described_bytes('z', 'a/b/c')));
 select begin_refusal(jsonb_build_array(jsonb_set(file, '{tensors,model.norm.weight}', file #> '{tensors,model.embed_tokens.weight}'))) from good;
 select begin_refusal(jsonb_build_array(described_bytes('', 'a') || '{"size": 9223372036854775807}')), begin_refusal(jsonb_build_array(described_bytes('', 'a') || '{"size": 1000000000000000}', described_bytes('', 'b') || '{"size": 9223372036854775807}'));
 select begin_refusal(jsonb_build_array(described_bytes('x', 'a')), '7'), refusal($$select sparse_begin(null, '[]')$$), refusal($$select sparse_begin('x', null)$$);
@@ -429,3 +430,9 @@ select sparse_commit(:snapshot) = :snapshot as committed;
 commit;
 select joined('snapshot', 'a');
 
+-- An upload keeps its name
+select sparse_begin('named', jsonb_build_array(described_bytes('one', 'a'))) as named \gset
+select refusal($$select sparse_rename('named', 'otherwise')$$);
+select sparse_write(:named, null, 0, 'one'), sparse_commit(:named) = :named as committed;
+select sparse_rename('named', 'otherwise');
+select joined('otherwise', 'a');

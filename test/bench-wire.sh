@@ -23,7 +23,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 gb=${GB:-2}
 runs=${RUNS:-3}
 read -r -a rates <<<"${RATES:-unlimited 1gbit 100mbit}"
-generator=${GEN_FAMILY:-/work/shared/tools/gen_family.py}
+generator=${GEN_FAMILY:-../shared/tools/gen_family.py}
 work=
 namespace=sparse-bench-$$
 outside=sb$$a

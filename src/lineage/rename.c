@@ -45,9 +45,10 @@ static StoreQuery revisions_seen = {
 	.scans = true};
 
 static StoreQuery revisions_there = {
-	.sql = "select count(*), coalesce(max(v.revision), 0) from sparse.version v where v.name = $1",
+	.sql = "select count(*), coalesce(max(v.revision), 0), count(*) filter (where v.state = 'open')"
+	" from sparse.version v where v.name = $1",
 	.args = 1, .arg = {TEXTOID},
-	.columns = 2, .column = {INT8OID, INT4OID}};
+	.columns = 3, .column = {INT8OID, INT4OID, INT8OID}};
 
 /* Of those that the caller sees, in order of revision: their number. */
 static int64
@@ -63,9 +64,9 @@ see_revisions(const char *name, SPITupleTable **rows)
 	return count;
 }
 
-/* Of all that there are at this moment, whatever the snapshot: their number, and the last. */
+/* Of all that there are at this moment, whatever the snapshot: their number, the last, and how many are open. */
 static int64
-count_revisions(const char *name, int32 *last)
+count_revisions(const char *name, int32 *last, int64 *open)
 {
 	Datum		argument = CStringGetTextDatum(name);
 	StoreAccess access;
@@ -79,6 +80,7 @@ count_revisions(const char *name, int32 *last)
 	store_leave(&access);
 	count = row_int64(rows, 0, 1);
 	*last = row_int32(rows, 0, 2);
+	*open = row_int64(rows, 0, 3);
 	return count;
 }
 
@@ -110,6 +112,17 @@ check_all_seen(const char *name, int64 seen, int64 there)
 				errmsg("could not serialize access due to concurrent import of \"%s\"", name),
 				errhint("The transaction might succeed if retried."));
 	may_not_rename(name, "Row-level security of sparse.version hides some of its revisions from you.");
+}
+
+/* Who began an upload shall find it under the name that he gave it. */
+static void
+check_none_open(const char *name, int64 open)
+{
+	if (open > 0)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("a revision of \"%s\" is being uploaded", name),
+				errhint("Rename it when sparse_commit or sparse_abort has ended that, or sparse_collect."));
 }
 
 static void
@@ -157,10 +170,12 @@ rename_all(const char *old, const char *new)
 {
 	SPITupleTable *rows;
 	int32		last;
+	int64		open;
 	int64		seen = see_revisions(old, &rows);
 
-	check_all_seen(old, seen, count_revisions(old, &last));
-	if (count_revisions(new, &last) > 0)
+	check_all_seen(old, seen, count_revisions(old, &last, &open));
+	check_none_open(old, open);
+	if (count_revisions(new, &last, &open) > 0)
 		name_is_taken(old, new, row_int64(rows, 0, 1), last);
 	for (int64 i = 0; i < seen; i++)
 	{

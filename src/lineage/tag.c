@@ -36,14 +36,26 @@ typedef struct TagMove
 	int64		to;				/* 0: no version is to bear it */
 } TagMove;
 
+static uint32
+hash_of_tag(const TagMove *move)
+{
+	const char *whole = psprintf("%s@%s", move->name, move->tag);
+
+	return hash_bytes((const unsigned char *) whole, (int) strlen(whole));
+}
+
 /* Of the class "sparse.tag", which no SQL command can lock; two tags may share one. */
 static void
 lock_tag(const TagMove *move)
 {
-	const char *whole = psprintf("%s@%s", move->name, move->tag);
+	LockDatabaseObject(store_relation("tag"), hash_of_tag(move), 0, ExclusiveLock);
+}
 
-	LockDatabaseObject(store_relation("tag"),
-					   hash_bytes((const unsigned char *) whole, (int) strlen(whole)), 0, ExclusiveLock);
+/* For a move that moved nothing: who only reads shall keep nobody from the tag. */
+static void
+unlock_tag(const TagMove *move)
+{
+	UnlockDatabaseObject(store_relation("tag"), hash_of_tag(move), 0, ExclusiveLock);
 }
 
 /* ---- what the caller may do ---- */
@@ -65,18 +77,25 @@ may_not_move(const TagMove *move, const char *why)
 	pg_unreachable();
 }
 
-/* The locked row of the version that is to bear the tag must be what it was resolved as. */
+/* A locked row must still have the name. */
 static void
-check_target(const TagMove *move, const SPITupleTable *rows, uint64 row)
+check_name(const TagMove *move, const SPITupleTable *rows, uint64 row)
 {
 	const char *name = TextDatumGetCString(row_datum(rows, row, 2));
-	const char *state = TextDatumGetCString(row_datum(rows, row, 3));
 
 	if (strcmp(name, move->name) != 0)
 		ereport(ERROR,
 				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				errmsg("version \"%s\" was renamed to \"%s\" just now", move->name, name),
 				errhint("Try again."));
+}
+
+/* That of the version that is to bear the tag must be ready. */
+static void
+check_target(const TagMove *move, const SPITupleTable *rows, uint64 row)
+{
+	const char *state = TextDatumGetCString(row_datum(rows, row, 3));
+
 	if (strcmp(state, "ready") != 0)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -104,11 +123,13 @@ lock_both(const TagMove *move)
 	found = query_run(&lock_versions, &ids, NULL, false, &rows);
 	store_leave(&access);
 	for (uint64 i = 0; i < found; i++)
-		if (row_int64(rows, i, 1) == move->to)
-		{
-			target_found = true;
-			check_target(move, rows, i);
-		}
+	{
+		check_name(move, rows, i);
+		if (row_int64(rows, i, 1) != move->to)
+			continue;
+		target_found = true;
+		check_target(move, rows, i);
+	}
 	if (!target_found)
 		may_not_move(move, "Row-level security of sparse.version does not let you update the version that is to bear it.");
 	if (found < (uint64) wanted)
@@ -184,7 +205,9 @@ lineage_tag(PG_FUNCTION_ARGS)
 	lock_tag(&move);
 	answer_connect();
 	move.from = version_tagged(move.name, move.tag, false);
-	if (move.from != move.to)
+	if (move.from == move.to)
+		unlock_tag(&move);
+	else
 	{
 		lock_both(&move);
 		write_move(&move);

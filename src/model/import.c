@@ -240,7 +240,7 @@ static StoreQuery same_query = {
 
 /* The version of that name and content which the caller can see; 0: there is none. */
 int64
-import_find_same(const Import *import)
+import_find_same(const Import *import, bool with_active_snapshot)
 {
 	StoreAccess access;
 	SPITupleTable *rows;
@@ -251,7 +251,7 @@ import_find_same(const Import *import)
 	argument[1] = sha256_datum(import->plan->content_sha256);
 	enter_versions(&access);
 	answer_connect();
-	if (query_run(&same_query, argument, NULL, false, &rows) > 0)
+	if (query_run(&same_query, argument, NULL, with_active_snapshot, &rows) > 0)
 		version = row_int64(rows, 0, 1);
 	answer_finish();
 	store_leave(&access);
@@ -312,7 +312,7 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 	plan_digest(plan);
 
 	import_lock_name(import.name);
-	same = import_find_same(&import);
+	same = import_find_same(&import, false);
 	open_file_close(&plan->open_file);
 	if (same != 0)
 	{

@@ -65,7 +65,7 @@ extern void import_lock_name(const char *name);
 extern void import_unlock_name(const char *name);
 
 /* The version of that name and content which the caller can see; 0: there is none. */
-extern int64 import_find_same(const Import *import);
+extern int64 import_find_same(const Import *import, bool with_active_snapshot);
 
 /*
  * A transaction that keeps one snapshot may not see what others imported under the

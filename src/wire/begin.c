@@ -37,22 +37,22 @@ typedef struct Beginning
 
 static StoreQuery again_query = {
 	.sql = "update sparse.upload u set begun_at = now() from sparse.version v"
-	" where u.declaration = $1 and v.id = u.version and v.state = 'open' returning u.version",
-	.args = 1, .arg = {BYTEAOID},
+	" where u.declaration = $1 and v.id = u.version and v.state = 'open' and v.name = $2 returning u.version",
+	.args = 2, .arg = {BYTEAOID, TEXTOID},
 	.columns = 1, .column = {INT8OID}};
 
-/* The open version of that declaration; 0: there is none. */
+/* The open version of that declaration that still has the name; 0: there is none. */
 static int64
-find_again(const uint8 *declaration)
+find_again(const uint8 *declaration, const char *name)
 {
-	Datum		argument = sha256_datum(declaration);
+	Datum		argument[2] = {sha256_datum(declaration), CStringGetTextDatum(name)};
 	StoreAccess access;
 	SPITupleTable *rows;
 	int64		version = 0;
 
 	store_enter(&access);
 	answer_connect();
-	if (query_run(&again_query, &argument, NULL, false, &rows) > 0)
+	if (query_run(&again_query, argument, NULL, false, &rows) > 0)
 		version = row_int64(rows, 0, 1);
 	answer_finish();
 	store_leave(&access);
@@ -294,17 +294,16 @@ find_or_open(Import *import, const Have *have)
 
 	declaration_digest(import, declaration);
 	import_lock_name(import->name);
-	version = import_find_same(import);
-	if (version == 0)
-	{
-		store_lock_for_writing();
-		version = find_again(declaration);
-	}
+	version = import_find_same(import, false);
 	if (version != 0)
 	{
 		import_unlock_name(import->name);
 		return version;
 	}
+	store_lock_for_writing();
+	version = find_again(declaration, import->name);
+	if (version != 0)
+		return version;
 	open_version(import, have, declaration);
 	return import->version;
 }

@@ -493,7 +493,7 @@ commit_upload(Upload *upload)
 
 	upload_push_snapshot();
 	prepare(&committing, upload);
-	same = import_find_same(&committing.import);
+	same = import_find_same(&committing.import, true);
 	store_enter(&access);
 	if (same == 0)
 		verify_and_publish(&committing);
@@ -509,12 +509,19 @@ Datum
 wire_commit(PG_FUNCTION_ARGS)
 {
 	Upload		upload;
+	const char *name;
 
 	upload_of_argument(fcinfo, 0, "commit", false, &upload);
 	if (!upload.under_way)
 		PG_RETURN_INT64(upload.version.id);
-	import_lock_name(upload.version.name);
+	name = upload.version.name;
+	import_lock_name(name);
 	if (!upload_lock(&upload, UPLOAD_EXCLUSIVE))
 		PG_RETURN_INT64(upload.version.id);
+	if (strcmp(name, upload.version.name) != 0)
+		ereport(ERROR,
+				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				errmsg("version \"%s\" was renamed to \"%s\" just now", name, upload.version.name),
+				errhint("Commit it again."));
 	PG_RETURN_INT64(commit_upload(&upload));
 }

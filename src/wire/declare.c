@@ -211,7 +211,31 @@ declare_file(ImportPlan *plan, JsonbContainer *object)
 	}
 }
 
-/* Sorted files get their numbers, and must differ in their paths. */
+static int
+compare_to_path(const void *prefix, const void *file)
+{
+	return strcmp((const char *) prefix, ((const PlanFile *) file)->path);
+}
+
+/* No file may lie in another, as in a folder. */
+static void
+check_folders(const ImportPlan *plan, const PlanFile *file)
+{
+	char	   *prefix = pstrdup(file->path);
+
+	for (char *slash = strrchr(prefix, '/'); slash != NULL; slash = strrchr(prefix, '/'))
+	{
+		*slash = '\0';
+		if (bsearch(prefix, plan->file, (size_t) plan->files, sizeof(PlanFile), compare_to_path) != NULL)
+			ereport(ERROR,
+					errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("path \"%s\" is a file and a folder", prefix),
+					errdetail("It is the folder of \"%s\".", file->path));
+	}
+	pfree(prefix);
+}
+
+/* Sorted files get their numbers; their paths must differ, and make a folder. */
 static void
 number_files(ImportPlan *plan)
 {
@@ -228,6 +252,7 @@ number_files(ImportPlan *plan)
 		file->object.dtype = SPARSE_BYTES;
 		for (uint32 t = 0; t < file->tensors; t++)
 			file->tensor[t].object.file = i;
+		check_folders(plan, file);
 	}
 }
 

@@ -128,7 +128,7 @@ upload_of_argument(FunctionCallInfo fcinfo, int arg, const char *action, bool re
 	if (!found)
 		version_from_id(id, true, &upload->version);
 	/* the error */
-	if (!is_own(created_by))
+	if (!is_own(created_by) || (readable && upload->version.state != 'o'))
 		refuse_others(id, action, readable);
 	if (!readable)
 		PopActiveSnapshot();
@@ -188,10 +188,17 @@ void
 upload_remove(int64 version)
 {
 	Datum		argument = Int64GetDatum(version);
+	uint64		removed = 0;
 
 	staged_remove_all(version);
 	for (int i = 0; i < (int) lengthof(remove_queries); i++)
-		query_run(&remove_queries[i], &argument, NULL, false, NULL);
+		removed = query_run(&remove_queries[i], &argument, NULL, false, NULL);
+	/* the last is the version itself; a transaction that keeps an older snapshot does not see it */
+	if (removed != 1)
+		ereport(ERROR,
+				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				errmsg("could not give version " INT64_FORMAT " up because of concurrent updates", version),
+				errhint("The transaction might succeed if retried."));
 }
 
 /* sparse_abort(version) */
