@@ -11,7 +11,6 @@
 
 #include "bytes.h"
 
-
 typedef struct bit_writer
 {
 	uint8_t    *bytes;			/* 8 more than the bits need */

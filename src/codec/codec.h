@@ -97,8 +97,8 @@ extern sparse_status encoder_in(const sparse_codec *codec, buffer *b, rans_encod
 #define TABLES_DESCRIBED FAMILY_SHAPES
 
 /*
- * Block scales, and the tokens of an element stream: shared by the two float
- * coders (stream.c). Scales, tokens and their contexts lie in the codec; `tokens`
+ * Block scales, and the tokens of an element stream: shared by the residual,
+ * float and palette coders (stream.c). Scales, tokens and their contexts lie in the codec; `tokens`
  * counts the elements of blocks whose scale is not 0. Described tables are made
  * for the first `contexts` contexts of the codec's histogram.
  */

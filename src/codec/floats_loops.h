@@ -1,7 +1,7 @@
 /*
  * floats_loops.h: the float coder's inner loops, for one instruction set.
  *
- * Included by floats_portable.c and floats_avx2.c, which define LOOPS, the name of
+ * Included by floats_portable.c, floats_avx2.c and floats_avx512.c, which define LOOPS, the name of
  * the table of loops, and LOOPS_BMI2 where its instructions may be used.
  */
 #include "floats.h"

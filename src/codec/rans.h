@@ -20,7 +20,7 @@
 #include "simd.h"
 #include "status.h"
 
-#define RANS_BITS 11			/* precision of a probability: 12 gain 0.02%, and tables of twice the size */
+#define RANS_BITS 11			/* precision of a probability: 12 gain 0.1%, and take tables of twice the size */
 #define RANS_SLOTS (1 << RANS_BITS)
 #define RANS_LOW (UINT32_C(1) << 16)	/* smallest normalised state */
 #define RANS_MAX_LANES 64

@@ -152,7 +152,7 @@ cost_of_tokens(const survey *m, const price_list *prices)
 }
 
 /* Fixed tables spare the decoder time as well: described ones must save more than a twenty-fifth. */
-#define DESCRIBED_GAIN 96 / 100
+#define DESCRIBED_AT_MOST 96		/* per cent of what the best shape takes */
 #define SAMPLE_BLOCKS 128
 
 /*
@@ -170,7 +170,7 @@ choose_tables(sparse_codec *codec, survey *m, unsigned *which, price_list *price
 
 	for (unsigned shape = 0; shape < FAMILY_SHAPES; shape++)
 	{
-		price_list	these = {NULL, codec->most_token[shape]};
+		price_list	these = {NULL, codec->most_token[shape], 0, MOST_SCALE};
 		uint64_t	cost;
 
 		SPARSE_TRY(shape_prices(codec, shape, &these.price));
@@ -183,11 +183,11 @@ choose_tables(sparse_codec *codec, survey *m, unsigned *which, price_list *price
 			*prices = these;
 		}
 	}
-	survey_blocks(codec, m, &(price_list) {prices->price, NULL}, every);
+	survey_blocks(codec, m, &(price_list) {prices->price, NULL, 0, MOST_SCALE}, every);
 	contexts = count_tokens(codec, m, &used);
 	own = tables_cost(codec->histogram, contexts, used, (unsigned) every) / (65536 / PRICE_UNIT)
 		+ m->raw.position * PRICE_UNIT * every;
-	if (m->shape->element_bytes == 1 || own < least * every * DESCRIBED_GAIN)
+	if (m->shape->element_bytes == 1 || own * 100 < least * every * DESCRIBED_AT_MOST)
 	{
 		*which = TABLES_DESCRIBED;
 		prices->most_token = NULL;
@@ -222,7 +222,35 @@ scales_fit(const survey *m)
 			lowest = m->block[b] < lowest ? m->block[b] : lowest;
 			highest = m->block[b] > highest ? m->block[b] : highest;
 		}
-	return highest - lowest < 255;
+	return highest - lowest < SCALES;
+}
+
+/*
+ * Where they are not (a parent's zeros that were trained, an infinity), most blocks shall keep theirs: limits the
+ * scales to the window that holds the most.
+ */
+static void
+limit_scales(sparse_codec *codec, const survey *m, price_list *prices)
+{
+	uint32_t   *blocks = codec->odd[0];	/* of each scale, SCALES further */
+	uint32_t	inside = 0;
+	uint32_t	most = 0;
+
+	_Static_assert(sizeof(codec->odd) >= (MOST_SCALE + SCALES + 1) * sizeof(uint32_t), "all scales can be counted");
+	memset(codec->odd, 0, sizeof(codec->odd));
+	for (size_t b = 0; b < m->blocks; b++)
+		if (m->block[b] != UNCHANGED)
+			blocks[m->block[b] + SCALES]++;
+	for (int scale = 0; scale <= MOST_SCALE; scale++)
+	{
+		inside += blocks[scale + SCALES] - blocks[scale];
+		if (inside > most)
+		{
+			most = inside;
+			prices->highest = scale;
+		}
+	}
+	prices->lowest = prices->highest < SCALES ? 0 : prices->highest - (SCALES - 1);
 }
 
 sparse_status
@@ -243,8 +271,8 @@ residual_encode(sparse_codec *codec, const void *content, const void *prediction
 	survey_blocks(codec, &m, &prices, 1);
 	if (!scales_fit(&m))
 	{
-		out->full = true;
-		return SPARSE_OK;
+		limit_scales(codec, &m, &prices);
+		survey_blocks(codec, &m, &prices, 1);
 	}
 	head[0] = (uint8_t) which;
 	head[1] = 0;

@@ -28,7 +28,12 @@ typedef struct price_list
 {
 	const uint16_t *price;		/* see price.h */
 	const uint8_t *most_token;	/* of each context; NULL: every token can be coded */
+	int			lowest;			/* of the scales that may be chosen */
+	int			highest;
 } price_list;
+
+#define SCALES 255				/* that stored ones can tell apart */
+#define MOST_SCALE (9000 + 3 * PRICE_TRIES)	/* that is ever chosen: see within_contexts */
 
 #define UNCHANGED INT16_MIN		/* the scale of a block that equals its prediction */
 
@@ -47,6 +52,13 @@ static inline int
 within_contexts(int scale)
 {
 	return scale < 0 ? 0 : scale > 9000 ? 9000 : scale;
+}
+
+/* The nearest scale that may be chosen. */
+static inline int
+within_limits(int scale, const price_list *prices)
+{
+	return scale < prices->lowest ? prices->lowest : scale > prices->highest ? prices->highest : scale;
 }
 
 /* Blocks that are decoded together: so that the rANS lanes stay full, the loops' overhead small, and all stays in L1. */

@@ -205,7 +205,7 @@ choose_plain_scale(const uint8_t *token, const int16_t *exponent, size_t count, 
 	}
 }
 
-/* ---- by hand for vectors: two-byte floats of which no low bits are raw ---- */
+/* ---- by hand for vectors: bf16, the one type of two bytes of which no low bits are raw ---- */
 
 #if defined(LOOPS_AVX512)
 

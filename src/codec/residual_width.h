@@ -149,24 +149,6 @@ NAME(base_of)(uint8_t token, unsigned rest)
 	return token < TOKEN_DIRECT ? token : (ELEMENT) ((ELEMENT) (8 | (token & 7)) << rest);
 }
 
-static inline void
-NAME(put_raw)(bit_writer *raw, ELEMENT value, unsigned bits)
-{
-	uint64_t	rest = value;
-
-#if WIDTH == 64
-	if (bits > 32)
-	{
-		bits_put(raw, rest & UINT32_MAX, 32);
-		rest >>= 32;
-		bits -= 32;
-	}
-	bits_put(raw, rest & ((UINT64_C(1) << bits) - 1), bits);
-#else
-	bits_put(raw, rest & ((UINT64_C(1) << bits) - 1), bits);
-#endif
-}
-
 static inline ELEMENT
 NAME(take_raw)(bit_reader *raw, unsigned bits)
 {
@@ -303,7 +285,7 @@ NAME(block_contexts)(const LOOSE *p, size_t count, const shape *s, int scale, co
 	int16_t		exponent[BLOCK];
 
 #if WIDTH == 16 && defined(PLAIN_STEP)
-	if (s->most_shift == 0 && s->exponent_mask && count == BLOCK)
+	if (s->most_shift == 0 && count == BLOCK)
 	{
 		const plain_type plain = plain_type_of(s);
 
@@ -383,12 +365,16 @@ encode_plain16(const LOOSE *p, const uint16_t *folded, uint16_t any, const int16
 		token[i] = (uint8_t) (folded[i] < TOKEN_DIRECT ? folded[i] : TOKEN_DIRECT);
 	if (any >= TOKEN_DIRECT)
 		FOR_EACH_MARKED(i, token, count, token[i] = token_of16(folded[i]));
-	scale = choose_plain_scale(token, exponent, count, scale, prices->price, last);
+	scale = within_limits(choose_plain_scale(token, exponent, count, scale, prices->price, last), prices);
 	block_contexts16(p, count, s, scale, NULL, context);
 	if (prices->most_token)
 		escape_above(context, count, prices->most_token, token);
 	FOR_EACH_MARKED(i, token, count,
-					put_raw16(raw, folded[i], token[i] == FAMILY_ESCAPE ? 16 : rest_of16(token[i])));
+					{
+						unsigned	bits = token[i] == FAMILY_ESCAPE ? 16 : rest_of16(token[i]);
+
+						bits_put(raw, folded[i] & ((1u << bits) - 1), bits);
+					});
 	return scale;
 }
 
@@ -412,7 +398,7 @@ NAME(encode)(const void *content, const void *prediction, size_t at, size_t coun
 	if (s->most_shift == 0)
 		return encode_plain16(p, folded, any, exponent, count, s, prices, last, token, context, raw);
 #endif
-	scale = NAME(choose_scale)(folded, exponent, count, s, prices->price, last);
+	scale = within_limits(NAME(choose_scale)(folded, exponent, count, s, prices->price, last), prices);
 	NAME(contexts_of)(exponent, count, s, scale, context);
 	NAME(put_tokens)(folded, exponent, count, s, scale, context, prices->most_token, token, raw);
 	return scale;
@@ -457,7 +443,7 @@ NAME(take_fields)(const uint8_t *token, const int16_t *shift, size_t count, bit_
 		width[i] = t == FAMILY_ESCAPE ? WIDTH : bits;
 	}
 	for (size_t i = 0; i < count; i++)
-		folded[i] = (ELEMENT) ((uint32_t) lead[i] << (width[i] < 31 ? width[i] : 31));
+		folded[i] = (ELEMENT) (width[i] < 32 ? (uint32_t) lead[i] << (width[i] & 31) : 0);
 	for (size_t i = 0; i < count; i++)
 	{
 		folded[i] = (ELEMENT) (folded[i] | (ELEMENT) bits_get_fast(bytes, position, width[i]));
@@ -571,7 +557,7 @@ NAME(rebuild)(const void *prediction, const shape *s, const batch *k, bit_reader
 		LOOSE	   *to = (LOOSE *) content + k->at[b];
 
 #if WIDTH == 16 && defined(PLAIN_STEP)
-		if (s->most_shift == 0 && s->exponent_mask && count == BLOCK)
+		if (s->most_shift == 0 && count == BLOCK)
 			ok = rebuild_plain16(p, token, s, &raw, to);
 		else
 #endif

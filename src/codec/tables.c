@@ -195,8 +195,7 @@ scale_frequencies(const uint32_t *weight, uint16_t *frequency)
 		for (unsigned i = 1; i < RANS_SYMBOLS; i++)
 			if (frequency[i] > frequency[largest])
 				largest = i;
-		if (largest != most)
-			most = largest;
+		most = largest;
 		frequency[most] -= 1;
 		left++;
 	}
