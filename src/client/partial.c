@@ -159,6 +159,17 @@ open_beside(const char *path, int flags)
 	return fd;
 }
 
+/* Whether what was opened still has the part's name: who held the lock may have given it another. */
+static bool
+is_named(const partial *p)
+{
+	struct stat ours;
+	struct stat there;
+
+	return fstat(p->file.fd, &ours) == 0 && lstat(p->part, &there) == 0 &&
+		ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
 void
 partial_open(partial *p, const char *path, uint64_t bytes, const uint8_t sha256[SHA256_BYTES])
 {
@@ -173,6 +184,8 @@ partial_open(partial *p, const char *path, uint64_t bytes, const uint8_t sha256[
 	p->file = (source) {.path = p->part, .fd = open_beside(p->part, O_RDWR), .bytes = bytes};
 	if (flock(p->file.fd, LOCK_EX | LOCK_NB) != 0)
 		fail(STATUS_FAILED, "Wait for it, or write to another place.", "another program is writing \"%s\"", p->part);
+	if (!is_named(p))
+		fail(STATUS_FAILED, "Try again.", "another program has just written \"%s\"", path);
 	p->journal = open_beside(p->journal_path, O_WRONLY | O_APPEND);
 	if (ftruncate(p->file.fd, (off_t) bytes) != 0)
 		fail_file("make room for", p->part);
@@ -216,9 +229,9 @@ partial_seal(partial *p)
 {
 	if (fsync(p->file.fd) != 0)
 		fail_file("write", p->part);
-	close(p->file.fd);
+	/* open, and so locked, until it has its name */
 	close(p->journal);
-	p->file.fd = p->journal = -1;
+	p->journal = -1;
 }
 
 static void
@@ -238,6 +251,7 @@ partial_publish(partial *p)
 		fail_file("rename into place", p->path);
 	(void) unlink(p->journal_path);
 	sync_directory_of(p->path);
+	close(p->file.fd);
 	release(p);
 }
 
