@@ -54,8 +54,13 @@ static void
 append(const partial *p, const char *line, size_t length)
 {
 	/* in one piece: other threads append as well */
-	if (write(p->journal, line, length) != (ssize_t) length)
-		fail_file("write", p->journal_path);
+	ssize_t		written = write(p->journal, line, length);
+
+	if (written == (ssize_t) length)
+		return;
+	if (written >= 0)
+		errno = ENOSPC;			/* which is why a write falls short, and it does not say so */
+	fail_file("write", p->journal_path);
 }
 
 static void
@@ -256,13 +261,8 @@ partial_publish(partial *p)
 }
 
 void
-partial_discard(partial *p)
+partial_discard(const partial *p)
 {
 	(void) unlink(p->part);
 	(void) unlink(p->journal_path);
-	if (p->file.fd >= 0)
-		close(p->file.fd);
-	if (p->journal >= 0)
-		close(p->journal);
-	release(p);
 }

@@ -21,7 +21,7 @@
 #include "lanes.h"
 #include "receive.h"
 
-#define GROUP 200				/* files that are open at the same time: two descriptors each */
+#define GROUP 200				/* files that arrive at the same time: two descriptors each, then one until all have their names */
 #define LEAST_PIECE ((uint64_t) 4 << 20)
 #define MOST_PIECE ((uint64_t) 128 << 20)
 #define PIECES_A_LANE 4
