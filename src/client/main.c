@@ -19,7 +19,6 @@
 #include "deltafile.h"
 #include "progress.h"
 #include "remote.h"
-#include "table.h"
 
 volatile bool client_has_threads;
 
