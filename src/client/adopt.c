@@ -37,6 +37,7 @@ typedef struct adoption
 	adoptee    *model;
 	unsigned long count;
 	size_t		root;			/* length of DIR and its slash */
+	bool		at_root;		/* DIR is a model itself */
 } adoption;
 
 /* What a child process tells. */
@@ -80,6 +81,7 @@ add_folder(adoption *a, const char *file)
 
 	if (length <= a->root || (a->count > 0 && strcmp(a->model[a->count - 1].place, place) == 0))
 	{
+		a->at_root |= length <= a->root;
 		free(place);
 		return;
 	}
@@ -229,7 +231,7 @@ adopt(adoptee *model, const conn *c, const remote *r)
 	int			status;
 
 	if (!r->quiet)
-		fprintf(stderr, "%s\n", model->name);
+		note("%s", model->name);
 	if (pipe(ends) != 0)
 		fail_file("open", "pipe");
 	child = fork();
@@ -315,11 +317,12 @@ adopt_run(conn *c, const remote *r)
 	unsigned long failed = 0;
 	adoptee    *model;
 
+	open_many_files();
 	if (!folder_is(r->argument[0]))
 		fail(STATUS_FAILED, "Give the folder that the models lie in.", "\"%s\" is not a folder", r->argument[0]);
 	folder_walk(r->argument[0], visit, &a);
 	if (a.count == 0)
-		fail(STATUS_FAILED, NULL, "no folder in \"%s\" holds .safetensors files", r->argument[0]);
+		fail(STATUS_FAILED, a.at_root ? "Give the folder above it, or push it." : NULL, "no folder in \"%s\" holds .safetensors files", r->argument[0]);
 	drop_nested(&a);
 	find_bases(&a);
 	while ((model = next_of(&a)) != NULL)

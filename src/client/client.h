@@ -38,6 +38,10 @@ extern void fail(int status, const char *hint, const char *format, ...);
 __attribute__((format(printf, 1, 2)))
 extern void warn(const char *format, ...);
 
+/* Prints a line as it is, but for what could steer a terminal. */
+__attribute__((format(printf, 1, 2)))
+extern void note(const char *format, ...);
+
 /* fail(STATUS_FAILED) with errno's words: "could not VERB "PATH": ...". */
 __attribute__((noreturn))
 extern void fail_file(const char *verb, const char *path);

@@ -95,6 +95,12 @@ conn_must_repeat(const PGresult *result)
 	return is_class(code, "40001") || is_class(code, "40P01");
 }
 
+bool
+conn_found_damage(const PGresult *result)
+{
+	return is_class(PQresultErrorField(result, PG_DIAG_SQLSTATE), "XX001");
+}
+
 /* ---- opening ---- */
 
 /* Reads a password from the terminal, unseen. False where there is none. */
@@ -311,7 +317,7 @@ conn_query(conn *c, const char *sql, int count, const char *const *value)
 }
 
 PGresult *
-conn_query_again(conn *c, const char *sql, int count, const char *const *value)
+conn_try_again(conn *c, const char *sql, int count, const char *const *value)
 {
 	char	   *text = conn_sql(c, sql);
 	PGresult   *result;
@@ -323,9 +329,17 @@ conn_query_again(conn *c, const char *sql, int count, const char *const *value)
 			break;
 		PQclear(result);
 	}
+	free(text);
+	return result;
+}
+
+PGresult *
+conn_query_again(conn *c, const char *sql, int count, const char *const *value)
+{
+	PGresult   *result = conn_try_again(c, sql, count, value);
+
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		conn_fail(c, result);
-	free(text);
 	return result;
 }
 
@@ -387,10 +401,14 @@ void
 conn_on_interrupt(const conn *c, const char *words)
 {
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	/* a server that is not reached keeps the handler waiting: the second signal ends the program */
+	struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND | SA_NODEFER};
+	struct sigaction before;
 
 	to_cancel = PQgetCancel(c->pg);
 	interrupt_words = words;
+	sigemptyset(&action.sa_mask);
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-		if (signal(numbers[i], on_interrupt) == SIG_IGN)
-			signal(numbers[i], SIG_IGN);
+		if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &action, NULL);
 }

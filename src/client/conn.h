@@ -52,6 +52,9 @@ extern PGresult *conn_query(conn *c, const char *sql, int count, const char *con
 /* conn_query, repeated when it met another transaction: for what is safe to repeat. */
 extern PGresult *conn_query_again(conn *c, const char *sql, int count, const char *const *value);
 
+/* The same, but leaves it to the caller to look at what came of it. */
+extern PGresult *conn_try_again(conn *c, const char *sql, int count, const char *const *value);
+
 /* Streaming, the answer in binary form: it comes from conn_next_row, row by row, until NULL. */
 extern void conn_start(conn *c, const char *sql, int count, const char *const *value);
 extern PGresult *conn_next_row(conn *c);
@@ -66,7 +69,11 @@ extern void conn_fail(const conn *c, const PGresult *result);
 /* Whether two transactions were in each other's way, and the one at hand is to be repeated. */
 extern bool conn_must_repeat(const PGresult *result);
 
-/* From now on an interrupt (Ctrl-C) cancels what the server does for this connection, and prints `words`. */
+/* Whether what the server read was damaged, or not what it was said to be. */
+extern bool conn_found_damage(const PGresult *result);
+
+/* From now on an interrupt (Ctrl-C) cancels what the server does for this connection, and prints `words`;
+ * a second one ends the program at once. */
 extern void conn_on_interrupt(const conn *c, const char *words);
 
 #endif

@@ -177,16 +177,22 @@ same_time(struct timespec a, struct timespec b)
 }
 
 /* What was read at different times is of one file only if nobody wrote to it. */
-void
-source_check_unchanged(const source *file)
+bool
+source_is_unchanged(const source *file)
 {
 	const struct stat *before = &file->identity;
 	struct stat after;
 
 	if (fstat(file->fd, &after) != 0)
 		fail_file("read", file->path);
-	if (after.st_dev != before->st_dev || after.st_ino != before->st_ino || after.st_size != before->st_size ||
-		!same_time(after.st_mtim, before->st_mtim) || !same_time(after.st_ctim, before->st_ctim))
+	return after.st_dev == before->st_dev && after.st_ino == before->st_ino && after.st_size == before->st_size &&
+		same_time(after.st_mtim, before->st_mtim) && same_time(after.st_ctim, before->st_ctim);
+}
+
+void
+source_check_unchanged(const source *file)
+{
+	if (!source_is_unchanged(file))
 		fail(STATUS_FAILED, "Try again when nobody writes to it; nothing was written.",
 			 "\"%s\" has changed while it was read", file->path);
 }

@@ -11,6 +11,7 @@
 #ifndef SPARSE_CLIENT_FILES_H
 #define SPARSE_CLIENT_FILES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stddef.h>
 #include <sys/stat.h>
@@ -59,6 +60,9 @@ extern void source_map(source *file);
 extern const uint8_t *source_get(const source *file, uint64_t first, size_t length, uint8_t *buffer);
 
 extern void source_close(source *file);
+
+/* Whether the file is still as it was when it was opened. */
+extern bool source_is_unchanged(const source *file);
 
 /* Fails unless the file is still as it was when it was opened. */
 extern void source_check_unchanged(const source *file);

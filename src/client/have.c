@@ -125,6 +125,11 @@ haves_get(const haves *h, const wire_refs *refs, wire_buffer *buffer, const char
 {
 	size_t		at = 0;
 
+	if (refs->bytes == 0)
+	{
+		*problem = "a chunk refers to no bytes at all";
+		return NULL;
+	}
 	for (unsigned i = 0; i < refs->count; i++)
 		if (file_of(h, &refs->range[i]) == NULL)
 		{

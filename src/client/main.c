@@ -48,11 +48,20 @@ say(const char *kind, const char *format, va_list args)
 	if (vasprintf(&text, format, args) < 0)
 		return;
 	/* names come from files and servers: nothing of them may steer a terminal */
-	for (char *at = text; *at; at++)
-		if ((unsigned char) *at < 0x20 || *at == 0x7F)
-			*at = '?';
-	fprintf(stderr, "pg_sparse: %s: %s\n", kind, text);
+	make_safe(text);
+	fprintf(stderr, "%s%s\n", kind, text);
 	free(text);
+}
+
+__attribute__((format(printf, 2, 3)))
+static void
+say_more(const char *kind, const char *format, ...)
+{
+	va_list		args;
+
+	va_start(args, format);
+	say(kind, format, args);
+	va_end(args);
 }
 
 /* Of several threads that fail for the same reason, one says so. */
@@ -82,10 +91,10 @@ fail(int status, const char *hint, const char *format, ...)
 	be_first();
 	progress_wipe();
 	va_start(args, format);
-	say("error", format, args);
+	say("pg_sparse: error: ", format, args);
 	va_end(args);
 	if (hint)
-		fprintf(stderr, "hint: %s\n", hint);
+		say_more("hint: ", "%s", hint);
 	quit(status);
 }
 
@@ -96,7 +105,17 @@ warn(const char *format, ...)
 
 	progress_wipe();
 	va_start(args, format);
-	say("warning", format, args);
+	say("pg_sparse: warning: ", format, args);
+	va_end(args);
+}
+
+void
+note(const char *format, ...)
+{
+	va_list		args;
+
+	va_start(args, format);
+	say("", format, args);
 	va_end(args);
 }
 
@@ -162,7 +181,7 @@ fail_usage(const char *command, const char *format, ...)
 	va_list		args;
 
 	va_start(args, format);
-	say("error", format, args);
+	say("pg_sparse: error: ", format, args);
 	va_end(args);
 	fprintf(stderr, "hint: Try \"pg_sparse %s%s--help\".\n", command, command[0] ? " " : "");
 	exit(STATUS_USAGE);

@@ -54,8 +54,13 @@ static void
 append(const partial *p, const char *line, size_t length)
 {
 	/* in one piece: other threads append as well */
-	if (write(p->journal, line, length) != (ssize_t) length)
-		fail_file("write", p->journal_path);
+	ssize_t		written = write(p->journal, line, length);
+
+	if (written == (ssize_t) length)
+		return;
+	if (written >= 0)
+		errno = ENOSPC;			/* which is why a write falls short, and it does not say so */
+	fail_file("write", p->journal_path);
 }
 
 static void
@@ -159,6 +164,17 @@ open_beside(const char *path, int flags)
 	return fd;
 }
 
+/* Whether what was opened still has the part's name: who held the lock may have given it another. */
+static bool
+is_named(const partial *p)
+{
+	struct stat ours;
+	struct stat there;
+
+	return fstat(p->file.fd, &ours) == 0 && lstat(p->part, &there) == 0 &&
+		ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
 void
 partial_open(partial *p, const char *path, uint64_t bytes, const uint8_t sha256[SHA256_BYTES])
 {
@@ -173,6 +189,8 @@ partial_open(partial *p, const char *path, uint64_t bytes, const uint8_t sha256[
 	p->file = (source) {.path = p->part, .fd = open_beside(p->part, O_RDWR), .bytes = bytes};
 	if (flock(p->file.fd, LOCK_EX | LOCK_NB) != 0)
 		fail(STATUS_FAILED, "Wait for it, or write to another place.", "another program is writing \"%s\"", p->part);
+	if (!is_named(p))
+		fail(STATUS_FAILED, "Try again.", "another program has just written \"%s\"", path);
 	p->journal = open_beside(p->journal_path, O_WRONLY | O_APPEND);
 	if (ftruncate(p->file.fd, (off_t) bytes) != 0)
 		fail_file("make room for", p->part);
@@ -216,9 +234,9 @@ partial_seal(partial *p)
 {
 	if (fsync(p->file.fd) != 0)
 		fail_file("write", p->part);
-	close(p->file.fd);
+	/* open, and so locked, until it has its name */
 	close(p->journal);
-	p->file.fd = p->journal = -1;
+	p->journal = -1;
 }
 
 static void
@@ -238,17 +256,13 @@ partial_publish(partial *p)
 		fail_file("rename into place", p->path);
 	(void) unlink(p->journal_path);
 	sync_directory_of(p->path);
+	close(p->file.fd);
 	release(p);
 }
 
 void
-partial_discard(partial *p)
+partial_discard(const partial *p)
 {
 	(void) unlink(p->part);
 	(void) unlink(p->journal_path);
-	if (p->file.fd >= 0)
-		close(p->file.fd);
-	if (p->journal >= 0)
-		close(p->journal);
-	release(p);
 }

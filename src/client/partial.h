@@ -41,14 +41,14 @@ extern void partial_open(partial *p, const char *path, uint64_t bytes, const uin
 /* Writes a range whose XXH3 that is. May be called by several threads. */
 extern void partial_put(partial *p, uint64_t first, const void *bytes, size_t length, uint64_t xxh3);
 
-/* Syncs and closes the file. */
+/* Syncs the file, which stays open, and so locked, until it has its name. */
 extern void partial_seal(partial *p);
 
 /* Gives the sealed file its name. */
 extern void partial_publish(partial *p);
 
-/* Leaves nothing of it. */
-extern void partial_discard(partial *p);
+/* Leaves nothing of it on disk; what is open stays so, for threads may be writing: the caller ends the program. */
+extern void partial_discard(const partial *p);
 
 /* Whether a name could be that of another file's part or journal. */
 extern bool partial_is_name(const char *name);

@@ -16,11 +16,12 @@
 #include <time.h>
 
 #include "client.h"
+#include "codec/hash.h"
 #include "folder.h"
 #include "lanes.h"
 #include "receive.h"
 
-#define GROUP 200				/* files that are open at the same time: two descriptors each */
+#define GROUP 200				/* files that arrive at the same time: two descriptors each, then one until all have their names */
 #define LEAST_PIECE ((uint64_t) 4 << 20)
 #define MOST_PIECE ((uint64_t) 128 << 20)
 #define PIECES_A_LANE 4
@@ -57,13 +58,23 @@ take_chunk(void *state, const wire_delta *row, const uint8_t *content)
 	puller	   *p = at->puller;
 	pull_file  *file = at->piece->file;
 	uint64_t	end = row->file_offset + row->bytes;
+	uint64_t	first = row->file_offset;
+	uint64_t	xxh3 = row->content_xxh3;
 
 	if (end > file->bytes)
 		fail(STATUS_DAMAGED, received_damaged_hint, "\"%s\": the server sent more than the file has", file->place);
-	partial_put(&file->part, row->file_offset, content, (size_t) row->bytes, row->content_xxh3);
+	/* what lies outside of the piece is another lane's, and may have been hashed already */
+	if (first < at->piece->first)
+		first = at->piece->first;
+	if (end > at->piece->end)
+		end = at->piece->end;
+	content += first - row->file_offset;
+	if (end - first != row->bytes)
+		xxh3 = sparse_hash(content, (size_t) (end - first), sparse_simd_best());
+	partial_put(&file->part, first, content, (size_t) (end - first), xxh3);
 	p->received += row->bytes;
 	pthread_mutex_lock(&p->lock);
-	at->piece->reached = end < at->piece->end ? end : at->piece->end;
+	at->piece->reached = end;
 	pthread_cond_signal(&p->moved);
 	pthread_mutex_unlock(&p->lock);
 }

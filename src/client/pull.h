@@ -42,13 +42,16 @@ typedef struct pull_piece
 typedef struct pull_version
 {
 	char		id[24];
-	pull_file  *file;			/* in order of path */
+	pull_file  *file;			/* in order of path, each once */
 	unsigned long count;
 	uint64_t	bytes;
 } pull_version;
 
 /* Looks up the version and its files; refuses paths that lead elsewhere. */
 extern void pull_version_open(pull_version *v, conn *c, const char *reference);
+
+/* A number of a listing, at most `most`; else the listing is malformed, and the program ends. */
+extern uint64_t pull_get_number(const PGresult *result, int row, int column, uint64_t most);
 
 /* Learns where chunks begin. */
 extern void pull_version_cuts(pull_version *v, conn *c);

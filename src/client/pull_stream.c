@@ -120,12 +120,6 @@ enum
 	COLUMN_FILE, COLUMN_NAME, COLUMN_DTYPE, COLUMN_SHAPE, COLUMN_FIRST, COLUMN_BYTES, COLUMN_SHA256
 };
 
-static uint64_t
-number(const PGresult *tensors, int row, int column)
-{
-	return strtoull(PQgetvalue(tensors, row, column), NULL, 10);
-}
-
 /* Each name once, and none missing. */
 static void
 check_names(const PGresult *tensors, const name_list *names)
@@ -156,7 +150,7 @@ make_header(const PGresult *tensors, size_t *bytes)
 	fputc('{', out);
 	for (int row = 0; row < PQntuples(tensors); row++)
 	{
-		uint64_t	end = at + number(tensors, row, COLUMN_BYTES);
+		uint64_t	end = at + pull_get_number(tensors, row, COLUMN_BYTES, INT64_MAX - at);
 
 		fputs(row > 0 ? "," : "", out);
 		json_string(out, PQgetvalue(tensors, row, COLUMN_NAME));
@@ -188,15 +182,28 @@ put_header(const stream *s, const PGresult *tensors)
 	free(header);
 }
 
-static void
-put_tensor(receiver *r, stream *s, const PGresult *tensors, int row)
+/* The bytes of the version's file of that path; none where it has no such file. */
+static uint64_t
+bytes_of_file(const pull_version *v, const char *path)
 {
+	for (unsigned long i = 0; i < v->count; i++)
+		if (strcmp(v->file[i].path, path) == 0)
+			return v->file[i].bytes;
+	return 0;
+}
+
+static void
+put_tensor(receiver *r, stream *s, const pull_version *v, const PGresult *tensors, int row)
+{
+	const char *path = PQgetvalue(tensors, row, COLUMN_FILE);
+	uint64_t	file_bytes = bytes_of_file(v, path);
+	uint64_t	first = pull_get_number(tensors, row, COLUMN_FIRST, file_bytes);
+	uint64_t	bytes = pull_get_number(tensors, row, COLUMN_BYTES, file_bytes - first);
 	uint8_t		sha256[SHA256_BYTES];
 
 	if (!wire_parse_hex(PQgetvalue(tensors, row, COLUMN_SHA256), sha256, SHA256_BYTES))
 		fail(STATUS_DAMAGED, received_damaged_hint, "the server's list of tensors is malformed");
-	stream_range(r, s, PQgetvalue(tensors, row, COLUMN_FILE), number(tensors, row, COLUMN_FIRST),
-				 number(tensors, row, COLUMN_BYTES), sha256);
+	stream_range(r, s, path, first, bytes, sha256);
 }
 
 void
@@ -218,7 +225,7 @@ pull_tensors(conn *c, const pull_version *v, const haves *h, const remote *optio
 	receiver_open(&r, c, v, h);
 	put_header(&s, tensors);
 	for (int row = 0; row < PQntuples(tensors); row++)
-		put_tensor(&r, &s, tensors, row);
+		put_tensor(&r, &s, v, tensors, row);
 	if (!s.to_stdout)
 		output_commit();
 	receiver_close(&r);

@@ -19,14 +19,14 @@ fail_listing(void)
 	fail(STATUS_DAMAGED, "Nothing was written.", "the server's list of files is malformed");
 }
 
-static uint64_t
-get_number(const PGresult *result, int row, int column)
+uint64_t
+pull_get_number(const PGresult *result, int row, int column, uint64_t most)
 {
 	char	   *end;
 	const char *text = PQgetvalue(result, row, column);
 	unsigned long long value = strtoull(text, &end, 10);
 
-	if (end == text || *end != '\0' || text[0] == '-' || value > INT64_MAX)
+	if (end == text || *end != '\0' || text[0] == '-' || value > most)
 		fail_listing();
 	return value;
 }
@@ -39,7 +39,10 @@ take_file(pull_version *v, const PGresult *result, int row)
 
 	if (!folder_path_is_safe(path) || partial_is_name(folder_base_name(path)))
 		fail(STATUS_DAMAGED, "Nothing was written.", "a file of the version has a path that leads elsewhere");
-	*file = (pull_file) {.path = format_text("%s", path), .bytes = get_number(result, row, 1)};
+	/* a path that comes twice would be two files of one place */
+	if (row > 0 && strcmp(v->file[row - 1].path, path) >= 0)
+		fail_listing();
+	*file = (pull_file) {.path = format_text("%s", path), .bytes = pull_get_number(result, row, 1, INT64_MAX)};
 	if (!wire_parse_hex(PQgetvalue(result, row, 2), file->sha256, SHA256_BYTES) ||
 		file->bytes > INT64_MAX - v->bytes)
 		fail_listing();
@@ -69,14 +72,14 @@ static void
 take_cut(pull_file *file, const PGresult *result, int row)
 {
 	const char *dtype = PQgetvalue(result, row, 1);
-	uint64_t	bytes = get_number(result, row, 3);
-	uint64_t	rows = get_number(result, row, 4);
+	uint64_t	bytes = pull_get_number(result, row, 3, file->bytes);
+	uint64_t	rows = pull_get_number(result, row, 4, INT64_MAX);
 	sparse_dtype known;
 	uint64_t	element = sparse_dtype_find(dtype, strlen(dtype), &known) ? sparse_dtype_get(known)->bytes : 1;
 
 	file->cut = array_grow(file->cut, file->cuts, sizeof *file->cut);
 	file->cut[file->cuts++] = (pull_cut) {
-		get_number(result, row, 2),
+		pull_get_number(result, row, 2, file->bytes),
 		sparse_grid_chunk_bytes(rows > 0 ? bytes / rows : 0, element, SPARSE_CHUNK_TARGET)
 	};
 }

@@ -50,7 +50,7 @@ version_at_hand(const push *p, bool quiet)
 		if (file->content.kind != DELTAFILE_SAFETENSORS)
 			continue;
 		if (!quiet)
-			fprintf(stderr, "parent: version %s, which \"%s\" belongs to\n", file->version, file->path);
+			note("parent: version %s, which \"%s\" belongs to", file->version, file->path);
 		return format_text("%s", file->version);
 	}
 	return NULL;
@@ -69,9 +69,9 @@ suggest_parent(push *p, conn *c, push_request *r)
 	if (base)
 		id = find_name(c, base);
 	if (id && !r->quiet)
-		fprintf(stderr, "parent: \"%s\", which the model's own files name\n", base);
+		note("parent: \"%s\", which the model's own files name", base);
 	else if (base && !id && !r->quiet)
-		fprintf(stderr, "note: the model's own files name \"%s\" as its base, which is not in the store\n", base);
+		note("note: the model's own files name \"%s\" as its base, which is not in the store", base);
 	if (id == NULL)
 		id = version_at_hand(p, r->quiet);
 	free(base);
@@ -114,15 +114,46 @@ is_ready(const push *p, conn *c)
 	return ready;
 }
 
+/* A file that somebody wrote to meanwhile, or NULL. */
+static const source *
+find_changed(const push *p)
+{
+	for (unsigned long i = 0; i < p->local.count; i++)
+		if (!source_is_unchanged(&p->local.file[i].content.file))
+			return &p->local.file[i].content.file;
+	for (unsigned long i = 0; i < p->haves.count; i++)
+		if (!source_is_unchanged(&p->haves.file[i].content.file))
+			return &p->haves.file[i].content.file;
+	return NULL;
+}
+
+/* Chunks that are wrong would be found again by every repetition. What the hint is to say of it. */
+static const char *
+give_up(const push *p, conn *c)
+{
+	const char *const value[] = {p->id};
+	PGresult   *result = conn_try_again(c, "select @.sparse_abort($1::bigint)", 1, value);
+	bool		given_up = PQresultStatus(result) == PGRES_TUPLES_OK;
+
+	PQclear(result);
+	return given_up ? "The upload was given up: the same command again sends everything anew."
+		: "Give the upload up with sparse_abort(), then try again.";
+}
+
 static void
 commit_version(push *p, conn *c)
 {
 	const char *const value[] = {p->id};
+	const source *changed = find_changed(p);
 	PGresult   *result;
 
-	for (unsigned long i = 0; i < p->local.count; i++)
-		source_check_unchanged(&p->local.file[i].content.file);
-	result = conn_query_again(c, "select @.sparse_commit($1::bigint)", 1, value);
+	if (changed)
+		fail(STATUS_FAILED, give_up(p, c), "\"%s\" has changed while it was pushed", changed->path);
+	result = conn_try_again(c, "select @.sparse_commit($1::bigint)", 1, value);
+	if (conn_found_damage(result))
+		fail(STATUS_DAMAGED, give_up(p, c), "%s", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		conn_fail(c, result);
 	snprintf(p->id, sizeof p->id, "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);
 }

@@ -68,6 +68,17 @@ take_chunk(sender *s, unsigned long *number)
 	return found;
 }
 
+static bool
+has_again(sender *s)
+{
+	bool		found;
+
+	pthread_mutex_lock(&s->lock);
+	found = s->agains > 0;
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
 static void
 give_back(sender *s, const batch *b)
 {
@@ -236,7 +247,7 @@ work(lane *l)
 			send_chunk(w, number);
 		end_batch(w);
 		hear_of_batch(w);
-	} while (w->sender->agains > 0);
+	} while (has_again(w->sender));
 	PQexitPipelineMode(l->conn->pg);
 	w->sender->working--;
 	wire_release(&w->content);

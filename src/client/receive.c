@@ -54,8 +54,10 @@ decode(receiver *r, const wire_delta *row, const char **problem)
 
 /* Whether a row goes on where the last one ended, or holds the first byte. */
 static const char *
-check_place(const wire_delta *row, const char *path, uint64_t first, uint64_t at)
+check_place(const wire_delta *row, const char *path, uint64_t first, uint64_t at, uint64_t end)
 {
+	if (at >= end)
+		return "the server sent more than it was asked for";
 	if (strcmp(row->file, path) != 0)
 		return "the server sent a chunk of another file";
 	if (at == first ? row->file_offset > at || row->bytes <= at - row->file_offset : row->file_offset != at)
@@ -66,7 +68,7 @@ check_place(const wire_delta *row, const char *path, uint64_t first, uint64_t at
 }
 
 static uint64_t
-take_row(receiver *r, const PGresult *result, const char *path, uint64_t first, uint64_t at,
+take_row(receiver *r, const PGresult *result, const char *path, uint64_t first, uint64_t at, uint64_t end,
 		 receiver_take take, void *state)
 {
 	wire_delta	row;
@@ -74,7 +76,7 @@ take_row(receiver *r, const PGresult *result, const char *path, uint64_t first, 
 	const uint8_t *content = NULL;
 
 	if (problem == NULL)
-		problem = check_place(&row, path, first, at);
+		problem = check_place(&row, path, first, at, end);
 	if (problem == NULL)
 		content = decode(r, &row, &problem);
 	if (content == NULL)
@@ -99,7 +101,7 @@ receive(receiver *r, const char *path, uint64_t first, uint64_t end, receiver_ta
 			   5, value);
 	while ((result = conn_next_row(r->conn)) != NULL)
 	{
-		at = take_row(r, result, path, first, at, take, state);
+		at = take_row(r, result, path, first, at, end, take, state);
 		PQclear(result);
 	}
 	if (at < end)

@@ -4,6 +4,7 @@
  */
 #include "remote.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,6 +144,20 @@ parse_jobs(const char *command, const char *text)
 	return (int) jobs;
 }
 
+/* The server reads the number: it is to be one. */
+static const char *
+parse_count(const char *command, const char *text)
+{
+	char	   *end;
+	long long	count;
+
+	errno = 0;
+	count = strtoll(text, &end, 10);
+	if (end == text || *end != '\0' || count < 0 || errno != 0)
+		fail_usage(command, "--count takes a number, not \"%s\"", text);
+	return text;
+}
+
 /* True when it is an option of the connection. */
 static bool
 take_connection_option(conn_options *o, int letter)
@@ -205,7 +220,7 @@ take_option(remote *r, const remote_command *command, int letter)
 			r->jobs = parse_jobs(command->name, optarg);
 			break;
 		case 'n':
-			r->count = optarg;
+			r->count = parse_count(command->name, optarg);
 			break;
 		case 'a':
 			r->all = true;

@@ -166,8 +166,7 @@ width_of(const char *text)
 	return width;
 }
 
-/* Control characters, those of ISO 8859 (C2 80 to C2 9F in UTF-8) too, become '?'. */
-static void
+void
 make_safe(char *text)
 {
 	for (unsigned char *at = (unsigned char *) text; *at; at++)

@@ -35,6 +35,9 @@ extern void table_print_heading(const char *text);
 /* Text as a JSON string. */
 extern void json_string(FILE *out, const char *text);
 
+/* Control characters, those of ISO 8859 (C2 80 to C2 9F in UTF-8) too, become '?'. */
+extern void make_safe(char *text);
+
 /* Text of the server for a terminal. */
 extern void print_safely(const char *text);
 

@@ -95,6 +95,57 @@ is_refused('no rows', columns(), 'real_delta(version, have, path, first_byte, le
 is_refused('rows without the last', columns(), 'real_delta(version, have, path, first_byte, length) r where r.file_offset < first_byte + length / 2');
 is_refused('rows in another order', columns(), '(select * from real_delta(version, have, path, first_byte, length) order by file_offset desc offset 0) r');
 is_refused('rows sent twice', columns(), 'real_delta(version, have, path, first_byte, length) r, generate_series(1, 2)');
+is_refused('a reference to no bytes', columns(refs => 'array[[1, 0, 0, 0]]', encoding => q{'same'::text}));
+
+# A row more, which goes on where the last one ends.
+my $beyond = q{(select * from real_delta(version, have, path, first_byte, length) union all
+	select file, null, 0, last, 100, 'delta', null, d, ('x' || (sdelta_info(d)).content_xxh3)::bit(64)::bigint
+	from (select min(file) as file, max(file_offset + bytes) as last, sdelta_encode(repeat('x', 100)::bytea) as d
+		from real_delta(version, have, path, first_byte, length)) m) r};
+is_refused('a row beyond the end', columns(), $beyond);
+client_fails($damaged, 'more than it was asked for', '... to standard output too', 'pull', 'tuned', '-q', '-o', '-');
+client_fails($damaged, 'more than it was asked for', '... of a tensor too', 'pull', 'tuned', '-q', '-o', $out, '-t', 'model.norm.weight');
+ok(!-e $out, '... and leaves no file');
+
+# ---- rows that begin before what was asked for, when that has been hashed already ----
+
+my $large = data_file('main-base');
+client_works('a model of several pieces is pushed', 'push', $large, 'large', '-q');
+psql_one(qq{
+	drop function sparse_delta(bigint, text[], text, bigint, bigint);
+	create function sparse_delta(version bigint, have text[] default '{}', path text default null,
+		first_byte bigint default 0, length bigint default null)
+	returns table (file text, tensor text, seq integer, file_offset bigint, bytes bigint,
+		encoding text, refs bigint[], delta sdelta, content_xxh3 bigint)
+	language plpgsql set search_path = public, pg_catalog
+	as \$\$
+	#variable_conflict use_column
+	declare
+		r record;
+		evil sdelta;
+	begin
+		for r in select * from real_delta(sparse_delta.version, sparse_delta.have, sparse_delta.path, sparse_delta.first_byte, sparse_delta.length)
+		loop
+			if sparse_delta.first_byte > 0 and r.file_offset <= sparse_delta.first_byte
+			then
+				perform pg_sleep(0.5);
+				evil := sdelta_encode(repeat('x', 100)::bytea || pg_read_binary_file('$large', r.file_offset, r.bytes));
+				return query select r.file, r.tensor, r.seq, r.file_offset - 100, r.bytes + 100, 'delta'::text, null::bigint[], evil,
+					('x' || (sdelta_info(evil)).content_xxh3)::bit(64)::bigint;
+			else
+				return query select r.file, r.tensor, r.seq, r.file_offset, r.bytes, r.encoding, r.refs, r.delta, r.content_xxh3;
+			end if;
+		end loop;
+	end \$\$});
+for my $jobs (1, 4)
+{
+	unlink $out, glob("$folder/.out.*");
+	my ($code, undef, $err) = client('pull', 'large', '-q', '-o', $out, '-j', $jobs);
+	ok($code eq '0' ? sha256_of_file($out) eq sha256_of_file($large) : !-e $out,
+		"what comes before a piece changes nothing that was checked, on $jobs connections") or diag("exit $code: $err");
+	note("exit $code: $err");
+}
+unlink $out, glob("$folder/.out.*");
 
 # ---- what it says of the files ----
 
@@ -130,7 +181,28 @@ tell_of_files('ordinal, path, format, bytes - 1, sha256, tensors');
 client_fails($damaged, '', 'a file that is said to be shorter is refused', 'pull', 'tuned', '-q', '-o', $out);
 tell_of_files('ordinal, path, format, -1::bigint, sha256, tensors');
 client_fails($damaged, 'malformed', 'a file of a negative size is refused', 'pull', 'tuned', '-q', '-o', $out);
+tell_of_files('ordinal, path, format, bytes, sha256, tensors from real_files(version) union all select ordinal + 1, path, format, bytes, sha256, tensors');
+client_fails($damaged, 'malformed', 'a path that comes twice is refused', 'pull', 'tuned', '-q', '-o', "$folder/into");
 psql_one(q{drop function sparse_files(bigint); alter function real_files(bigint) rename to sparse_files});
+
+# ---- what it says of tensors ----
+
+psql_one(q{alter function sparse_tensors(bigint) rename to real_tensors});
+for my $case ([ 'a negative place', '-1::bigint, bytes' ], [ 'a place past the end', 'first_byte + 9000000, bytes' ],
+	[ 'negative bytes', 'first_byte, -1::bigint' ], [ 'more bytes than the file has', 'first_byte, 9223372036854775807::bigint' ])
+{
+	my ($name, $numbers) = @$case;
+	psql_one(qq{
+		drop function if exists sparse_tensors(bigint);
+		create function sparse_tensors(version bigint)
+		returns table (file text, name text, dtype text, shape bigint[], first_byte bigint, bytes bigint, sha256 bytea,
+			predictor text, depth integer, chunks bigint, stored_bytes bigint)
+		language sql set search_path = public, pg_catalog
+		as \$\$ select file, name, dtype, shape::bigint[], $numbers, sha256, predictor::text, depth::int, chunks::bigint, stored_bytes::bigint
+			from real_tensors(version) \$\$});
+	client_fails($damaged, 'malformed', "a tensor of $name is refused", 'pull', 'tuned', '-q', '-o', $out, '-t', 'model.norm.weight');
+}
+psql_one(q{drop function sparse_tensors(bigint); alter function real_tensors(bigint) rename to sparse_tensors});
 
 # ---- what it wants of a push ----
 
@@ -162,6 +234,21 @@ for my $case (
 want('file, tensor, seq, file_offset, bytes, wanted, array[[1, 0, 9223372036854775807, 5]]');
 client_works('where it names a prediction that cannot be, none is used', @push);
 is(sha256_of_version($node, 'strong'), sha256_of_file(data_file('mini-finetune-strong')), '... and the model arrives');
+
+psql_one(q{drop function sparse_layout(bigint, text[]); alter function real_layout(bigint, text[]) rename to sparse_layout});
+
+# ---- an upload that holds a wrong chunk ----
+
+@push = ('push', data_file('mini-base-int8'), 'wrong', '--no-parent', '-q');
+psql_one(q{alter function sparse_commit(bigint) rename to real_commit});
+client_fails(6, 'sparse_commit', 'a push that cannot be completed stays open', @push);
+psql_one(q{alter function real_commit(bigint) rename to sparse_commit});
+psql_one(q{select sparse_write(v.id, l.tensor, l.seq, decode(repeat('00', l.bytes::int), 'hex'), l.file)
+	from sparse.version v, lateral (select * from sparse_layout(v.id) where tensor is not null order by bytes desc limit 1) l
+	where v.name = 'wrong' and v.state = 'open'});
+client_fails($damaged, 'not what it was said to be', 'with a wrong chunk in it, it is refused', @push);
+client_works('... and given up, so that the same command again works', @push);
+is(sha256_of_version($node, 'wrong'), sha256_of_file(data_file('mini-base-int8')), '... and the model arrives');
 
 $node->stop;
 done_testing();

@@ -42,6 +42,7 @@ my @rows = parse_csv(client_works('log as CSV', 'log', '--csv'));
 is(scalar @rows, 3, '... has a head and a line for each');
 is($rows[1][-1], $log->[0]{message}, '... with the same message');
 is(scalar @{ client_json('log of one', 'log', '-n', 1) }, 1, '... is one');
+client_fails(2, 'takes a number', "a count of $_ is a wrong command line", 'log', '-n', $_) for 'x', '-1', '1x', '99999999999999999999';
 my $out = client_works('log as a table', 'log');
 unlike($out, qr/\e/, '... lets no escape through');
 like($out, qr/^version +name +state/, '... has a head');

@@ -47,5 +47,8 @@ is(join(' ', map { "$_:$model{$_}{outcome}" } sort keys %model),
 client_fails(1, 'holds .safetensors files', 'a tree without models is an error', 'adopt', "$tree/no-model");
 client_fails(1, 'not a folder', 'a file is no tree', 'adopt', "$tree/no-model/text.txt");
 
+my ($code, undef, $words) = client('adopt', "$tree/acme/base");
+ok($code eq '1' && $words =~ /hint: Give the folder above it, or push it/, 'a folder that is a model itself is refused, and why is said');
+
 $node->stop;
 done_testing();
