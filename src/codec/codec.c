@@ -36,7 +36,7 @@ sparse_codec_free(sparse_codec *codec)
 	allocator = codec->allocator;
 	buffer	   *const all[] = {
 		&codec->payload, &codec->other, &codec->raw, &codec->token,
-		&codec->table, &codec->scale, &codec->wide, &codec->slots, &codec->symbols
+		&codec->table, &codec->scale, &codec->predicted, &codec->wide, &codec->slots, &codec->symbols
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
