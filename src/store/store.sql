@@ -232,12 +232,14 @@ begin
         chunk_bytes integer not null check (chunk_bytes > 0),
         split_bytes bigint not null default 0 check (split_bytes >= 0 and split_bytes <= bytes),
         predictor text not null default 'none',
-        depth integer not null default 0 check (depth >= 0)
+        depth integer not null default 0 check (depth >= 0),
+        version bigint
     ) partition by list (place);
     comment on table sparse.object is 'content, once: SHA-256 is its identity';
     comment on column sparse.object.sha256 is 'null while it is staged: what it is said to become stands in sparse.staged';
     comment on column sparse.object.split_bytes is 'the grid of chunks starts anew here (0: nowhere): what lies before is predicted, what lies behind is not';
     comment on column sparse.object.depth is 'longest chain of predictions below it';
+    comment on column sparse.object.version is 'the version with which it was first stored, in whose counters it stands; that may be a tombstone by now';
 
     create table sparse.object_parent (
         place smallint not null,
