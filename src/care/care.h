@@ -18,14 +18,6 @@
 #include "store/recode.h"
 #include "store/store.h"
 
-/* The first bytes of a SHA-256 are not used here: an object is named by place and id. */
-typedef struct CareTarget
-{
-	int16		place;
-	int64		object;
-	uint64		row_bytes;
-} CareTarget;
-
 typedef struct Care
 {
 	/* fixed for the call */

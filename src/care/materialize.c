@@ -19,7 +19,9 @@ PG_FUNCTION_INFO_V1(care_rebase);
 /* An object of the version, and the one to predict it from. */
 typedef struct Move
 {
-	CareTarget	target;
+	int16		place;
+	int64		object;
+	uint64		row_bytes;
 	int64		parent;			/* 0: nothing */
 } Move;
 
@@ -75,11 +77,9 @@ find_moves(Care *care, StoreQuery *query, Datum *argument, Moves *moves)
 	moves->move = MemoryContextAllocHuge(care->context, Max(moves->count, 1) * sizeof(Move));
 	for (int64 i = 0; i < moves->count; i++)
 		moves->move[i] = (Move) {
-		.target = {
-			.place = DatumGetInt16(row_datum(rows, i, 1)),
-			.object = row_int64(rows, i, 2),
-			.row_bytes = row_int64(rows, i, 3)
-		},
+		.place = DatumGetInt16(row_datum(rows, i, 1)),
+		.object = row_int64(rows, i, 2),
+		.row_bytes = row_int64(rows, i, 3),
 		.parent = row_int64(rows, i, 4)
 	};
 	care_step_end(care);
@@ -95,8 +95,8 @@ static void
 make_move(Care *care, const Move *move, Refused *refused)
 {
 	RecodeSpec	spec = {
-		.place = move->target.place, .object = move->target.object, .parent = move->parent,
-		.row_bytes = move->target.row_bytes, .max_depth = sparse_max_chain_depth, .at_most = PG_UINT64_MAX
+		.place = move->place, .object = move->object, .parent = move->parent,
+		.row_bytes = move->row_bytes, .max_depth = sparse_max_chain_depth, .at_most = PG_UINT64_MAX
 	};
 	RecodeOutcome outcome;
 	RecodeResult result;
