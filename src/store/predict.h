@@ -26,6 +26,7 @@ typedef struct Prediction
 	uint64		bytes;			/* of the parent */
 	uint64		shared;			/* bytes of content from the start on that it predicts */
 	bool		by_elements;
+	const struct Recipe *recipe;	/* not NULL: it is computed (parent is then the first source) */
 } Prediction;
 
 /*

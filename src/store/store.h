@@ -215,6 +215,8 @@ typedef struct ObjectSpec
 	void	   *source_state;
 	int64		candidate[8];	/* objects of the place to predict it from */
 	int			candidates;
+	struct Recipe *recipe;		/* ways to compute it from objects of the place (recipe.h) */
+	int			recipes;
 	int64		version;		/* that brings it */
 	uint64		chunk_bytes;	/* of its grid; 0: as sparse.chunk_size says */
 	int			max_depth;		/* of the chain that it ends; 0: as sparse.max_chain_depth says */
@@ -236,6 +238,15 @@ typedef struct ObjectResult
  * deeper than sparse.max_chain_depth is replaced by its own parent.
  */
 extern void object_write(ObjectReader *reader, const ObjectSpec *spec, ObjectResult *result);
+
+/*
+ * The two halves of it. First the rows of all objects are found or reserved, in the order of
+ * the SHA-256s; then content is written to those that did not exist (spec->source and what
+ * may predict it count only now), in any order: so that one may be predicted from another.
+ */
+extern void object_reserve(const ObjectSpec *spec, ObjectResult *result);
+extern void object_write_content(ObjectReader *reader, const ObjectSpec *spec, int64 id,
+								 ObjectResult *result);
 
 /* ---- objects whose content comes by and by (stage.c); inside store_enter and SPI_connect ---- */
 

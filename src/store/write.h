@@ -15,15 +15,8 @@ extern bool object_find_or_reserve(const ObjectSpec *spec, uint64 chunk_bytes, O
 /* Of the object's grid, by the rows and the setting where the spec does not say it. */
 extern uint64 object_chunk_bytes(const ObjectSpec *spec);
 
-/*
- * Predicts, encodes and stores the content of an object whose row `id` is there and
- * has nothing yet, and fills in its figures.
- */
-extern void object_write_content(ObjectReader *reader, const ObjectSpec *spec, int64 id,
-								 ObjectResult *result);
-
-/* That `object` is predicted from `parent`. */
-extern void object_insert_edge(int16 place, int64 object, int32 depth, int64 parent, int32 parent_depth);
+/* That `object` is predicted from `parent`, its parent number `ordinal`. */
+extern void object_insert_edge(int16 place, int64 object, int32 depth, int ordinal, int64 parent, int32 parent_depth);
 
 /* Removes the chunks of an object and its edges to its parents; its row, that nothing refers to. */
 extern void object_remove_content(int16 place, int64 object);
