@@ -40,6 +40,12 @@ shape_of(sparse_dtype dtype, bool flat)
 	};
 }
 
+static bool
+is_flat(const shape *s)
+{
+	return s->floats && s->exponent_mask == 0;
+}
+
 static const residual_loops *
 loops_of(const sparse_codec *codec, const shape *s)
 {
@@ -166,7 +172,8 @@ cost_of_tokens(const survey *m, const price_list *prices)
 
 /*
  * Which tables are to code the chunk, and at which prices the scales are to be chosen: a sample is coded at those
- * of each shape. Eight-bit elements have no token to spare as an escape: their tables are described.
+ * of each shape. Eight-bit elements have no token to spare as an escape: their tables are described. So are those of
+ * rounding errors, which are spread evenly, as no shape is.
  */
 static sparse_status
 choose_tables(sparse_codec *codec, survey *m, unsigned *which, price_list *prices)
@@ -196,7 +203,7 @@ choose_tables(sparse_codec *codec, survey *m, unsigned *which, price_list *price
 	contexts = count_tokens(codec, m, &used);
 	own = tables_cost(codec->histogram, contexts, used, (unsigned) every) / (65536 / PRICE_UNIT)
 		+ m->raw.position * PRICE_UNIT * every;
-	if (m->shape->element_bytes == 1 || own * 100 < least * every * DESCRIBED_AT_MOST)
+	if (m->shape->element_bytes == 1 || is_flat(m->shape) || own * 100 < least * every * DESCRIBED_AT_MOST)
 	{
 		*which = TABLES_DESCRIBED;
 		prices->most_token = NULL;

@@ -56,6 +56,7 @@ bool
 recipe_consider(ObjectReader *reader, const ObjectSpec *spec, uint64 chunk_bytes, Recipe *recipe, int32 *depth)
 {
 	const uint64 elements = spec->bytes / element_bytes(spec->dtype);
+	const uint64 chunk = Min(chunk_bytes, spec->bytes) / element_bytes(spec->dtype);
 	const int	most = spec->max_depth > 0 ? spec->max_depth : sparse_max_chain_depth;
 
 	*depth = 0;
@@ -74,9 +75,9 @@ recipe_consider(ObjectReader *reader, const ObjectSpec *spec, uint64 chunk_bytes
 		*depth = Max(*depth, info.depth);
 	}
 	/* (chunks are of whole rows, but for those of very long ones) */
-	if (recipe->unit > 1 && (elements % recipe->unit != 0 || chunk_bytes / element_bytes(spec->dtype) % recipe->unit != 0))
+	if (recipe->unit > 1 && (elements % recipe->unit != 0 || chunk % recipe->unit != 0))
 		return false;
-	return recipe_most_bytes(recipe, chunk_bytes / element_bytes(spec->dtype)) <= SPARSE_MAX_PREDICTION;
+	return recipe_most_bytes(recipe, chunk) <= SPARSE_MAX_PREDICTION;
 }
 
 /* Positions of the first element within its row or group. */

@@ -256,7 +256,7 @@ prediction_buffer(const Writer *writer, const Prediction *prediction)
 	uint64		bytes = writer->chunk_bytes;
 
 	if (prediction->recipe != NULL)
-		bytes = recipe_most_bytes(prediction->recipe, bytes / writer->element_bytes);
+		bytes = recipe_most_bytes(prediction->recipe, Min(bytes, writer->spec->bytes) / writer->element_bytes);
 	else if (!prediction->by_elements)
 		bytes = Min(bytes * (WINDOW_BEFORE + WINDOW_AFTER), prediction->bytes);
 	return palloc_extended(Max(bytes, 1), MCXT_ALLOC_HUGE);
