@@ -13,6 +13,7 @@
 #include "postgres.h"
 #include "compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -29,6 +30,7 @@
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(version_guard);
+PG_FUNCTION_INFO_V1(version_storing);
 PG_FUNCTION_INFO_V1(version_drop_sql);
 PG_FUNCTION_INFO_V1(version_undrop_sql);
 
@@ -496,6 +498,24 @@ version_from_argument(FunctionCallInfo fcinfo, int arg, bool any_state, StoreVer
 		elog(ERROR, "version is given as type %u", type);
 }
 
+/* ---- what objects are counted as ---- */
+
+/* The version inserted last, and the transaction that did. */
+static int64 storing_version = 0;
+static TransactionId storing_transaction = InvalidTransactionId;
+
+/*
+ * sparse_storing_version(), the default of sparse.object.version: whoever stores
+ * objects inserts the row of their version first, in the same transaction.
+ */
+Datum
+version_storing(PG_FUNCTION_ARGS)
+{
+	if (storing_version == 0 || storing_transaction != GetTopTransactionIdIfAny())
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(storing_version);
+}
+
 /* ---- writing ---- */
 
 static StoreQuery insert_version = {
@@ -517,6 +537,12 @@ static StoreQuery undrop_version = {
 		"where id operator(pg_catalog.=) $1 and state operator(pg_catalog.=) 'dropped' "
 		"and collected_at is null and content_sha256 is not null",
 	.args = 1, .arg = {INT8OID},
+	.scans = true
+};
+
+static StoreQuery measured_version = {
+	.sql = "update sparse.version set zstd_bytes = $2, zstd_read_bytes = $3 where id operator(pg_catalog.=) $1",
+	.args = 3, .arg = {INT8OID, INT8OID, INT8OID},
 	.scans = true
 };
 
@@ -559,6 +585,8 @@ version_insert(int64 id, const char *kind, const char *name, int32 revision, int
 				 errmsg("version \"%s@%d\" was not inserted", name, revision),
 				 errdetail("A trigger or a rule of table sparse.version suppressed it.")));
 	SPI_finish();
+	storing_version = id;
+	storing_transaction = GetTopTransactionId();
 }
 
 void
@@ -630,6 +658,22 @@ version_rename(int64 id, const char *name, int32 revision)
 	rows = write_version(&rename_version, id, value, NULL);
 	SPI_finish();
 	return rows == 1;
+}
+
+void
+version_measured(int64 id, int64 zstd_bytes, int64 read_bytes)
+{
+	Datum		value[3] = {Int64GetDatum(id), Int64GetDatum(zstd_bytes), Int64GetDatum(read_bytes)};
+	uint64		rows;
+
+	SPI_connect();
+	rows = write_version(&measured_version, id, value, NULL);
+	SPI_finish();
+	if (rows != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to note what was measured of version " INT64_FORMAT, id),
+				 errdetail("Row-level security of sparse.version does not let you update it.")));
 }
 
 /* sparse_drop(version): what was dropped before stays as it is. */
