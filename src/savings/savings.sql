@@ -139,7 +139,6 @@ begin
                    s.raw_file_bytes,
                    s.whole_file_dedup_bytes,
                    s.zstd_file_bytes,
-                   s.zstd_read_bytes,
                    s.raw_file_bytes - s.own_content_bytes * s.ready as shared_content_bytes,
                    s.own_content_bytes,
                    s.stored_bytes,
@@ -149,14 +148,13 @@ begin
                    round(s.stored_bytes / nullif(s.raw_file_bytes, 0)::numeric, 4) as fraction_of_raw_files,
                    round(s.raw_file_bytes / nullif(s.stored_bytes, 0)::numeric, 2) as raw_files_to_stored,
                    s.by_predictor,
-                   round(s.stored_bytes * price.of_byte, 4) as stored_cost_per_month,
-                   round((s.raw_file_bytes - s.stored_bytes) * price.of_byte, 4) as saved_against_raw_files_per_month
+                   round(s.stored_bytes * price.of_byte, 6) as stored_cost_per_month,
+                   round((s.raw_file_bytes - s.stored_bytes) * price.of_byte, 6) as saved_against_raw_files_per_month
             from (select id as version, name, revision, kind, state, family, created_at, created_by, by_predictor,
                          case when state = 'ready' then 1 else 0 end as ready,
                          case when state = 'ready' then raw_bytes else 0 end as raw_file_bytes,
                          case when state = 'ready' then unique_file_bytes else 0 end as whole_file_dedup_bytes,
                          case when state = 'ready' then zstd_bytes else 0 end as zstd_file_bytes,
-                         case when state = 'ready' then zstd_read_bytes else 0 end as zstd_read_bytes,
                          new_bytes as own_content_bytes,
                          stored_bytes
                   from sparse.version
@@ -187,8 +185,8 @@ begin
                        case when g.measured = g.versions then g.zstd_file_bytes - g.stored_bytes end as saved_against_zstd_files,
                        round(g.stored_bytes / nullif(g.raw_file_bytes, 0)::numeric, 4) as fraction_of_raw_files,
                        round(g.raw_file_bytes / nullif(g.stored_bytes, 0)::numeric, 2) as raw_files_to_stored,
-                       round(g.stored_bytes * price.of_byte, 4) as stored_cost_per_month,
-                       round((g.raw_file_bytes - g.stored_bytes) * price.of_byte, 4) as saved_against_raw_files_per_month
+                       round(g.stored_bytes * price.of_byte, 6) as stored_cost_per_month,
+                       round((g.raw_file_bytes - g.stored_bytes) * price.of_byte, 6) as saved_against_raw_files_per_month
                 from (select %4$s as %6$s,
                              min(s.id) as oldest,
                              count(*) filter (where s.state = 'ready') as versions,
@@ -232,8 +230,8 @@ begin
                    p.sent_bytes,
                    p.raw_file_bytes - p.sent_bytes as saved_against_raw_files,
                    round(p.sent_bytes / nullif(p.raw_file_bytes, 0)::numeric, 4) as fraction_of_raw_files,
-                   round(p.sent_bytes * price.of_byte, 4) as sent_cost,
-                   round((p.raw_file_bytes - p.sent_bytes) * price.of_byte, 4) as saved_against_raw_files_cost
+                   round(p.sent_bytes * price.of_byte, 6) as sent_cost,
+                   round((p.raw_file_bytes - p.sent_bytes) * price.of_byte, 6) as saved_against_raw_files_cost
             from (select version,
                          sum(pulls)::bigint as pulls,
                          sum(raw_file_bytes)::bigint as raw_file_bytes,
@@ -252,8 +250,8 @@ begin
                    p.sent_bytes,
                    p.raw_file_bytes - p.sent_bytes as saved_against_raw_files,
                    round(p.sent_bytes / nullif(p.raw_file_bytes, 0)::numeric, 4) as fraction_of_raw_files,
-                   round(p.sent_bytes * price.of_byte, 4) as sent_cost,
-                   round((p.raw_file_bytes - p.sent_bytes) * price.of_byte, 4) as saved_against_raw_files_cost
+                   round(p.sent_bytes * price.of_byte, 6) as sent_cost,
+                   round((p.raw_file_bytes - p.sent_bytes) * price.of_byte, 6) as saved_against_raw_files_cost
             from (select date_trunc('month', day)::date as month,
                          sum(pulls)::bigint as pulls,
                          sum(raw_file_bytes)::bigint as raw_file_bytes,
@@ -341,7 +339,7 @@ begin
     insert into sparse.savings_history as h (day, scope, of, name, versions, raw_file_bytes, whole_file_dedup_bytes, stored_bytes,
                                              stored_for_dropped_bytes, relation_bytes, pulls, pulled_raw_file_bytes, sent_bytes)
     select $1, 'family', f.family::text, f.name, f.versions, f.raw_file_bytes, f.whole_file_dedup_bytes, f.stored_bytes,
-           f.stored_for_dropped_bytes, null, null, null, null
+           f.stored_for_dropped_bytes, null::bigint, null::bigint, null::bigint, null::bigint
     from sparse.all_savings_by_family f
     union all
     select $1, 'owner', o.owner, null, o.versions, o.raw_file_bytes, o.whole_file_dedup_bytes, o.stored_bytes,
@@ -377,3 +375,59 @@ end
 $function$;
 comment on function sparse_record_savings(date) is
 'Writes the figures of the whole store, of each family and of each owner to sparse.savings_history, in place of those of that day; returns how many rows. To be called nightly by the store''s owner.';
+
+create function sparse_drop_preview(
+    version bigint,
+    out objects bigint,
+    out content_bytes bigint,
+    out stored_bytes bigint,
+    out kept_objects bigint,
+    out kept_stored_bytes bigint
+)
+language c
+stable
+strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'savings_drop_preview';
+comment on function sparse_drop_preview(bigint) is
+'What sparse_collect() would free if this version were dropped, chains of predictions considered; and what it uses that others need.';
+
+create function sparse_measure_zstd(version bigint)
+returns bigint
+language c
+volatile
+strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'savings_measure_zstd';
+comment on function sparse_measure_zstd(bigint) is
+'Compresses the files of a version by zstd -3, each for itself, and notes what that came to, which it returns. Reads all of it. Needs update on sparse.version.';
+
+create function sparse_drop_preview(
+    version text,
+    out objects bigint,
+    out content_bytes bigint,
+    out stored_bytes bigint,
+    out kept_objects bigint,
+    out kept_stored_bytes bigint
+)
+language c
+stable
+strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'savings_drop_preview';
+comment on function sparse_drop_preview(text) is
+'What sparse_collect() would free if this version were dropped, chains of predictions considered; and what it uses that others need.';
+
+create function sparse_measure_zstd(version text)
+returns bigint
+language c
+volatile
+strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'savings_measure_zstd';
+comment on function sparse_measure_zstd(text) is
+'Compresses the files of a version by zstd -3, each for itself, and notes what that came to, which it returns. Reads all of it. Needs update on sparse.version.';

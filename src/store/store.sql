@@ -211,9 +211,7 @@ begin
         stored_bytes bigint not null default 0,
         by_predictor jsonb not null default '{}',
         zstd_bytes bigint check (zstd_bytes >= 0),
-        zstd_read_bytes bigint check (zstd_read_bytes >= 0),
         unique (name, revision),
-        check ((zstd_bytes is null) = (zstd_read_bytes is null)),
         check ((state = 'dropped') = (dropped_at is not null)),
         check (state <> 'ready' or content_sha256 is not null)
     );
@@ -233,7 +231,6 @@ begin
     comment on column sparse.version.stored_bytes is 'bytes of their deltas';
     comment on column sparse.version.by_predictor is 'the same three for each predictor: {"parent": {"objects": 9, "content_bytes": 9000, "stored_bytes": 2000}}';
     comment on column sparse.version.zstd_bytes is 'what zstd -3 would make of its files, each for itself, as sparse_measure_zstd() found; null: not measured';
-    comment on column sparse.version.zstd_read_bytes is 'bytes of its files that were compressed to find that out';
 
     create trigger version_guard
         before insert or update or delete on sparse.version

@@ -541,8 +541,8 @@ static StoreQuery undrop_version = {
 };
 
 static StoreQuery measured_version = {
-	.sql = "update sparse.version set zstd_bytes = $2, zstd_read_bytes = $3 where id operator(pg_catalog.=) $1",
-	.args = 3, .arg = {INT8OID, INT8OID, INT8OID},
+	.sql = "update sparse.version set zstd_bytes = $2 where id operator(pg_catalog.=) $1",
+	.args = 2, .arg = {INT8OID, INT8OID},
 	.scans = true
 };
 
@@ -661,9 +661,9 @@ version_rename(int64 id, const char *name, int32 revision)
 }
 
 void
-version_measured(int64 id, int64 zstd_bytes, int64 read_bytes)
+version_measured(int64 id, int64 zstd_bytes)
 {
-	Datum		value[3] = {Int64GetDatum(id), Int64GetDatum(zstd_bytes), Int64GetDatum(read_bytes)};
+	Datum		value[2] = {Int64GetDatum(id), Int64GetDatum(zstd_bytes)};
 	uint64		rows;
 
 	SPI_connect();
