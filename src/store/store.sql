@@ -73,7 +73,7 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $function$
 begin
-    update sparse.object set version = null where version = old.id;
+    update sparse.object set counted_by = null where counted_by = old.id;
     return null;
 end
 $function$;
@@ -91,7 +91,7 @@ begin
         by_predictor = @extschema@.sparse_tally_add(
             @extschema@.sparse_tally_add(v.by_predictor, old.predictor, -1, -old.bytes, -old.stored_bytes),
             new.predictor, 1, new.bytes, new.stored_bytes)
-    where v.id = new.version and v.state <> 'open';
+    where v.id = new.counted_by and v.state <> 'open';
     return null;
 end
 $function$;
@@ -121,7 +121,7 @@ as $function$
                  sum(o.bytes)::bigint as content_bytes,
                  sum(o.stored_bytes)::bigint as stored_bytes
           from sparse.object o
-          where o.version = $1
+          where o.counted_by = $1
           group by o.predictor) p
 $function$;
 comment on function sparse_tally(bigint) is
@@ -357,13 +357,13 @@ begin
         split_bytes bigint not null default 0 check (split_bytes >= 0 and split_bytes <= bytes),
         predictor text not null default 'none',
         depth integer not null default 0 check (depth >= 0),
-        version bigint default @extschema@.sparse_storing_version()
+        counted_by bigint default @extschema@.sparse_storing_version()
     ) partition by list (place);
     comment on table sparse.object is 'content, once: SHA-256 is its identity';
     comment on column sparse.object.sha256 is 'null while it is staged: what it is said to become stands in sparse.staged';
     comment on column sparse.object.split_bytes is 'the grid of chunks starts anew here (0: nowhere): what lies before is predicted, what lies behind is not';
     comment on column sparse.object.depth is 'longest chain of predictions below it';
-    comment on column sparse.object.version is 'the version with which it was first stored, which counts it; null: that one was given up';
+    comment on column sparse.object.counted_by is 'the version with which it was first stored, which counts it; null: that one was given up';
 
     create table sparse.object_parent (
         place smallint not null,
@@ -389,7 +389,7 @@ begin
         unique (sha256),
         unique (id, depth)
     ) for values in (0);
-    create index object_0_version on sparse.object_0 (version);
+    create index object_0_counted_by on sparse.object_0 (counted_by);
 
     -- what was coded anew; an object without stored bytes is just being written
     create trigger object_recoded

@@ -505,7 +505,7 @@ static int64 storing_version = 0;
 static TransactionId storing_transaction = InvalidTransactionId;
 
 /*
- * sparse_storing_version(), the default of sparse.object.version: whoever stores
+ * sparse_storing_version(), the default of sparse.object.counted_by: whoever stores
  * objects inserts the row of their version first, in the same transaction.
  */
 Datum
