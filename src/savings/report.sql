@@ -143,13 +143,13 @@ as $function$
     select format('<svg viewBox="0 0 760 %s" role="img">', count(*) * 34 + 4)
            || coalesce(string_agg(format(
                '<text x="0" y="%1$s" class="l">%2$s</text>'
-               '<rect x="250" y="%3$s" width="%4$s" height="18" rx="3" class="raw"/>'
-               '<rect x="250" y="%3$s" width="%5$s" height="18" rx="3" class="%8$s"/>'
+               '<rect x="225" y="%3$s" width="%4$s" height="18" rx="3" class="raw"/>'
+               '<rect x="225" y="%3$s" width="%5$s" height="18" rx="3" class="%8$s"/>'
                '<text x="%6$s" y="%1$s" class="v">%7$s</text>',
                y + 19,
-               @extschema@.sparse_report_escape(case when length(e ->> 'label') > 34 then left(e ->> 'label', 33) || '…' else e ->> 'label' end),
-               y + 6, round(340 * raw / greatest(largest, 1), 1), round(340 * stored / greatest(largest, 1), 1),
-               round(258 + 340 * greatest(raw, stored) / greatest(largest, 1), 1),
+               @extschema@.sparse_report_escape(case when length(e ->> 'label') > 30 then left(e ->> 'label', 29) || '…' else e ->> 'label' end),
+               y + 6, round(290 * raw / greatest(largest, 1), 1), round(290 * stored / greatest(largest, 1), 1),
+               round(233 + 290 * greatest(raw, stored) / greatest(largest, 1), 1),
                @extschema@.sparse_report_escape(e ->> 'text'), coalesce(e ->> 'class', 'kept')), '' order by y), '')
            || '</svg>'
     from (select e, (n - 1) * 34 as y, coalesce((e ->> 'raw')::numeric, 0) as raw, coalesce((e ->> 'stored')::numeric, 0) as stored,
