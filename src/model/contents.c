@@ -73,6 +73,7 @@ store_object(Import *import, ObjectReader *reader, PlanObject *object)
 	restart(&stream);
 
 	spec.place = import->place;
+	spec.version = import->version;
 	spec.sha256 = object->sha256;
 	spec.dtype = object->dtype;
 	spec.bytes = object->bytes;

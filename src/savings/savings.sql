@@ -1,7 +1,7 @@
 /*
  * savings.sql: what versions cost, and what that saves, in views.
  *
- * Each version counts the objects that were first stored with it (sparse.object.counted_by),
+ * Each version counts the objects that were first stored with it (sparse.object.version),
  * from the moment when it is ready until they are collected, a tombstone too if its kin
  * still need them. So the stored bytes of all versions, and of what is not counted yet
  * (sparse.payload), are the bytes of all deltas, and no view reads a chunk, or an object.
@@ -83,15 +83,15 @@ begin
     where v.state <> 'open'
     group by v.state, f.place
     union all
-    select 'objects of open versions', o.place, count(distinct o.counted_by), count(*), sum(o.stored_bytes)::bigint
+    select 'objects of open versions', o.place, count(distinct o.version), count(*), sum(o.stored_bytes)::bigint
     from sparse.version v
-    join sparse.object o on o.counted_by = v.id
+    join sparse.object o on o.version = v.id
     where v.state = 'open' or (v.state = 'dropped' and v.content_sha256 is null and v.collected_at is null)
     group by o.place
     union all
     select 'objects of versions given up', o.place, 0, count(*), sum(o.stored_bytes)::bigint
     from sparse.object o
-    where o.counted_by is null
+    where o.version is null or o.version = 0
     group by o.place
     union all
     select 'chunks being uploaded', s.place, count(distinct s.version), count(distinct s.object),

@@ -63,7 +63,7 @@ static StoreQuery collect_versions = {
 /* One layer of objects: those that no version names and nothing is predicted from. */
 static StoreQuery collect_objects = {
 	.sql = "with doomed as materialized ("
-		"  select o.place, o.id, o.stored_bytes, o.counted_by from sparse.object o "
+		"  select o.place, o.id, o.stored_bytes, o.version from sparse.object o "
 		"  where not exists (select from sparse.tensor t "
 		"      where t.object operator(pg_catalog.=) o.id and t.place operator(pg_catalog.=) o.place) "
 		"    and not exists (select from sparse.file f "
@@ -82,7 +82,7 @@ static StoreQuery collect_objects = {
 		"  where o.id operator(pg_catalog.=) d.id and o.place operator(pg_catalog.=) d.place) "
 		"select pg_catalog.count(*), (select pg_catalog.count(*) from chunks), "
 		"  coalesce(pg_catalog.sum(stored_bytes), 0)::pg_catalog.int8, "
-		"  coalesce(pg_catalog.array_agg(distinct counted_by) filter (where counted_by is not null), '{}') from doomed",
+		"  coalesce(pg_catalog.array_agg(distinct version) filter (where version is not null), '{}') from doomed",
 	.args = 0,
 	.columns = 4, .column = {INT8OID, INT8OID, INT8OID, INT8ARRAYOID},
 	.scans = true

@@ -218,6 +218,9 @@ typedef struct ObjectSpec
 	void	   *source_state;
 	int64		candidate[8];	/* objects of the place to predict it from */
 	int			candidates;
+	int64		version;		/* that brings it */
+	uint64		chunk_bytes;	/* of its grid; 0: as sparse.chunk_size says */
+	int			max_depth;		/* of the chain that it ends; 0: as sparse.max_chain_depth says */
 } ObjectSpec;
 
 typedef struct ObjectResult

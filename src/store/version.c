@@ -13,7 +13,6 @@
 #include "postgres.h"
 #include "compat.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -30,7 +29,6 @@
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(version_guard);
-PG_FUNCTION_INFO_V1(version_storing);
 PG_FUNCTION_INFO_V1(version_drop_sql);
 PG_FUNCTION_INFO_V1(version_undrop_sql);
 
@@ -498,24 +496,6 @@ version_from_argument(FunctionCallInfo fcinfo, int arg, bool any_state, StoreVer
 		elog(ERROR, "version is given as type %u", type);
 }
 
-/* ---- what objects are counted as ---- */
-
-/* The version inserted last, and the transaction that did. */
-static int64 storing_version = 0;
-static TransactionId storing_transaction = InvalidTransactionId;
-
-/*
- * sparse_storing_version(), the default of sparse.object.counted_by: whoever stores
- * objects inserts the row of their version first, in the same transaction.
- */
-Datum
-version_storing(PG_FUNCTION_ARGS)
-{
-	if (storing_version == 0 || storing_transaction != GetTopTransactionIdIfAny())
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(storing_version);
-}
-
 /* ---- writing ---- */
 
 static StoreQuery insert_version = {
@@ -585,8 +565,6 @@ version_insert(int64 id, const char *kind, const char *name, int32 revision, int
 				 errmsg("version \"%s@%d\" was not inserted", name, revision),
 				 errdetail("A trigger or a rule of table sparse.version suppressed it.")));
 	SPI_finish();
-	storing_version = id;
-	storing_transaction = GetTopTransactionId();
 }
 
 void

@@ -69,10 +69,10 @@ static StoreQuery find_object = {
 };
 
 static StoreQuery reserve_object = {
-	.sql = "insert into sparse.object (place, id, sha256, dtype, bytes, chunk_bytes) "
-		"values ($1, pg_catalog.nextval('sparse.object_id_seq'), $2, $3, $4, $5) "
+	.sql = "insert into sparse.object (place, id, sha256, dtype, bytes, chunk_bytes, version) "
+		"values ($1, pg_catalog.nextval('sparse.object_id_seq'), $2, $3, $4, $5, $6) "
 		"on conflict do nothing returning id",
-	.args = 5, .arg = {INT2OID, BYTEAOID, TEXTOID, INT8OID, INT4OID},
+	.args = 6, .arg = {INT2OID, BYTEAOID, TEXTOID, INT8OID, INT4OID, INT8OID},
 	.columns = 1, .column = {INT8OID}
 };
 
@@ -140,12 +140,13 @@ find_existing(const ObjectSpec *spec, ObjectResult *result)
 static bool
 reserve(const ObjectSpec *spec, uint64 chunk_bytes, int64 *id)
 {
-	Datum		value[5] = {
+	Datum		value[6] = {
 		Int16GetDatum(spec->place),
 		PointerGetDatum(object_sha256_value(spec->sha256)),
 		CStringGetTextDatum(sparse_dtype_get(spec->dtype)->name),
 		Int64GetDatum(spec->bytes),
-		Int32GetDatum(chunk_bytes)
+		Int32GetDatum(chunk_bytes),
+		Int64GetDatum(spec->version)
 	};
 	SPITupleTable *rows;
 	bool		inserted = query_run(&reserve_object, value, NULL, false, &rows) > 0;
@@ -448,27 +449,41 @@ object_check_spec(const ObjectSpec *spec)
 				 errhint("Raise \"sparse.chunk_size\".")));
 }
 
+uint64
+object_chunk_bytes(const ObjectSpec *spec)
+{
+	if (spec->chunk_bytes > 0)
+		return spec->chunk_bytes;
+	return sparse_grid_chunk_bytes(spec->row_bytes, sparse_dtype_get(spec->dtype)->bytes,
+								   (uint64) sparse_chunk_size * 1024);
+}
+
 void
-object_write(ObjectReader *reader, const ObjectSpec *spec, ObjectResult *result)
+object_write_content(ObjectReader *reader, const ObjectSpec *spec, int64 id, ObjectResult *result)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(caller, "sparse object writer",
 												  ALLOCSET_DEFAULT_SIZES);
-	Writer		writer = {.reader = reader, .spec = spec};
+	Writer		writer = {
+		.reader = reader, .spec = spec, .id = id,
+		.element_bytes = sparse_dtype_get(spec->dtype)->bytes,
+		.chunk_bytes = object_chunk_bytes(spec)
+	};
 
-	object_check_spec(spec);
 	MemoryContextSwitchTo(context);
-	memset(result, 0, sizeof(*result));
-	writer.element_bytes = sparse_dtype_get(spec->dtype)->bytes;
-	writer.chunk_bytes = sparse_grid_chunk_bytes(spec->row_bytes, writer.element_bytes,
-												 (uint64) sparse_chunk_size * 1024);
-	if (!object_find_or_reserve(spec, writer.chunk_bytes, result))
-	{
-		writer.id = result->id;
-		write_content(&writer);
-		result->stored_bytes = writer.stored_bytes;
-		result->chunks = sparse_grid_chunks(&writer.grid);
-	}
+	write_content(&writer);
+	result->id = id;
+	result->stored_bytes = writer.stored_bytes;
+	result->chunks = sparse_grid_chunks(&writer.grid);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
+}
+
+void
+object_write(ObjectReader *reader, const ObjectSpec *spec, ObjectResult *result)
+{
+	object_check_spec(spec);
+	memset(result, 0, sizeof(*result));
+	if (!object_find_or_reserve(spec, object_chunk_bytes(spec), result))
+		object_write_content(reader, spec, result->id, result);
 }
