@@ -54,6 +54,8 @@ select objects, bytes from sparse_collect('0 s');
 select stored_bytes = stored_for_dropped_bytes as all_for_dropped, stored_for_dropped_bytes > 0 as for_dropped from sparse.savings_by_family;
 select payload_is, objects_are, storage_is, savings_are, families_are, owners_are, months_are, predictors_are, counters_are from totals();
 select sparse_drop('org/copy');
+-- what is dropped already keeps nothing
+select objects, kept_objects from sparse_drop_preview('org/chain');
 select objects, bytes from sparse_collect('0 s');
 -- with the last that needs it the whole chain goes
 truncate before;
