@@ -10,7 +10,7 @@
  *      that is itself predicted from it, or a chain that would become too long, is refused.
  *   3. The new chunks take the place of the old ones: rows of chunks change their object,
  *      their values stay where they are in TOAST.
- *   4. The counters of the version that brought the object follow.
+ *   4. The counters of the version that brought the object follow, by the trigger object_recoded.
  *
  * All of it in the caller's transaction, which holds a lock that keeps writers away
  * (store_lock_for_recoding): they read what they predict from by several snapshots. A
@@ -387,32 +387,6 @@ exchange(const Recoding *recoding)
 	object_remove_row(place, recoding->fresh);
 }
 
-/* ---- the counters ---- */
-
-/* Of an open version they stand in its upload until it is committed. */
-static StoreQuery count_upload = {
-	.sql = "update sparse.upload u set stored_bytes = u.stored_bytes operator(pg_catalog.+) $3 "
-		"from sparse.object o where o.place operator(pg_catalog.=) $1 and o.id operator(pg_catalog.=) $2 "
-		"and u.version operator(pg_catalog.=) o.version",
-	.args = 3, .arg = {INT2OID, INT8OID, INT8OID}
-};
-
-static StoreQuery count_version = {
-	.sql = "update sparse.version v set stored_bytes = v.stored_bytes operator(pg_catalog.+) $3 "
-		"from sparse.object o where o.place operator(pg_catalog.=) $1 and o.id operator(pg_catalog.=) $2 "
-		"and v.id operator(pg_catalog.=) o.version",
-	.args = 3, .arg = {INT2OID, INT8OID, INT8OID}
-};
-
-static void
-count_difference(const RecodeSpec *spec, int64 difference)
-{
-	Datum		value[3] = {Int16GetDatum(spec->place), Int64GetDatum(spec->object), Int64GetDatum(difference)};
-
-	if (query_run(&count_upload, value, NULL, false, NULL) == 0)
-		query_run(&count_version, value, NULL, false, NULL);
-}
-
 /* ---- the whole of it ---- */
 
 static RecodeOutcome
@@ -440,7 +414,6 @@ recode(Recoding *recoding, RecodeResult *result)
 	result->bytes_after = written.stored_bytes;
 	result->depth_after = depth_of(spec->place, recoding->fresh);
 	exchange(recoding);
-	count_difference(spec, (int64) result->bytes_after - (int64) result->bytes_before);
 	return RECODE_DONE;
 }
 

@@ -118,6 +118,9 @@ extern void version_undrop(int64 id);
 /* Give a version another name and revision; false where row-level security does not let the caller. */
 extern bool version_rename(int64 id, const char *name, int32 revision);
 
+/* Note, as the caller, what zstd would make of a version's files. */
+extern void version_measured(int64 id, int64 zstd_bytes);
+
 /* ---- telling others (notify.c) ---- */
 
 /*

@@ -42,6 +42,106 @@ as 'MODULE_PATHNAME', 'version_quota';
 comment on function sparse_version_quota() is
 'Trigger of sparse.version: refuses a version with which its owner would have more than sparse.quota allows.';
 
+create function sparse_version_tally()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    select t.new_objects, t.new_bytes, t.stored_bytes, t.by_predictor
+    into new.new_objects, new.new_bytes, new.stored_bytes, new.by_predictor
+    from @extschema@.sparse_tally(new.id) t;
+    return new;
+end
+$function$;
+comment on function sparse_version_tally() is
+'Trigger of sparse.version: counts what a version holds when it becomes ready, and anew when a tombstone''s objects were collected.';
+
+create function sparse_version_forgotten()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $function$
+begin
+    update sparse.object set version = null where version = old.id;
+    return null;
+end
+$function$;
+comment on function sparse_version_forgotten() is
+'Trigger of sparse.version: what was stored with a version that is given up, and others share, counts as nobody''s.';
+
+create function sparse_object_recoded()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    update sparse.version v
+    set stored_bytes = v.stored_bytes - old.stored_bytes + new.stored_bytes,
+        by_predictor = @extschema@.sparse_tally_add(
+            @extschema@.sparse_tally_add(v.by_predictor, old.predictor, -1, -old.bytes, -old.stored_bytes),
+            new.predictor, 1, new.bytes, new.stored_bytes)
+    where v.id = new.version and v.state <> 'open';
+    return null;
+end
+$function$;
+comment on function sparse_object_recoded() is
+'Trigger of sparse.object_0: keeps the counters of a version right when an object that it counts is coded anew.';
+
+create function sparse_tally(
+    version bigint,
+    out new_objects integer,
+    out new_bytes bigint,
+    out stored_bytes bigint,
+    out by_predictor jsonb
+)
+language sql
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $function$
+    select coalesce(sum(p.objects), 0)::int,
+           coalesce(sum(p.content_bytes), 0)::bigint,
+           coalesce(sum(p.stored_bytes), 0)::bigint,
+           coalesce(jsonb_object_agg(p.predictor, jsonb_build_object(
+               'objects', p.objects, 'content_bytes', p.content_bytes, 'stored_bytes', p.stored_bytes)), '{}')
+    from (select o.predictor,
+                 count(*) as objects,
+                 sum(o.bytes)::bigint as content_bytes,
+                 sum(o.stored_bytes)::bigint as stored_bytes
+          from sparse.object o
+          where o.version = $1
+          group by o.predictor) p
+$function$;
+comment on function sparse_tally(bigint) is
+'What the objects come to that a version counts, as the store''s owner sees them; its counters must be the same.';
+
+create function sparse_tally_add(
+    by_predictor jsonb,
+    predictor text,
+    objects bigint,
+    content_bytes bigint,
+    stored_bytes bigint
+)
+returns jsonb
+language sql
+immutable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $function$
+    select case when objects + coalesce((p ->> 'objects')::bigint, 0) = 0 then by_predictor - predictor
+                else by_predictor || jsonb_build_object(predictor, jsonb_build_object(
+                    'objects', objects + coalesce((p ->> 'objects')::bigint, 0),
+                    'content_bytes', content_bytes + coalesce((p ->> 'content_bytes')::bigint, 0),
+                    'stored_bytes', stored_bytes + coalesce((p ->> 'stored_bytes')::bigint, 0)))
+           end
+    from (select by_predictor -> predictor) x (p)
+$function$;
+comment on function sparse_tally_add(jsonb, text, bigint, bigint, bigint) is
+'Counters by predictor, with so many objects and bytes more of one predictor.';
+
 create function sparse_create_store()
 returns void
 language plpgsql
@@ -104,6 +204,8 @@ begin
         new_objects integer not null default 0,
         new_bytes bigint not null default 0,
         stored_bytes bigint not null default 0,
+        by_predictor jsonb not null default '{}',
+        zstd_bytes bigint check (zstd_bytes >= 0),
         unique (name, revision),
         check ((state = 'dropped') = (dropped_at is not null)),
         check (state <> 'ready' or content_sha256 is not null)
@@ -119,13 +221,26 @@ begin
     comment on column sparse.version.content_sha256 is 'SHA-256 over path, size and SHA-256 of every file, in order of path';
     comment on column sparse.version.raw_bytes is 'bytes of all files';
     comment on column sparse.version.unique_file_bytes is 'bytes of those files, each once, that no other version had when it was imported';
-    comment on column sparse.version.new_objects is 'objects first stored with this version';
+    comment on column sparse.version.new_objects is 'objects first stored with this version that are still there';
     comment on column sparse.version.new_bytes is 'content bytes of those objects';
     comment on column sparse.version.stored_bytes is 'bytes of their deltas';
+    comment on column sparse.version.by_predictor is 'the same three for each predictor: {"parent": {"objects": 9, "content_bytes": 9000, "stored_bytes": 2000}}';
+    comment on column sparse.version.zstd_bytes is 'what zstd -3 would make of its files, each for itself, as sparse_measure_zstd() found; null: not measured';
 
     create trigger version_guard
         before insert or update or delete on sparse.version
         for each row execute function @extschema@.sparse_version_guard();
+
+    -- after the guard, and before the quota; sparse_collect() writes the counters of tombstones
+    create trigger version_tally
+        before update of state, new_objects on sparse.version
+        for each row when ((new.state = 'ready' and old.state = 'open')
+                           or (new.state = 'dropped' and new.new_objects <> old.new_objects))
+        execute function @extschema@.sparse_version_tally();
+
+    create trigger version_forgotten
+        after delete on sparse.version
+        for each row execute function @extschema@.sparse_version_forgotten();
 
     create trigger version_quota
         after update of state on sparse.version
@@ -281,6 +396,14 @@ begin
         unique (sha256),
         unique (id, depth)
     ) for values in (0);
+    create index object_0_version on sparse.object_0 (version);
+
+    -- what was coded anew; an object without stored bytes is just being written
+    create trigger object_recoded
+        after update of stored_bytes, predictor on sparse.object_0
+        for each row when (old.stored_bytes > 0
+                           and (old.stored_bytes <> new.stored_bytes or old.predictor <> new.predictor))
+        execute function @extschema@.sparse_object_recoded();
 
     create table sparse.object_parent_0 partition of sparse.object_parent (
         primary key (object, ordinal),
@@ -341,23 +464,7 @@ begin
         using ((from_version is null or exists (select from sparse.version v where v.id = from_version))
                and (to_version is null or exists (select from sparse.version v where v.id = to_version)));
 
-    execute format($view$
-        create view sparse.savings %s as
-        select id as version,
-               name,
-               revision,
-               family,
-               created_at,
-               created_by,
-               raw_bytes as raw_file_bytes,
-               unique_file_bytes as whole_file_dedup_bytes,
-               stored_bytes,
-               raw_bytes - stored_bytes as saved_against_raw_files,
-               unique_file_bytes - stored_bytes as saved_against_whole_file_dedup,
-               round(stored_bytes / nullif(raw_bytes, 0)::numeric, 4) as fraction_of_raw_files
-        from sparse.version
-        where state = 'ready'$view$, as_caller);
-    comment on view sparse.savings is 'what each version costs, and saves against named baselines; from counters kept at import';
+    perform @extschema@.sparse_create_savings();
 
     execute format($view$
         create view sparse.usage %s as
@@ -381,18 +488,6 @@ begin
                            order by owner = '*'
                            limit 1) q on true$view$, as_caller);
     comment on view sparse.usage is 'what the ready versions of each owner come to, beside what his quota allows';
-
-    execute format($view$
-        create view sparse.storage %s as
-        select c.relname::text as relation,
-               pg_relation_size(c.oid) as table_bytes,
-               coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) as toast_bytes,
-               pg_indexes_size(c.oid) as index_bytes,
-               pg_total_relation_size(c.oid) as total_bytes
-        from pg_class c
-        where c.relnamespace = 'sparse'::regnamespace
-          and c.relkind in ('r', 'm')$view$, as_caller);
-    comment on view sparse.storage is 'bytes that the store''s relations take on disk';
 end
 $function$;
 comment on function sparse_create_store() is

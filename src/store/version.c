@@ -520,6 +520,12 @@ static StoreQuery undrop_version = {
 	.scans = true
 };
 
+static StoreQuery measured_version = {
+	.sql = "update sparse.version set zstd_bytes = $2 where id operator(pg_catalog.=) $1",
+	.args = 2, .arg = {INT8OID, INT8OID},
+	.scans = true
+};
+
 static StoreQuery rename_version = {
 	.sql = "update sparse.version set name = $2, revision = $3 where id operator(pg_catalog.=) $1",
 	.args = 3, .arg = {INT8OID, TEXTOID, INT4OID},
@@ -630,6 +636,22 @@ version_rename(int64 id, const char *name, int32 revision)
 	rows = write_version(&rename_version, id, value, NULL);
 	SPI_finish();
 	return rows == 1;
+}
+
+void
+version_measured(int64 id, int64 zstd_bytes)
+{
+	Datum		value[2] = {Int64GetDatum(id), Int64GetDatum(zstd_bytes)};
+	uint64		rows;
+
+	SPI_connect();
+	rows = write_version(&measured_version, id, value, NULL);
+	SPI_finish();
+	if (rows != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to note what was measured of version " INT64_FORMAT, id),
+				 errdetail("Row-level security of sparse.version does not let you update it.")));
 }
 
 /* sparse_drop(version): what was dropped before stays as it is. */
