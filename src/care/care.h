@@ -53,6 +53,12 @@ extern void care_end(Care *care);
 extern void care_step_begin(Care *care);
 extern void care_step_end(Care *care);
 
+/*
+ * Within a step: keeps writers, collections and other care away until its end. Waits until
+ * none is in the way; false when the time was up before.
+ */
+extern bool care_lock_out_writers(const Care *care);
+
 /* Whether the time is up. */
 extern bool care_is_over(const Care *care);
 

@@ -91,3 +91,20 @@ language c
 as 'MODULE_PATHNAME', 'care_repack';
 comment on procedure sparse_repack(text, integer, interval, bigint, bigint, bigint, integer, integer, boolean) is
 'Chooses the parents of all objects of a family anew, so that they take the fewest bytes within a depth; of the family of a version, or of all that have changed. Stops when a time is over. For the store''s owner.';
+
+create procedure sparse_nightly(
+    budget interval default '1 hour',
+    max_depth integer default null,
+    open_older_than interval default '1 day',
+    inout dropped bigint default null,
+    inout collected bigint default null,
+    inout freed_bytes bigint default null,
+    inout families bigint default null,
+    inout repacked bigint default null,
+    inout saved_bytes bigint default null,
+    inout finished boolean default null
+)
+language c
+as 'MODULE_PATHNAME', 'care_nightly';
+comment on procedure sparse_nightly(interval, integer, interval, bigint, bigint, bigint, bigint, bigint, bigint, boolean) is
+'Drops what no rule of sparse.expiry keeps, collects what nothing needs, and repacks the families that have changed, until the time is over. For the store''s owner.';

@@ -30,8 +30,9 @@
 
 PG_FUNCTION_INFO_V1(care_repack);
 
-/* A group is left as it is for less than this part of it, and an object for less than this part of that. */
+/* A group is left as it is for less than this part of it and so many bytes, an object for less than this part of that. */
 #define LEAST_GAIN 0.005
+#define LEAST_BYTES 1024
 
 /* What a move that is planned to cost bytes may cost more than planned. */
 #define MORE_THAN_PLANNED 1.1
@@ -139,7 +140,7 @@ plan_moves(Care *care, const KinGroup *group, const TreeProblem *problem, Moves 
 	(void) tree_depths(problem, wanted, depth);
 	moves->count = 0;
 	moves->move = MemoryContextAllocHuge(care->context, Max(group->count, 1) * sizeof(Move));
-	if (!too_deep && tree_cost(problem, wanted) > cost * (1 - LEAST_GAIN))
+	if (!too_deep && tree_cost(problem, wanted) > cost - Max(LEAST_BYTES, LEAST_GAIN * cost))
 		return;
 	for (int v = 0; v < group->count; v++)
 		plan_move(problem, group, wanted, depth, deepest, v, moves);
@@ -390,8 +391,8 @@ repack_all(Care *care, int max_depth, Repacked *repacked)
 
 /* ---- the procedure ---- */
 
-static int
-max_depth_of_argument(FunctionCallInfo fcinfo, int argument)
+int
+repack_max_depth_argument(FunctionCallInfo fcinfo, int argument)
 {
 	int			depth = PG_ARGISNULL(argument) ? sparse_max_chain_depth : PG_GETARG_INT32(argument);
 
@@ -422,7 +423,7 @@ care_repack(PG_FUNCTION_ARGS)
 {
 	const char *reference = PG_ARGISNULL(0) ? "all" : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	bool		all = strcmp(reference, "all") == 0;
-	int			max_depth = max_depth_of_argument(fcinfo, 1);
+	int			max_depth = repack_max_depth_argument(fcinfo, 1);
 	Repacked	repacked = {.finished = true};
 	StoreVersion version;
 	Care		care;

@@ -17,6 +17,9 @@ typedef struct Repacked
 	bool		finished;		/* before the time was up */
 } Repacked;
 
+/* A bound on depth that a procedure is given; null: sparse.max_chain_depth. */
+extern int	repack_max_depth_argument(FunctionCallInfo fcinfo, int argument);
+
 /* One family, told about in a notice; or all of those that have changed since they were repacked. */
 extern void repack_family(Care *care, int64 family, int max_depth, Repacked *repacked);
 extern void repack_all(Care *care, int max_depth, Repacked *repacked);

@@ -159,9 +159,8 @@ nap(long milliseconds)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* False when the time was up before no writer was left. */
-static bool
-lock_out_writers(const Care *care)
+bool
+care_lock_out_writers(const Care *care)
 {
 	long		pause = POLL_LEAST;
 
@@ -226,7 +225,7 @@ care_recode(Care *care, const RecodeSpec *spec, RecodeOutcome *outcome, RecodeRe
 	bool		locked;
 
 	care_step_begin(care);
-	locked = lock_out_writers(care);
+	locked = care_lock_out_writers(care);
 	if (locked)
 	{
 		/* what was committed while it waited */
