@@ -24,6 +24,7 @@
 
 #include "answer.h"
 #include "import.h"
+#include "sketch.h"
 
 #ifndef ROLE_PG_READ_SERVER_FILES
 #define ROLE_PG_READ_SERVER_FILES DEFAULT_ROLE_READ_SERVER_FILES
@@ -132,6 +133,43 @@ import_resolve_parents(FunctionCallInfo fcinfo, Import *import)
 					errmsg("the role of a parent must not be empty"));
 		check_not_repeated(import, i);
 	}
+}
+
+static bool
+has_parent(const Import *import, int64 version)
+{
+	for (int i = 0; i < import->parents; i++)
+		if (import->parent[i].version.id == version)
+			return true;
+	return false;
+}
+
+/* The best parent that the caller can see becomes one more parent, unless he named it himself. */
+static void
+find_parents(Import *import)
+{
+	ImportParent *parent;
+	int64		found;
+	int64		bytes;
+
+	if (!find_best_parent(import->plan, &found, &bytes))
+	{
+		ereport(NOTICE,
+				errmsg("no parent was found for \"%s\"", import->name),
+				errdetail("No version that you can see is estimated to make it smaller."));
+		return;
+	}
+	if (has_parent(import, found))
+		return;
+	import->parent = repalloc(import->parent, (import->parents + 1) * sizeof(ImportParent));
+	parent = &import->parent[import->parents++];
+	resolve_now(psprintf(INT64_FORMAT, found), &parent->version);
+	parent->role = "finetune";
+	ereport(NOTICE,
+			errmsg("found \"%s@%d\" as parent of \"%s\"", parent->version.name,
+				   parent->version.revision, import->name),
+			errdetail("It is estimated to take " INT64_FORMAT " of " UINT64_FORMAT " bytes.",
+					  bytes, plan_bytes(import->plan)));
 }
 
 Datum
@@ -283,6 +321,16 @@ import_prepare(Import *import)
 }
 
 static void
+keep_sketch(const Import *import)
+{
+	Sketch	   *sketch = palloc(sizeof(Sketch));
+
+	sketch_of_plan(import->plan, sketch);
+	(void) sketch_keep(import->version, sketch);
+	pfree(sketch);
+}
+
+static void
 store(Import *import)
 {
 	StoreAccess access;
@@ -292,6 +340,7 @@ store(Import *import)
 	import_contents(import);
 	import_rows(import);
 	import_make_ready(import);
+	keep_sketch(import);
 	answer_finish();
 	store_leave(&access);
 }
@@ -320,6 +369,8 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 		return same;
 	}
 	import_check_snapshot(import.name);
+	if (!PG_ARGISNULL(5) && PG_GETARG_BOOL(5))
+		find_parents(&import);
 	store_lock_for_writing();
 	import_prepare(&import);
 	version_insert(import.version, "model", import.name, import.revision, import.family,
@@ -331,22 +382,22 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 
 /* ---- the functions ---- */
 
-static void
-check_may_read_files(void)
+void
+import_check_may_read_files(const char *action)
 {
 	if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("permission denied to import files of the server"),
-				errdetail("Only roles with privileges of the \"%s\" role may import them.",
-						  "pg_read_server_files"),
+				errmsg("permission denied to %s files of the server", action),
+				errdetail("Only roles with privileges of the \"%s\" role may %s them.",
+						  "pg_read_server_files", action),
 				errhint("Anyone may give the content itself to sparse_import_bytes()."));
 }
 
 Datum
 model_import_file(PG_FUNCTION_ARGS)
 {
-	check_may_read_files();
+	import_check_may_read_files("import");
 	import_check_given(fcinfo, 0, "name");
 	import_check_given(fcinfo, 1, "path");
 	PG_RETURN_INT64(import_plan(fcinfo, plan_of_path(text_to_cstring(PG_GETARG_TEXT_PP(1)))));

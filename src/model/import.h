@@ -53,6 +53,9 @@ extern Datum import_metadata_argument(FunctionCallInfo fcinfo, int argument);
  */
 extern void import_check_may_insert(void);
 
+/* Refuse callers who may not read files of the server; `action` completes "permission denied to %s files of the server". */
+extern void import_check_may_read_files(const char *action);
+
 /* Parents and roles (arguments 2 and 3), read as the caller: he must be able to read what he names. */
 extern void import_resolve_parents(FunctionCallInfo fcinfo, Import *import);
 

@@ -13,7 +13,8 @@ create function sparse_import_file(
     path text,
     parents text[] default '{}',
     roles text[] default null,
-    metadata jsonb default '{}'
+    metadata jsonb default '{}',
+    find_parents boolean default false
 )
 returns bigint
 language c
@@ -21,15 +22,16 @@ volatile
 parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_import_file';
-comment on function sparse_import_file(text, text, text[], text[], jsonb) is
-'Imports a .safetensors file, the shards of an .index.json, or a folder of the server as a version of a model; returns its id, or that of the version of that name which has the same content. Needs the rights of pg_read_server_files.';
+comment on function sparse_import_file(text, text, text[], text[], jsonb, boolean) is
+'Imports a .safetensors file, the shards of an .index.json, or a folder of the server as a version of a model; returns its id, or that of the version of that name which has the same content. With find_parents the best parent that the caller can see is looked for. Needs the rights of pg_read_server_files.';
 
 create function sparse_import_bytes(
     name text,
     data bytea,
     parents text[] default '{}',
     roles text[] default null,
-    metadata jsonb default '{}'
+    metadata jsonb default '{}',
+    find_parents boolean default false
 )
 returns bigint
 language c
@@ -37,7 +39,7 @@ volatile
 parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_import_bytes';
-comment on function sparse_import_bytes(text, bytea, text[], text[], jsonb) is
+comment on function sparse_import_bytes(text, bytea, text[], text[], jsonb, boolean) is
 'Imports the content of a safetensors file as a version of a model, under the path model.safetensors; returns its id, or that of the version of that name which has the same content.';
 
 create function sparse_reconstruct(version bigint)

@@ -47,6 +47,7 @@ static StoreQuery collect_versions = {
 		"files as (delete from sparse.file f using doomed d where f.version operator(pg_catalog.=) d.id), "
 		"parents as (delete from sparse.parent p using doomed d "
 		"  where p.child operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'open'), "
+		"sketches as (delete from sparse.sketch s using doomed d where s.version operator(pg_catalog.=) d.id), "
 		"uploads as (delete from sparse.upload u using doomed d where u.version operator(pg_catalog.=) d.id), "
 		"staged as (delete from sparse.staged s using doomed d where s.version operator(pg_catalog.=) d.id), "
 		"given_up as (delete from sparse.version v using doomed d "

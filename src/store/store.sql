@@ -12,7 +12,7 @@
  *   file, tensor, parent, tag, tag_history
  *                    may be granted for select; their policies show the rows of
  *                    those versions that the caller can see
- *   object, object_parent, chunk, upload, staged
+ *   object, object_parent, chunk, upload, staged, sketch
  *                    granted to nobody: only the C layer reads and writes them,
  *                    as the store's owner, after the version was checked
  *
@@ -444,6 +444,17 @@ begin
     comment on table sparse.staged is 'objects of open versions, which nothing else refers to; they become objects like all others when their version is committed';
     comment on column sparse.staged.sha256 is 'what the client says it will be; checked by the commit';
     comment on column sparse.staged.source is 'the object that a client''s deltas may refer to';
+
+    create table sparse.sketch (
+        version bigint primary key references sparse.version,
+        architecture bigint not null,
+        sketch bytea not null check (length(sketch) <= 4096)
+    );
+    -- thousands are read by one search: in the row itself, and as they are
+    alter table sparse.sketch alter column sketch set storage plain;
+    create index sketch_architecture on sparse.sketch (architecture);
+    comment on table sparse.sketch is 'samples of the tensors of versions, by which sparse_find_parent() finds parents without reading tensors';
+    comment on column sparse.sketch.architecture is 'a hash of the shapes that versions have which may be kin';
 
     -- The version decides who sees what belongs to it, once it is there.
     alter table sparse.file enable row level security;

@@ -23,6 +23,7 @@
 #include "model/answer.h"
 #include "model/hash.h"
 #include "model/import.h"
+#include "model/sketch.h"
 #include "upload.h"
 
 PG_FUNCTION_INFO_V1(wire_commit);
@@ -377,6 +378,16 @@ static StoreQuery end_upload = {
 	.args = 1, .arg = {INT8OID},
 	.columns = 3, .column = {INT4OID, INT8OID, INT8OID}};
 
+static void
+keep_sketch(int64 version)
+{
+	Sketch	   *sketch = palloc(sizeof(Sketch));
+
+	sketch_of_version(version, false, sketch);
+	(void) sketch_keep(version, sketch);
+	pfree(sketch);
+}
+
 /* The upload is over; what was stored when it began is added to the version's counters. */
 static void
 finish_upload(Committing *committing)
@@ -399,6 +410,7 @@ finish_upload(Committing *committing)
 	import->new_bytes += row_int64(rows, 0, 2);
 	import->stored_bytes += row_int64(rows, 0, 3);
 	import_make_ready(import);
+	keep_sketch(import->version);
 	answer_finish();
 }
 

@@ -1,0 +1,455 @@
+/*
+ * find.c: the versions that a version or a file would best be stored against:
+ * sparse_find_parent, sparse_find_parent_file, and the import with find_parents.
+ *
+ * All sketches of the architecture are compared with that of the child (sketch.h), as the
+ * store's owner; of the cheapest the caller is then shown those that he can see. An
+ * estimate is what the residuals of the samples come to: for each tensor that both have,
+ * the entropy of "equal or not", and of each difference its size in units of the child's
+ * last place.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include <math.h>
+
+#include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "answer.h"
+#include "sketch.h"
+
+PG_FUNCTION_INFO_V1(model_find_parent);
+PG_FUNCTION_INFO_V1(model_find_parent_file);
+
+#define SKETCHES_A_BATCH 500
+#define CANDIDATES_A_BATCH 256
+
+/* A parent pays when it is estimated to leave at most so much of what the child takes alone. */
+#define PAYS 0.9
+
+/* Measured: of a difference, its sign and what an adaptive coder takes beyond its size. */
+#define DIFFERENCE_BITS 1.5
+
+/* What the exponents of trained weights take, coded. */
+#define EXPONENT_BITS 2.7
+
+/* Stored mantissa bits of a truncated sample. */
+#define SAMPLE_MANTISSA 15
+
+typedef struct Candidate
+{
+	int64		version;
+	double		bytes;
+	int32		matched;
+} Candidate;
+
+typedef struct Search
+{
+	const Sketch *child;
+	int			precision[SKETCH_TENSORS];	/* mantissa bits that the child's values use */
+	double		alone[SKETCH_TENSORS];	/* bits of an element without a parent */
+	double		alone_bytes;
+	int64		except;			/* version */
+	bool		read_only;
+	uint64		candidates;
+	uint64		room;
+	Candidate  *candidate;
+} Search;
+
+/* ---- what a tensor takes ---- */
+
+static bool
+is_float(uint8 dtype)
+{
+	return sparse_dtype_get(dtype)->mantissa_bits > 0;
+}
+
+/* Floats that were widened from fewer bits have zeros at the end of all their mantissas. */
+static int
+precision(const SketchTensor *tensor)
+{
+	const int	stored = sparse_dtype_get(tensor->dtype)->mantissa_bits;
+	uint32		used = 0;
+	int			zeros = 0;
+
+	for (int i = 0; i < SKETCH_SAMPLES; i++)
+	{
+		uint32		bits;
+
+		memcpy(&bits, &tensor->value[i], sizeof(bits));
+		used |= (bits & 0x7fffff) >> 8;
+	}
+	while (zeros < SAMPLE_MANTISSA && (used >> zeros & 1) == 0)
+		zeros++;
+	return zeros < 4 ? stored : Min(stored, SAMPLE_MANTISSA - zeros);
+}
+
+static double
+bits_alone(const SketchTensor *tensor, int used)
+{
+	const sparse_dtype_info *dtype = sparse_dtype_get(tensor->dtype);
+
+	return dtype->mantissa_bits == 0 ? 8.0 * dtype->bytes
+		: Min(8.0 * dtype->bytes, used + 1 + EXPONENT_BITS);
+}
+
+/* The distance in units of the last place of `value` with so many mantissa bits. */
+static double
+distance(float value, float from, uint8 dtype, int used)
+{
+	int			exponent;
+
+	if (!is_float(dtype))
+		return fabs((double) value - from);
+	(void) frexpf(value == 0 ? from : value, &exponent);
+	return ldexp(fabs((double) value - from), used + 1 - exponent);
+}
+
+static double
+binary_entropy(double p)
+{
+	return p <= 0 || p >= 1 ? 0 : -p * log2(p) - (1 - p) * log2(1 - p);
+}
+
+/* Whether both versions have the elements of a run; where row counts differ much, they kept others. */
+static bool
+runs_agree(const SketchTensor *child, const SketchTensor *parent, int run)
+{
+	const uint32 row = sketch_run_row(child->shape, run);
+
+	return ((row & ((1U << child->rows_log) - 1)) == (row & ((1U << parent->rows_log) - 1)));
+}
+
+/* Bits of an element of the child, from that parent; `alone` where it is no help. */
+static double
+bits_from(const SketchTensor *child, const SketchTensor *parent, int used, double alone)
+{
+	double		bits = 0;
+	int			compared = 0;
+	int			differ = 0;
+
+	if (is_float(child->dtype) != is_float(parent->dtype))
+		return alone;
+	for (int i = 0; i < SKETCH_SAMPLES; i++)
+	{
+		double		d;
+
+		if (!runs_agree(child, parent, i / SKETCH_RUN))
+			continue;
+		compared++;
+		if (child->value[i] == parent->value[i])
+			continue;
+		differ++;
+		d = distance(child->value[i], parent->value[i], child->dtype, used);
+		bits += isfinite(d) ? Min(alone, log2(Max(d, 1)) + DIFFERENCE_BITS) : alone;
+	}
+	if (compared == 0)
+		return alone;
+	return Min(alone, bits / compared + binary_entropy((double) differ / compared));
+}
+
+/* ---- candidates ---- */
+
+static int
+compare_to(const SketchTensor *a, const SketchTensor *b)
+{
+	return a->shape != b->shape ? (int) a->shape - (int) b->shape : (int) a->name - (int) b->name;
+}
+
+/* The cheapest of the parent's tensors in [first, end) of the child's shape, or also its name. */
+static double
+cheapest(const Search *search, int ordinal, const Sketch *parent, int first, bool by_name)
+{
+	const SketchTensor *child = &search->child->tensor[ordinal];
+	double		best = search->alone[ordinal];
+
+	for (int i = first; i < parent->tensors && parent->tensor[i].shape == child->shape; i++)
+		if (!by_name || parent->tensor[i].name == child->name)
+			best = Min(best, bits_from(child, &parent->tensor[i], search->precision[ordinal],
+									   search->alone[ordinal]));
+	return best;
+}
+
+/*
+ * Bits of an element of a tensor of the child from a parent; *next moves on in the parent's
+ * tensors, which are in the same order. Where no name is the same, its shape must do.
+ */
+static double
+bits_of_tensor(const Search *search, int ordinal, const Sketch *parent, int *next)
+{
+	const SketchTensor *child = &search->child->tensor[ordinal];
+	int			first = *next;
+
+	while (*next < parent->tensors && compare_to(&parent->tensor[*next], child) < 0)
+		(*next)++;
+	if (*next < parent->tensors && compare_to(&parent->tensor[*next], child) == 0)
+		return cheapest(search, ordinal, parent, *next, true);
+	first = *next;
+	while (first > 0 && parent->tensor[first - 1].shape == child->shape)
+		first--;
+	return cheapest(search, ordinal, parent, first, false);
+}
+
+static void
+estimate(const Search *search, const Sketch *parent, Candidate *candidate)
+{
+	int			next = 0;
+
+	candidate->bytes = 0;
+	candidate->matched = 0;
+	for (int i = 0; i < search->child->tensors; i++)
+	{
+		double		bits = bits_of_tensor(search, i, parent, &next);
+
+		candidate->matched += bits < search->alone[i];
+		candidate->bytes += bits * search->child->tensor[i].weight / 8;
+	}
+}
+
+static void
+search_begin(Search *search, const Sketch *child)
+{
+	search->child = child;
+	for (int i = 0; i < child->tensors; i++)
+	{
+		search->precision[i] = precision(&child->tensor[i]);
+		search->alone[i] = bits_alone(&child->tensor[i], search->precision[i]);
+		search->alone_bytes += search->alone[i] * child->tensor[i].weight / 8;
+	}
+}
+
+static void
+add_candidate(Search *search, const Candidate *candidate)
+{
+	if (search->candidates == search->room)
+	{
+		search->room = Max(1024, 2 * search->room);
+		search->candidate = search->candidate == NULL
+			? palloc(search->room * sizeof(Candidate))
+			: repalloc_huge(search->candidate, search->room * sizeof(Candidate));
+	}
+	search->candidate[search->candidates++] = *candidate;
+}
+
+static void
+consider(Search *search, const SPITupleTable *rows, uint64 row, Sketch *parent)
+{
+	bytea	   *bytes = DatumGetByteaPP(row_datum(rows, row, 2));
+	Candidate	candidate = {.version = row_int64(rows, row, 1)};
+
+	if (candidate.version == search->except
+		|| !sketch_unpack((uint8 *) VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), parent))
+		return;
+	estimate(search, parent, &candidate);
+	if (candidate.bytes <= PAYS * search->alone_bytes)
+		add_candidate(search, &candidate);
+}
+
+static int
+compare_candidates(const void *a, const void *b)
+{
+	const Candidate *x = a;
+	const Candidate *y = b;
+
+	if (x->bytes != y->bytes)
+		return x->bytes < y->bytes ? -1 : 1;
+	return x->version < y->version ? -1 : x->version > y->version;
+}
+
+static StoreQuery sketches_query = {
+	.sql = "select version, sketch from sparse.sketch where architecture = $1",
+	.args = 1, .arg = {INT8OID},
+	.columns = 2, .column = {INT8OID, BYTEAOID}};
+
+/* All versions of the child's architecture that would pay, best first. As the store's owner, within SPI_connect. */
+static void
+search_all(Search *search)
+{
+	Datum		argument = Int64GetDatum(search->child->architecture);
+	Portal		portal = query_open(&sketches_query, &argument, search->read_only);
+	Sketch	   *parent = palloc(sizeof(Sketch));
+	uint64		count;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		SPI_cursor_fetch(portal, true, SKETCHES_A_BATCH);
+		query_check_rows(&sketches_query, SPI_tuptable);
+		count = SPI_processed;
+		for (uint64 i = 0; i < count; i++)
+			consider(search, SPI_tuptable, i, parent);
+		SPI_freetuptable(SPI_tuptable);
+	} while (count == SKETCHES_A_BATCH);
+	SPI_cursor_close(portal);
+	pfree(parent);
+	if (search->candidates > 1)
+		qsort(search->candidate, search->candidates, sizeof(Candidate), compare_candidates);
+}
+
+/* ---- what the caller may know ---- */
+
+static StoreQuery visible_query = {
+	.sql = "select v.id, v.name, v.revision from sparse.version v"
+	" where v.id = any ($1) and v.state = 'ready'"
+	" order by array_position($1, v.id)",
+	.args = 1, .arg = {INT8ARRAYOID},
+	.columns = 3, .column = {INT8OID, TEXTOID, INT4OID}};
+
+/* Of candidates from `first` on, those that he can see: calls `found` for at most `count`. */
+typedef void (*Found) (void *state, const SPITupleTable *rows, uint64 row, const Candidate *candidate);
+
+static uint64
+show_batch(Search *search, uint64 first, uint64 end, uint64 count, Found found, void *state)
+{
+	Datum		id[CANDIDATES_A_BATCH];
+	Datum		argument;
+	SPITupleTable *rows;
+	uint64		seen;
+
+	for (uint64 i = first; i < end; i++)
+		id[i - first] = Int64GetDatum(search->candidate[i].version);
+	argument = array_datum(INT8OID, id, (int) (end - first));
+	seen = Min(count, query_run(&visible_query, &argument, NULL, search->read_only, &rows));
+	for (uint64 i = 0; i < seen; i++)
+	{
+		while (search->candidate[first].version != row_int64(rows, i, 1))
+			first++;
+		found(state, rows, i, &search->candidate[first]);
+	}
+	SPI_freetuptable(rows);
+	return seen;
+}
+
+/* The best `count` candidates that the caller can see. As the caller. */
+static void
+show(Search *search, uint64 count, Found found, void *state)
+{
+	StoreAccess access;
+
+	enter_versions(&access);
+	answer_connect();
+	for (uint64 first = 0; first < search->candidates && count > 0; first += CANDIDATES_A_BATCH)
+	{
+		CHECK_FOR_INTERRUPTS();
+		count -= show_batch(search, first, Min(first + CANDIDATES_A_BATCH, search->candidates), count, found, state);
+	}
+	answer_finish();
+	store_leave(&access);
+}
+
+/* ---- the functions ---- */
+
+static void
+answer_found(void *state, const SPITupleTable *rows, uint64 row, const Candidate *candidate)
+{
+	Datum		value[5] = {row_datum(rows, row, 1), row_datum(rows, row, 2), row_datum(rows, row, 3),
+	Int64GetDatum((int64) candidate->bytes), Int32GetDatum(candidate->matched)};
+	bool		null[5] = {false};
+
+	answer_add(state, value, null);
+}
+
+static uint64
+count_argument(FunctionCallInfo fcinfo)
+{
+	int32		count = PG_GETARG_INT32(1);
+
+	if (count < 1)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("count must be at least 1, not %d", count));
+	return (uint64) count;
+}
+
+static void
+search_as_owner(Search *search)
+{
+	MemoryContext context = CurrentMemoryContext;
+	StoreAccess access;
+
+	store_enter(&access);
+	answer_connect();
+	MemoryContextSwitchTo(context);
+	search_all(search);
+	answer_finish();
+	store_leave(&access);
+}
+
+/* sparse_find_parent(version, count) */
+Datum
+model_find_parent(PG_FUNCTION_ARGS)
+{
+	Sketch	   *child = palloc(sizeof(Sketch));
+	Search		search = {.read_only = true};
+	StoreVersion version;
+	StoreAccess access;
+	Answer		answer;
+
+	answer_begin(fcinfo, &answer);
+	version_from_argument(fcinfo, 0, false, &version);
+	store_enter(&access);
+	answer_connect();
+	sketch_of_version(version.id, true, child);
+	answer_finish();
+	store_leave(&access);
+	search.except = version.id;
+	search_begin(&search, child);
+	search_as_owner(&search);
+	show(&search, count_argument(fcinfo), answer_found, &answer);
+	return (Datum) 0;
+}
+
+/* sparse_find_parent_file(path, count) */
+Datum
+model_find_parent_file(PG_FUNCTION_ARGS)
+{
+	Sketch	   *child = palloc(sizeof(Sketch));
+	Search		search = {.read_only = true};
+	ImportPlan *plan;
+	Answer		answer;
+
+	import_check_may_read_files("look for parents of");
+	answer_begin(fcinfo, &answer);
+	plan = plan_of_path(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	plan_objects(plan);
+	sketch_of_plan(plan, child);
+	search_begin(&search, child);
+	search_as_owner(&search);
+	show(&search, count_argument(fcinfo), answer_found, &answer);
+	return (Datum) 0;
+}
+
+/* ---- for an import ---- */
+
+typedef struct Best
+{
+	int64		version;
+	int64		bytes;
+} Best;
+
+static void
+best_found(void *state, const SPITupleTable *rows, uint64 row, const Candidate *candidate)
+{
+	Best	   *best = state;
+
+	best->version = row_int64(rows, row, 1);
+	best->bytes = (int64) candidate->bytes;
+}
+
+bool
+find_best_parent(ImportPlan *plan, int64 *version, int64 *estimated_bytes)
+{
+	Sketch	   *child = palloc(sizeof(Sketch));
+	Search		search = {.read_only = false};
+	Best		best = {0};
+
+	sketch_of_plan(plan, child);
+	search_begin(&search, child);
+	search_as_owner(&search);
+	show(&search, 1, best_found, &best);
+	*version = best.version;
+	*estimated_bytes = best.bytes;
+	return best.version != 0;
+}
