@@ -29,9 +29,6 @@ PG_FUNCTION_INFO_V1(model_find_parent_file);
 /* A parent pays when it is estimated to leave at most so much of what the child takes alone. */
 #define PAYS 0.9
 
-/* Measured: of a difference, its sign and what an adaptive coder takes beyond its size. */
-#define DIFFERENCE_BITS 1.5
-
 /* What the exponents of trained weights take, coded. */
 #define EXPONENT_BITS 2.7
 
@@ -53,6 +50,7 @@ typedef struct Search
 	double		alone_bytes;
 	int64		except;			/* version */
 	bool		read_only;
+	MemoryContext context;		/* of the candidates: SPI leaves the current one its own */
 	uint64		candidates;
 	uint64		room;
 	Candidate  *candidate;
@@ -113,6 +111,18 @@ binary_entropy(double p)
 	return p <= 0 || p >= 1 ? 0 : -p * log2(p) - (1 - p) * log2(1 - p);
 }
 
+/*
+ * Bits of a difference of `d` last places: its sign, its size, and what its size is not
+ * known by. Of a normal distribution that is 1.96 above the mean of log2(d); where
+ * differences are few units, less.
+ */
+static double
+bits_of_difference(double d)
+{
+	d = Max(d, 1);
+	return 1 + log2(d) + 1.96 - 1.2 / d;
+}
+
 /* Whether both versions have the elements of a run; where row counts differ much, they kept others. */
 static bool
 runs_agree(const SketchTensor *child, const SketchTensor *parent, int run)
@@ -143,7 +153,7 @@ bits_from(const SketchTensor *child, const SketchTensor *parent, int used, doubl
 			continue;
 		differ++;
 		d = distance(child->value[i], parent->value[i], child->dtype, used);
-		bits += isfinite(d) ? Min(alone, log2(Max(d, 1)) + DIFFERENCE_BITS) : alone;
+		bits += isfinite(d) ? bits_of_difference(d) : alone;
 	}
 	if (compared == 0)
 		return alone;
@@ -212,6 +222,7 @@ static void
 search_begin(Search *search, const Sketch *child)
 {
 	search->child = child;
+	search->context = CurrentMemoryContext;
 	for (int i = 0; i < child->tensors; i++)
 	{
 		search->precision[i] = precision(&child->tensor[i]);
@@ -227,7 +238,7 @@ add_candidate(Search *search, const Candidate *candidate)
 	{
 		search->room = Max(1024, 2 * search->room);
 		search->candidate = search->candidate == NULL
-			? palloc(search->room * sizeof(Candidate))
+			? MemoryContextAlloc(search->context, search->room * sizeof(Candidate))
 			: repalloc_huge(search->candidate, search->room * sizeof(Candidate));
 	}
 	search->candidate[search->candidates++] = *candidate;
@@ -366,12 +377,10 @@ count_argument(FunctionCallInfo fcinfo)
 static void
 search_as_owner(Search *search)
 {
-	MemoryContext context = CurrentMemoryContext;
 	StoreAccess access;
 
 	store_enter(&access);
 	answer_connect();
-	MemoryContextSwitchTo(context);
 	search_all(search);
 	answer_finish();
 	store_leave(&access);

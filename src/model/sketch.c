@@ -488,6 +488,7 @@ model_sketch(PG_FUNCTION_ARGS)
 	StoreVersion version;
 	StoreAccess access;
 	Sketch	   *sketch = palloc(sizeof(Sketch));
+	SPITupleTable *rows;
 	Datum		argument;
 	bool		made = false;
 
@@ -496,7 +497,7 @@ model_sketch(PG_FUNCTION_ARGS)
 	store_enter(&access);
 	answer_connect();
 	store_lock_for_writing();
-	if (query_run(&has_query, &argument, NULL, false, NULL) == 0)
+	if (query_run(&has_query, &argument, NULL, false, &rows) == 0)
 	{
 		sketch_of_version(version.id, false, sketch);
 		made = sketch_keep(version.id, sketch);

@@ -1,0 +1,114 @@
+-- Which versions a version or a file would best be stored against.
+\set VERBOSITY terse
+set client_min_messages = warning;
+create extension sparse;
+select sparse_create_store();
+create function data_file(name text) returns text language sql as $$
+    select current_setting('sparse_test.data') || '/' || name || '.safetensors' $$;
+-- names of the candidates, best first
+create function found(child text) returns text language sql as $$
+    select string_agg(name, ' ' order by n)
+    from sparse_find_parent(child) with ordinality as f (version, name, revision, estimated_bytes, matched_tensors, n) $$;
+
+-- An empty store has none
+select count(*) from sparse_find_parent_file(data_file('mini-base'));
+
+-- Every import keeps a sketch
+select sparse_import_file('base', data_file('mini-base'));
+select sparse_import_file('strong', data_file('mini-finetune-strong'), '{base}');
+select sparse_import_file('tuned', data_file('mini-finetune'), '{base}');
+select version, length(sketch) between 9 and 4096 as small from sparse.sketch order by version;
+
+-- The parent is found, and the version itself is not
+select (array_agg(name order by n))[1] as best, bool_or(name = 'tuned') as itself
+from sparse_find_parent('tuned') with ordinality as f (version, name, revision, estimated_bytes, matched_tensors, n);
+select f.version = b.id as same, f.name, f.revision, f.matched_tensors > 0 as matched,
+       f.estimated_bytes between 1 and t.raw_bytes as in_reason
+from sparse_find_parent((select id from sparse.version where name = 'tuned'), 1) f, sparse.version b, sparse.version t
+where b.name = 'base' and t.name = 'tuned';
+-- by a file, the same, before anything is stored; and the same content costs nothing
+select name, estimated_bytes from sparse_find_parent_file(data_file('mini-finetune'), 1);
+select (select array_agg(f) from sparse_find_parent_file(data_file('mini-finetune-light')) f where f.name <> 'light') is not null as some;
+select sparse_import_file('light', data_file('mini-finetune-light'));
+select (select array_agg((f.name, f.estimated_bytes, f.matched_tensors)) from sparse_find_parent_file(data_file('mini-finetune-light')) f where f.name <> 'light')
+     = (select array_agg((f.name, f.estimated_bytes, f.matched_tensors)) from sparse_find_parent('light') f) as file_as_version;
+-- estimates are in the order of what is really stored
+select bool_and(estimated_bytes >= before) as ascending
+from (select estimated_bytes, coalesce(lag(estimated_bytes) over (order by n), 0) as before
+      from sparse_find_parent('light') with ordinality as f (version, name, revision, estimated_bytes, matched_tensors, n)) x;
+
+-- A made-up model: other prefixes, more rows, another dtype
+create function floats(seed int, count int) returns bytea language sql as $$
+    -- bf16 of either sign and several sizes
+    select string_agg(set_byte(set_byte('\x0000', 0, h & 255), 1, 58 + (h >> 8 & 3) + (h >> 11 & 1) * 2 + (h >> 12 & 1) * 128), '' order by i)
+    from generate_series(1, count) i, hashint4(seed * 100000 + i) h $$;
+create function widened(bf16 bytea) returns bytea language sql as $$
+    select string_agg('\x0000' || substr(bf16, i, 2), '' order by i) from generate_series(1, octet_length(bf16), 2) i $$;
+create function framed(header text, data bytea default '') returns bytea language sql as $$
+    select string_agg(substr(n, i, 1), '' order by i desc) || convert_to(header, 'UTF8') || data
+    from int8send(octet_length(convert_to(header, 'UTF8'))) n, generate_series(1, 8) i $$;
+create function model(prefix text, dtype text, rows int, data bytea) returns bytea language sql as $$
+    select framed(format('{"%sembed.weight":{"dtype":"%s","shape":[%s,24],"data_offsets":[0,%s]}}',
+                         prefix, dtype, rows, octet_length(data)), data) $$;
+select sparse_import_bytes('made/base', model('', 'BF16', 40, floats(1, 960)));
+select sparse_import_bytes('made/other', model('', 'BF16', 40, floats(2, 960)));
+select sparse_import_bytes('made/prefix', model('model.', 'BF16', 40, floats(1, 960)));
+select sparse_import_bytes('made/more-rows', model('', 'BF16', 45, floats(1, 960) || floats(3, 120)));
+select sparse_import_bytes('made/f32', model('', 'F32', 40, widened(floats(1, 960))));
+select found('made/base');
+select found('made/f32');
+-- a wrong guess is none
+select found('made/other') is null as none;
+
+-- An import asks for it
+reset client_min_messages;
+select sparse_import_bytes('made/child', model('', 'BF16', 40, floats(1, 900) || floats(4, 60)), find_parents => true) > 0 as imported;
+select p.role, v.name from sparse.parent p join sparse.version v on v.id = p.parent join sparse.version c on c.id = p.child where c.name = 'made/child';
+select sparse_import_bytes('made/alone', model('', 'BF16', 40, floats(9, 960)), find_parents => true) > 0 as imported;
+select count(*) from sparse.parent p join sparse.version c on c.id = p.child where c.name = 'made/alone';
+-- one that is named already is not named again
+select sparse_import_bytes('made/named', model('', 'BF16', 40, floats(1, 930) || floats(4, 30)), '{made/child}', '{finetune}', find_parents => true) > 0 as imported;
+select p.role, v.name from sparse.parent p join sparse.version v on v.id = p.parent join sparse.version c on c.id = p.child where c.name = 'made/named' order by p.ordinal;
+set client_min_messages = warning;
+
+-- A missing sketch is made, once
+delete from sparse.sketch where version = (select id from sparse.version where name = 'base');
+select string_agg(name, ' ') like '%base%' as found from sparse_find_parent('tuned') where name = 'base';
+select sparse_sketch('base');
+select sparse_sketch('base');
+select string_agg(name, ' ') like '%base%' as found from sparse_find_parent('tuned') where name = 'base';
+
+-- What somebody cannot see is not found by him
+drop role if exists regress_sparse_reader;
+create role regress_sparse_reader;
+grant usage on schema sparse to regress_sparse_reader;
+grant select on sparse.version to regress_sparse_reader;
+alter table sparse.version enable row level security;
+create policy own on sparse.version for select to regress_sparse_reader using (name not in ('base', 'made/base', 'made/prefix'));
+select data_file('mini-finetune') as file \gset
+set role regress_sparse_reader;
+select count(*) filter (where name = 'base') as hidden, count(*) > 0 as some from sparse_find_parent('tuned');
+select * from sparse_find_parent('base');
+select sparse_sketch('base');
+select * from sparse_find_parent_file(:'file');
+select * from sparse.sketch;
+reset role;
+drop owned by regress_sparse_reader;
+drop role regress_sparse_reader;
+drop policy if exists own on sparse.version;
+alter table sparse.version disable row level security;
+
+-- Nor what was dropped; its sketch goes with its tensors
+select sparse_drop('made/base');
+select found('made/prefix') like '%made/base%' as found;
+select count(*) from sparse.sketch s join sparse.version v on v.id = s.version where v.name = 'made/base';
+select versions from sparse_collect();
+select count(*) from sparse.sketch s join sparse.version v on v.id = s.version where v.name = 'made/base';
+
+-- Refusals
+select * from sparse_find_parent('no such');
+select * from sparse_find_parent('tuned', 0);
+select * from sparse_find_parent_file('/no/such.safetensors');
+-- a sketch that is none is passed over
+update sparse.sketch set sketch = '\x0102' where version = (select id from sparse.version where name = 'base');
+select count(*) filter (where name = 'base') as damaged, count(*) > 0 as others from sparse_find_parent('tuned');
