@@ -93,16 +93,22 @@ bits_alone(const SketchTensor *tensor, int used)
 		: Min(8.0 * dtype->bytes, used + 1 + EXPONENT_BITS);
 }
 
-/* The distance in units of the last place of `value` with so many mantissa bits. */
+/*
+ * The distance in units of the last place of `value` with so many mantissa bits, when `from`
+ * is rounded to them: a cast that loses bits is no distance.
+ */
 static double
 distance(float value, float from, uint8 dtype, int used)
 {
-	int			exponent;
+	const sparse_dtype_info *info = sparse_dtype_get(dtype);
+	int			last = 0;		/* exponent of the last place */
 
-	if (!is_float(dtype))
-		return fabs((double) value - from);
-	(void) frexpf(value == 0 ? from : value, &exponent);
-	return ldexp(fabs((double) value - from), used + 1 - exponent);
+	if (info->mantissa_bits > 0)
+	{
+		(void) frexpf(value == 0 ? from : value, &last);
+		last = Max(last - 1, 2 - (1 << (info->exponent_bits - 1))) - used;
+	}
+	return floor(ldexp(fabs((double) value - from), -last) + 0.5);
 }
 
 static double
@@ -119,45 +125,90 @@ binary_entropy(double p)
 static double
 bits_of_difference(double d)
 {
-	d = Max(d, 1);
-	return 1 + log2(d) + 1.96 - 1.2 / d;
+	return isfinite(d) ? 1 + log2(d) + 1.96 - 1.2 / d : 64;
 }
 
 /* Whether both versions have the elements of a run; where row counts differ much, they kept others. */
 static bool
 runs_agree(const SketchTensor *child, const SketchTensor *parent, int run)
 {
-	const uint32 row = sketch_run_row(child->shape, run);
+	return sketch_run_row(child->shape, run, child->rows_log)
+		== sketch_run_row(child->shape, run, parent->rows_log);
+}
 
-	return ((row & ((1U << child->rows_log) - 1)) == (row & ((1U << parent->rows_log) - 1)));
+/*
+ * Between integers and floats there is a scale, which may be a row's: that which brings a
+ * run of the parent nearest to the child's.
+ */
+static double
+scale_of_run(const SketchTensor *child, const SketchTensor *parent, int first)
+{
+	double		products = 0;
+	double		squares = 0;
+
+	if (is_float(child->dtype) == is_float(parent->dtype))
+		return 1;
+	for (int i = first; i < first + SKETCH_RUN; i++)
+	{
+		products += (double) child->value[i] * parent->value[i];
+		squares += (double) parent->value[i] * parent->value[i];
+	}
+	return squares > 0 ? products / squares : 1;
+}
+
+/* What the samples of a tensor come to against a parent. */
+typedef struct Tally
+{
+	int			compared;
+	int			differ;
+	double		bits;			/* of the differences */
+	int			pruned;			/* zeros of the child that are none of the parent, */
+	double		largest_pruned; /* and whether a threshold explains them */
+	double		smallest_kept;
+} Tally;
+
+static void
+tally_sample(Tally *tally, const SketchTensor *child, float value, float from, int used)
+{
+	const double d = distance(value, from, child->dtype, used);
+
+	tally->compared++;
+	if (value == 0 && from != 0)
+	{
+		tally->pruned++;
+		tally->largest_pruned = Max(tally->largest_pruned, fabsf(from));
+		return;
+	}
+	tally->smallest_kept = Min(tally->smallest_kept, fabsf(from));
+	if (d == 0)
+		return;
+	tally->differ++;
+	tally->bits += bits_of_difference(d);
 }
 
 /* Bits of an element of the child, from that parent; `alone` where it is no help. */
 static double
 bits_from(const SketchTensor *child, const SketchTensor *parent, int used, double alone)
 {
-	double		bits = 0;
-	int			compared = 0;
-	int			differ = 0;
+	Tally		tally = {.smallest_kept = HUGE_VAL};
+	double		bits;
 
-	if (is_float(child->dtype) != is_float(parent->dtype))
-		return alone;
-	for (int i = 0; i < SKETCH_SAMPLES; i++)
+	for (int run = 0; run < SKETCH_RUNS; run++)
 	{
-		double		d;
+		double		scale;
 
-		if (!runs_agree(child, parent, i / SKETCH_RUN))
+		if (!runs_agree(child, parent, run))
 			continue;
-		compared++;
-		if (child->value[i] == parent->value[i])
-			continue;
-		differ++;
-		d = distance(child->value[i], parent->value[i], child->dtype, used);
-		bits += isfinite(d) ? bits_of_difference(d) : alone;
+		scale = scale_of_run(child, parent, run * SKETCH_RUN);
+		for (int i = run * SKETCH_RUN; i < (run + 1) * SKETCH_RUN; i++)
+			tally_sample(&tally, child, child->value[i], (float) (scale * parent->value[i]), used);
 	}
-	if (compared == 0)
+	if (tally.compared == 0)
 		return alone;
-	return Min(alone, bits / compared + binary_entropy((double) differ / compared));
+	bits = tally.bits / tally.compared + binary_entropy((double) tally.differ / tally.compared);
+	if (tally.largest_pruned > tally.smallest_kept)
+		bits += binary_entropy((double) tally.pruned / tally.compared);
+	return isfinite(bits) ? Min(alone, bits) : alone;
 }
 
 /* ---- candidates ---- */

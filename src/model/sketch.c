@@ -106,10 +106,16 @@ hash_name(const char *name)
 	return hash;
 }
 
+/*
+ * The first runs lie in the first rows, so that tables of very different lengths have some
+ * in common too.
+ */
 uint32
-sketch_run_row(uint16 shape, int run)
+sketch_run_row(uint16 shape, int run, int rows_log)
 {
-	return (uint32) mix(shape, (uint64) run + 1);
+	static const uint8 most[SKETCH_RUNS] = {10, 13, 31, 31};
+
+	return (uint32) mix(shape, (uint64) run + 1) & ((UINT32_C(1) << Min(rows_log, most[run])) - 1);
 }
 
 /* ---- the tensors of a version ---- */
@@ -306,7 +312,7 @@ sample_tensor(const Sampling *sampling, const Sampled *from, double least, Sketc
 		to->rows_log++;
 	for (int run = 0; run < SKETCH_RUNS; run++)
 	{
-		const uint64 row = sketch_run_row(to->shape, run) & ((1U << to->rows_log) - 1);
+		const uint64 row = sketch_run_row(to->shape, run, to->rows_log);
 		const uint64 column = mix(from->shape, (uint64) run + 100) % from->row_elements;
 		const uint64 element = Min(row * from->row_elements + column, elements - SKETCH_RUN);
 

@@ -31,7 +31,7 @@ typedef struct SketchTensor
 	uint16		name;			/* and of the name without its prefix */
 	float		weight;			/* elements that it stands for */
 	uint8		dtype;
-	uint8		rows_log;		/* runs lie below 1 << rows_log */
+	uint8		rows_log;		/* runs lie in rows below 1 << rows_log */
 	float		value[SKETCH_SAMPLES];
 } SketchTensor;
 
@@ -42,8 +42,8 @@ typedef struct Sketch
 	SketchTensor tensor[SKETCH_TENSORS];
 } Sketch;
 
-/* The row that a run lies in, were there 2^32 of them. */
-extern uint32 sketch_run_row(uint16 shape, int run);
+/* The row that a run lies in, of at least 1 << rows_log. */
+extern uint32 sketch_run_row(uint16 shape, int run, int rows_log);
 
 /* Of a plan whose files can be read. */
 extern void sketch_of_plan(ImportPlan *plan, Sketch *sketch);
