@@ -470,7 +470,7 @@ model_find_parent_file(PG_FUNCTION_ARGS)
 	ImportPlan *plan;
 	Answer		answer;
 
-	import_check_may_read_files("look for parents of");
+	import_check_may_read_files("read");
 	answer_begin(fcinfo, &answer);
 	plan = plan_of_path(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	plan_objects(plan);
