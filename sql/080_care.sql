@@ -149,13 +149,6 @@ select stored_bytes from sparse.version where name = 'newest';
 select v.name, v.stored_bytes = (select sum(o.stored_bytes) from sparse.object o where o.version = v.id) as true from sparse.version v where name = 'early';
 select * from problems();
 
--- An object of an upload that is under way, shared: its counter is in the upload
-\set header 'substr(int8send(128), 8, 1) || ''\\x00000000000000''::bytea || convert_to(rpad(''{"a": {"dtype": "U8", "shape": [2], "data_offsets": [0, 2]}}'', 128), ''UTF8'')'
-select sparse_begin('upload', jsonb_build_array(jsonb_build_object('path', 'm.safetensors', 'size', 138, 'header', encode(:header, 'base64'),
-    'sha256', encode(sha256(:header || 'xy'), 'hex'), 'tensors', jsonb_build_object('a', encode(sha256('xy'), 'hex')))), '{base}') is not null as begun;
-select stored_bytes as bytes from sparse.upload \gset upload_
-select * from problems();
-
 -- The server's own checks on the edges still stand
 select count(*) > 0 as edges from sparse.object_parent;
 with p as (select * from sparse.object_parent limit 1)
