@@ -80,7 +80,7 @@ insert into sparse.expiry values ('all', -1);
 -- Night after night: of the rules whose prefix a name has, the longest counts
 call sparse_nightly() \gset was_
 select :was_dropped as dropped, :was_collected as collected, :was_families as families, :'was_finished' as finished;
-insert into sparse.expiry values ('ann/', 2), ('ann/o', 5), ('bob/', 0, false, '0 seconds');
+insert into sparse.expiry values ('ann/', 2, true, null), ('ann/o', 5, true, null), ('bob/', 0, false, '0 seconds');
 call sparse_nightly() \gset was_
 select :was_dropped as dropped, :was_collected > 0 as collected, :was_freed_bytes > 0 as freed, :was_families as families, :'was_finished' as finished;
 select name, revision, state, collected_at is not null as collected from sparse.version order by id;
