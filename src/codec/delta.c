@@ -248,6 +248,14 @@ cost_of(const contest *c, sparse_predictor predictor, size_t payload_bytes)
 
 #define HEAD_ROOM (SPARSE_DELTA_HEADER + SPARSE_MAX_REFS * SPARSE_DELTA_REF)
 
+static int
+zstd_level(const sparse_codec *codec, bool predicted)
+{
+	if (codec->zstd_level > 0)
+		return codec->zstd_level;
+	return predicted ? ZSTD_LEVEL_PREFIX : ZSTD_LEVEL_ALONE;
+}
+
 static sparse_status
 run_coder(contest *c, sparse_predictor predictor, sparse_coding coding, output *out)
 {
@@ -259,7 +267,7 @@ run_coder(contest *c, sparse_predictor predictor, sparse_coding coding, output *
 		case SPARSE_CODE_ZSTD:
 			return zstd_encode(c->codec, c->content, c->bytes,
 							   predicted ? c->prediction : NULL, predicted ? c->prediction_bytes : 0,
-							   predicted ? ZSTD_LEVEL_PREFIX : ZSTD_LEVEL_ALONE, out);
+							   zstd_level(c->codec, predicted), out);
 		case SPARSE_CODE_PLANES:
 			return planes_encode(c->codec, c->content, c->bytes, c->element_bytes, out);
 		case SPARSE_CODE_RESIDUAL:
