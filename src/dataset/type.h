@@ -103,11 +103,4 @@ extern Datum value_unpack(TypeCoder *coder, const char *bytes, size_t length);
 /* A word as a value and back. */
 extern Datum word_value(const TypeCoder *coder, const char *bytes);
 
-/*
- * Send and receive functions of text-like types follow client_encoding: between
- * these two calls it is that of the database. Errors must leave too.
- */
-extern int	encoding_enter(void);
-extern void encoding_leave(int encoding);
-
 #endif
