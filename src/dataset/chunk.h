@@ -12,8 +12,8 @@
  *      chunk; the lengths of the distinct values, a number each; their bytes
  *   S  one row, whose value is all that follows
  *   H  a number, the digits of a value; values that are lower-case hexadecimal digits, two a byte
- *   D  the same, but the differences, as big-endian numbers, of each value to the one before
- *      (the first to 0); the first bytes of all, then the second ones ...
+ *   D  the same, but the differences, as big-endian numbers, of each value to the one
+ *      before (the first to 0)
  *
  * Or they are "plain", which the row of sparse.column_chunk says: one-dimensional arrays of words, of
  * equal length, from subscript 1 on, without nulls: their elements.

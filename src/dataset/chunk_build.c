@@ -348,11 +348,7 @@ hex_content(ChunkBuilder *builder, ChunkContent *content)
 	differ = 2 * differences(difference, builder->rows, width) > bytes;
 	appendStringInfoChar(&builder->content, differ ? 'D' : 'H');
 	pack_number(&builder->content, digits);
-	if (!differ)
-		appendBinaryStringInfo(&builder->content, packed, (int) bytes);
-	for (size_t i = 0; differ && i < width; i++)
-		for (int32 row = 0; row < builder->rows; row++)
-			appendStringInfoCharMacro(&builder->content, (char) difference[row * width + i]);
+	appendBinaryStringInfo(&builder->content, differ ? (char *) difference : packed, (int) bytes);
 	content->dtype = SPARSE_BYTES;
 	pfree(packed);
 	pfree(difference);

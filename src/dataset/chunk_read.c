@@ -90,9 +90,9 @@ open_text(ChunkReader *reader, Unpack *in)
 
 /* ---- hexadecimal digits ---- */
 
-/* From the places of all rows to rows, each added to the one before. */
+/* Each difference added to the row before. */
 static void
-add_differences(const uint8 *place, int32 rows, size_t width, uint8 *value)
+add_differences(const uint8 *difference, int32 rows, size_t width, uint8 *value)
 {
 	for (int32 row = 0; row < rows; row++)
 	{
@@ -100,7 +100,7 @@ add_differences(const uint8 *place, int32 rows, size_t width, uint8 *value)
 
 		for (size_t i = width; i-- > 0;)
 		{
-			int			sum = place[i * rows + row] + (row > 0 ? value[(row - 1) * width + i] : 0) + carry;
+			int			sum = difference[row * width + i] + (row > 0 ? value[(row - 1) * width + i] : 0) + carry;
 
 			carry = sum > 255;
 			value[row * width + i] = (uint8) sum;

@@ -181,8 +181,7 @@ end(Commit *commit)
 	int			nest = closed_path_enter();
 	int64		version = find_or_store(commit);
 
-	if (commit->pending->file != NULL)
-		BufFileClose(commit->pending->file);
+	BufFileClose(commit->pending->file);
 	closed_path_leave(nest);
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(commit->context);

@@ -29,6 +29,8 @@ pending_create(int16 place)
 	pending->context = CurrentMemoryContext;
 	pending->place = place;
 	pending->sha256 = sha256_create(CurrentMemoryContext);
+	/* now: what is made while the query runs ends with its resource owner */
+	pending->file = BufFileCreateTemp(false);
 	return pending;
 }
 
@@ -65,13 +67,6 @@ seek(BufFile *file, int64 at)
 static void
 spill(Pending *pending, PendingChunk *chunk, const char *bytes, size_t length)
 {
-	if (pending->file == NULL)
-	{
-		MemoryContext previous = MemoryContextSwitchTo(pending->context);
-
-		pending->file = BufFileCreateTemp(false);
-		MemoryContextSwitchTo(previous);
-	}
 	if (chunk->at < 0)
 		chunk->at = pending->length;
 	BufFileWrite(pending->file, unconstify(char *, bytes), length);

@@ -41,7 +41,7 @@ typedef struct Pending
 	MemoryContext context;
 	int16		place;
 	Sha256	   *sha256;
-	BufFile    *file;			/* NULL until something is put into it */
+	BufFile    *file;
 	int64		length;
 	int64		fresh_bytes;	/* of chunks that the store did not have */
 } Pending;

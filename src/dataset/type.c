@@ -204,8 +204,13 @@ type_word(const TypeCoder *coder)
 char *
 type_name(Oid type, int32 typmod)
 {
-	return format_type_extended(type, typmod,
-								FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+	char	   *name = format_type_extended(type, typmod,
+										FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+	const char *builtin = "pg_catalog.";
+
+	if (strncmp(name, builtin, strlen(builtin)) == 0 && name[strlen(builtin)] != '"')
+		name += strlen(builtin);
+	return name;
 }
 
 void
