@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
+#include "utils/resowner.h"
 
 #include "model/answer.h"
 
@@ -265,16 +266,20 @@ typedef struct RowReceiver
 	DestReceiver receiver;
 	Commit	   *commit;
 	NewSplit   *split;
+	ResourceOwner owner;		/* of what outlives the query: temporary files */
 } RowReceiver;
 
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
 	RowReceiver *rows = (RowReceiver *) self;
+	ResourceOwner of_query = CurrentResourceOwner;
 
 	CHECK_FOR_INTERRUPTS();
 	slot_getallattrs(slot);
+	CurrentResourceOwner = rows->owner;
 	commit_row(rows->commit, rows->split, slot->tts_values, slot->tts_isnull);
+	CurrentResourceOwner = of_query;
 	return true;
 }
 
@@ -315,7 +320,8 @@ commit_query(Commit *commit, NewSplit *split, const char *name, const char *quer
 	RowReceiver rows = {
 		.receiver = {receive_row, receive_begin, receive_end, receive_end, DestNone},
 		.commit = commit,
-		.split = split
+		.split = split,
+		.owner = CurrentResourceOwner
 	};
 	int			nest = NewGUCNestLevel();
 	Portal		portal;

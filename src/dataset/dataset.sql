@@ -242,3 +242,45 @@ set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'dataset_columns';
 comment on function sparse_columns(text) is
 'The columns of a version of a dataset; stored_bytes are those of its chunks, shared ones included, without what they are predicted from.';
+
+create function sparse_row_diff(
+    a bigint,
+    b bigint,
+    split text default null,
+    by text[] default null
+)
+returns table (
+    op text,
+    key jsonb,
+    old jsonb,
+    new jsonb
+)
+language c
+stable
+parallel unsafe
+rows 1000
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'dataset_diff';
+comment on function sparse_row_diff(bigint, bigint, text, text[]) is
+'The rows that two versions of a dataset have not in common: added, removed or changed, by the key that both were committed with, or the one given; without any, whole rows as a multiset. Chunks that both share are not read.';
+
+create function sparse_row_diff(
+    a text,
+    b text,
+    split text default null,
+    by text[] default null
+)
+returns table (
+    op text,
+    key jsonb,
+    old jsonb,
+    new jsonb
+)
+language c
+stable
+parallel unsafe
+rows 1000
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'dataset_diff';
+comment on function sparse_row_diff(text, text, text, text[]) is
+'The rows that two versions of a dataset have not in common: added, removed or changed, by the key that both were committed with, or the one given; without any, whole rows as a multiset. Chunks that both share are not read.';
