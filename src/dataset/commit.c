@@ -80,19 +80,20 @@ identify(Commit *commit)
 
 /* Of versions of this moment, so that one statement can commit a version and its child. */
 static void
-resolve_parent(Commit *commit, const char *reference)
+resolve_parents(Commit *commit, char *const *reference, int parents, const char *role)
 {
 	Import	   *import = &commit->import;
 
-	import->parents = reference == NULL ? 0 : 1;
-	import->parent = palloc0(sizeof(ImportParent));
-	if (reference == NULL)
-		return;
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	version_from_text(reference, false, &import->parent[0].version);
-	PopActiveSnapshot();
-	import->parent[0].role = "derived";
+	import->parents = parents;
+	import->parent = palloc0(Max(parents, 1) * sizeof(ImportParent));
+	for (int i = 0; i < parents; i++)
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		version_from_text(reference[i], false, &import->parent[i].version);
+		PopActiveSnapshot();
+		import->parent[i].role = role;
+	}
 }
 
 static StoreQuery place_query = {
@@ -122,9 +123,8 @@ likely_place(const Commit *commit)
 	return place;
 }
 
-/* Arguments (name, -, parent, key, metadata) and what must be known before the rows are read. */
-static Commit *
-begin(FunctionCallInfo fcinfo)
+Commit *
+commit_begin(const char *name, char *const *parent, int parents, const char *role, Datum metadata)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "sparse commit", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(context);
@@ -135,15 +135,25 @@ begin(FunctionCallInfo fcinfo)
 	commit->row_context = AllocSetContextCreate(context, "sparse row", ALLOCSET_DEFAULT_SIZES);
 	commit->import.dataset = true;
 	commit->import.plan = plan_create();
-	commit->import.name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	version_check_name(commit->import.name);
+	commit->import.name = pstrdup(name);
+	version_check_name(name);
 	import_check_may_insert();
-	resolve_parent(commit, PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	commit->import.metadata = import_metadata_argument(fcinfo, 4);
+	resolve_parents(commit, parent, parents, role);
+	commit->import.metadata = metadata;
 	commit->pending = pending_create(likely_place(commit));
 	closed_path_leave(nest);
 	MemoryContextSwitchTo(previous);
 	return commit;
+}
+
+/* Arguments: name, -, parent, -, metadata. */
+static Commit *
+begin(FunctionCallInfo fcinfo)
+{
+	char	   *parent = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+
+	return commit_begin(text_to_cstring(PG_GETARG_TEXT_PP(0)), &parent, parent != NULL, "derived",
+						import_metadata_argument(fcinfo, 4));
 }
 
 static int64
@@ -174,8 +184,8 @@ find_or_store(Commit *commit)
 	return import->version;
 }
 
-static int64
-end(Commit *commit)
+int64
+commit_end(Commit *commit)
 {
 	MemoryContext previous = MemoryContextSwitchTo(commit->context);
 	int			nest = closed_path_enter();
@@ -204,7 +214,7 @@ dataset_commit_rows(PG_FUNCTION_ARGS)
 	commit->splits = 1;
 	commit->split = MemoryContextAllocZero(commit->context, sizeof(NewSplit));
 	commit_query(commit, &commit->split[0], DEFAULT_SPLIT, text_to_cstring(PG_GETARG_TEXT_PP(1)), keys, key);
-	PG_RETURN_INT64(end(commit));
+	PG_RETURN_INT64(commit_end(commit));
 }
 
 /* The members of an object {"split": "query"}, in its order. */
@@ -261,5 +271,5 @@ dataset_commit_splits(PG_FUNCTION_ARGS)
 					 errmsg("the name of a split must not be empty")));
 		commit_query(commit, &commit->split[commit->splits], name[commit->splits], query[commit->splits], keys, key);
 	}
-	PG_RETURN_INT64(end(commit));
+	PG_RETURN_INT64(commit_end(commit));
 }

@@ -49,6 +49,14 @@ typedef struct Commit
 	NewSplit   *split;
 } Commit;
 
+/* ---- commit.c: the steps ---- */
+
+/* Parents are resolved as the caller; all have that role. */
+extern Commit *commit_begin(const char *name, char *const *parent, int parents, const char *role, Datum metadata);
+
+/* With all splits at their ends: the version of that name which has this content, new or not. */
+extern int64 commit_end(Commit *commit);
+
 /* ---- commit_rows.c: rows to chunks ---- */
 
 /* Readies a split for rows of that type; `key` are names of columns. */

@@ -284,3 +284,71 @@ set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'dataset_diff';
 comment on function sparse_row_diff(text, text, text, text[]) is
 'The rows that two versions of a dataset have not in common: added, removed or changed, by the key that both were committed with, or the one given; without any, whole rows as a multiset. Chunks that both share are not read.';
+
+create function sparse_merge_rows(
+    name text,
+    ours text,
+    theirs text,
+    on_conflict text default 'fail',
+    base text default null,
+    metadata jsonb default '{}'
+)
+returns bigint
+language c
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'dataset_merge';
+comment on function sparse_merge_rows(text, text, text, text, text, jsonb) is
+'Stores what two versions of a dataset have become since their base (their newest common ancestor) as one version: three-way, by key. Rows changed in both are an error, or taken from ours or theirs.';
+
+create function sparse_merge_conflicts(
+    ours text,
+    theirs text,
+    base text default null,
+    out key jsonb,
+    out base_row jsonb,
+    out our_row jsonb,
+    out their_row jsonb
+)
+returns setof record
+language c
+stable
+parallel unsafe
+rows 100
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'dataset_merge_conflicts';
+comment on function sparse_merge_conflicts(text, text, text) is
+'The rows that two versions of a dataset have both changed since their base, and not to the same; null: not there.';
+
+create function sparse_estimate_rows(
+    query text,
+    parent text default null,
+    out rows bigint,
+    out raw_bytes bigint,
+    out new_objects integer,
+    out new_bytes bigint,
+    out stored_bytes bigint
+)
+language plpgsql
+volatile
+parallel unsafe
+as $function$
+declare
+    version bigint;
+begin
+    begin
+        version := @extschema@.sparse_commit_rows(pg_catalog.concat('estimate ', pg_catalog.gen_random_uuid()), query, parent);
+        select v.raw_bytes, v.new_objects, v.new_bytes, v.stored_bytes,
+               (select pg_catalog.sum(s.rows)::pg_catalog.int8 from @extschema@.sparse_splits(version) s)
+          into strict raw_bytes, new_objects, new_bytes, stored_bytes, rows
+          from sparse.version v
+         where v.id operator(pg_catalog.=) version;
+        raise exception using errcode = 'SPEST';
+    exception
+        when sqlstate 'SPEST' then null;
+    end;
+end
+$function$;
+comment on function sparse_estimate_rows(text, text) is
+'What sparse_commit_rows would store of a query: it does it, and takes it back.';

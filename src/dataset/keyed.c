@@ -299,6 +299,13 @@ keyed_end(Keyed *keyed)
 		object_reader_free(keyed->side[s].objects);
 }
 
+void
+keyed_values(Keyed *keyed, int side, int64 row, Datum *value, bool *null)
+{
+	for (int c = 0; c < keyed->columns; c++)
+		value[c] = column_value(reader_of(&keyed->side[side], keyed->column[side][c]), row, &null[c]);
+}
+
 /* ---- rows as jsonb ---- */
 
 static Jsonb *

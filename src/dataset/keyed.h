@@ -65,6 +65,9 @@ extern bool keyed_next(Keyed *keyed, KeyedGroup *group, void (*others) (void *st
 extern int64 keyed_chunks_read(const Keyed *keyed);
 extern void keyed_end(Keyed *keyed);
 
+/* The values of a row of a side, of the columns compared; valid until the next call. */
+extern void keyed_values(Keyed *keyed, int side, int64 row, Datum *value, bool *null);
+
 /* A row of a side as jsonb, all columns of it, or those of the key. */
 extern Jsonb *keyed_row(Keyed *keyed, int side, int64 row);
 extern Jsonb *keyed_key(Keyed *keyed, int side, int64 row);
