@@ -148,6 +148,24 @@ select sparse_rows('model');
 select sparse_reconstruct('keyed');
 select kind, name, parent.role from sparse.version v join sparse.parent on child = v.id where v.name = 'model';
 
+-- all is read and checked; what was changed behind our back is found
+select * from sparse_verify_rows('every');
+select sparse_verify('every');
+begin;
+update sparse.column_chunk set object = (select array[max(id)] from sparse.object)
+where version = (select id from sparse.version where name = 'keyed') and ordinal = 1;
+select split, column_name, problem ~ 'SHA-256|corrupt' as found from sparse_verify_rows('keyed');
+select sparse_rows('keyed');
+rollback;
+begin;
+update sparse.column_chunk set rows = array[99] where version = (select id from sparse.version where name = 'keyed') and ordinal = 0;
+select sparse_rows('keyed');
+rollback;
+begin;
+update sparse.column set type = 'int); drop table every; --' where name = 'id' and version = (select id from sparse.version where name = 'keyed');
+select sparse_checkout('keyed', 'injected');
+rollback;
+
 -- types that change
 alter type point3 add attribute z int;
 select sparse_rows('every', columns => array['p']);

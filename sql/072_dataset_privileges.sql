@@ -57,10 +57,14 @@ create domain regress_ann.spied as int check (regress_ann.spy(value));
 grant usage on schema regress_ann to regress_sparse_bob;
 set client_min_messages = warning;
 select sparse_commit_rows('public/trap', 'select 1::regress_ann.spied as a');
+select sparse_commit_rows('public/keyed-trap', 'select i::regress_ann.spied as a, array[1::regress_ann.spied] as b from generate_series(1, 2) i', key => array['a']);
+select sparse_commit_rows('public/keyed-trap', 'select i::regress_ann.spied as a, array[1::regress_ann.spied] as b from generate_series(1, 3) i', key => array['a']);
 set client_min_messages = notice;
 set role regress_sparse_bob;
 select sparse_checkout('public/trap', 'pg_temp.trapped');
 select sparse_rows('public/trap');
+select sparse_row('public/keyed-trap', '1');
+select op, new from sparse_row_diff('public/keyed-trap@1', 'public/keyed-trap@2');
 
 -- another's functions and operators on the search path are not used
 reset role;

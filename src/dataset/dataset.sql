@@ -352,3 +352,35 @@ end
 $function$;
 comment on function sparse_estimate_rows(text, text) is
 'What sparse_commit_rows would store of a query: it does it, and takes it back.';
+
+create function sparse_verify_rows(version bigint)
+returns table (
+    split text,
+    column_name text,
+    problem text
+)
+language c
+stable
+strict
+parallel unsafe
+rows 10
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'dataset_verify';
+comment on function sparse_verify_rows(bigint) is
+'Reads all of a version of a dataset and gives a row per column with a problem; no rows: all values are those that were stored.';
+
+create function sparse_verify_rows(version text)
+returns table (
+    split text,
+    column_name text,
+    problem text
+)
+language c
+stable
+strict
+parallel unsafe
+rows 10
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'dataset_verify';
+comment on function sparse_verify_rows(text) is
+'Reads all of a version of a dataset and gives a row per column with a problem; no rows: all values are those that were stored.';

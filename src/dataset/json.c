@@ -200,7 +200,6 @@ void
 json_push(JsonbParseState **state, JsonbIteratorToken token, TypeCoder *coder, const char *bytes, size_t length)
 {
 	Unpack		in = {bytes, bytes + length};
-	bool		constrained = coder->constrained;
 
 	check_stack_depth();
 	switch (coder->form)
@@ -222,10 +221,7 @@ json_push(JsonbParseState **state, JsonbIteratorToken token, TypeCoder *coder, c
 		push_string(state, token, bytes, length);
 		return;
 	}
-	/* a view does not ask what a domain allows */
-	coder->constrained = false;
 	push_base(state, token, coder, value_unpack(coder, bytes, length));
-	coder->constrained = constrained;
 }
 
 Jsonb *

@@ -12,7 +12,8 @@
 
 /*
  * Pushes the value with these bytes as an element or a value (token WJB_ELEM, WJB_VALUE). No function
- * of a type runs but its output function and, where it is stored as it is sent, its receive function.
+ * of a type runs but its output function and, where it is stored as it is sent, its receive function. The coder
+ * must be unchecked (type_uncheck).
  */
 extern void json_push(JsonbParseState **state, JsonbIteratorToken token, TypeCoder *coder,
 					  const char *bytes, size_t length);

@@ -89,7 +89,7 @@ reader_of(KeyedSide *side, int column)
 	{
 		MemoryContext previous = MemoryContextSwitchTo(GetMemoryChunkContext(side->reader));
 
-		(void) split_coder(side->split, column);
+		type_uncheck(split_coder(side->split, column));
 		side->reader[column] = column_open(CurrentMemoryContext, side->objects, side->split, column, true);
 		MemoryContextSwitchTo(previous);
 	}

@@ -53,7 +53,7 @@ typedef struct RowReader
 	int64		end;
 } RowReader;
 
-/* Opens readers of the columns whose numbers are in `column`. */
+/* Opens readers of the columns whose numbers are in `column`, whose values are checked where rows are made of them. */
 static void
 open_columns(RowReader *rows, MemoryContext context, bool read_only)
 {
@@ -61,7 +61,10 @@ open_columns(RowReader *rows, MemoryContext context, bool read_only)
 	rows->reader = palloc(Max(rows->columns, 1) * sizeof(ColumnReader *));
 	for (int i = 0; i < rows->columns; i++)
 	{
-		(void) split_coder(rows->split, rows->column[i]);
+		TypeCoder  *coder = split_coder(rows->split, rows->column[i]);
+
+		if (rows->row_type == NULL)
+			type_uncheck(coder);
 		rows->reader[i] = column_open(context, rows->objects, rows->split, rows->column[i], read_only);
 	}
 }
@@ -270,9 +273,10 @@ key_bytes(Split *split, int keys, char **key)
 		Oid			input;
 		Oid			argument;
 
-		getTypeInputInfo(coder->type, &input, &argument);
+		/* as its base type: a domain's checks are its owner's */
+		getTypeInputInfo(coder->base, &input, &argument);
 		initStringInfo(&bytes[i]);
-		value_pack(coder, OidInputFunctionCall(input, key[i], argument, coder->typmod), &bytes[i]);
+		value_pack(coder, OidInputFunctionCall(input, key[i], argument, coder->base_typmod), &bytes[i]);
 	}
 	return bytes;
 }
@@ -367,6 +371,7 @@ table_name(const RangeVar *name)
 	return quote_qualified_identifier(name->schemaname, name->relname);
 }
 
+/* Of types as they are found, not of texts as they are stored: it runs with the caller's rights. */
 static char *
 table_definition(Split *split, const char *table)
 {
@@ -375,8 +380,12 @@ table_definition(Split *split, const char *table)
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "create table %s (", table);
 	for (int i = 0; i < split->columns; i++)
+	{
+		const TypeCoder *coder = split_coder(split, i);
+
 		appendStringInfo(&sql, "%s%s %s", i > 0 ? ", " : "",
-						 quote_identifier(split->column[i].name), split->column[i].type);
+						 quote_identifier(split->column[i].name), type_name(coder->type, coder->typmod));
+	}
 	appendStringInfoChar(&sql, ')');
 	return sql.data;
 }

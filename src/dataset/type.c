@@ -307,3 +307,14 @@ type_is_trusted(const TypeCoder *coder)
 			return false;
 	return true;
 }
+
+void
+type_uncheck(TypeCoder *coder)
+{
+	coder->constrained = false;
+	if (coder->part != NULL)
+		type_uncheck(coder->part);
+	for (int i = 0; coder->form == FORM_COMPOSITE && i < coder->fields->natts; i++)
+		if (coder->field[i] != NULL)
+			type_uncheck(coder->field[i]);
+}

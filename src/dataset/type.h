@@ -92,6 +92,12 @@ extern int	type_word(const TypeCoder *coder);
 /* Whether all functions that making a value runs belong to those whom the caller trusts anyway. */
 extern bool type_is_trusted(const TypeCoder *coder);
 
+/*
+ * Values made from now on are not held against the constraints of domains, whose functions belong to whoever made
+ * them: for views, and for values that are only stored again.
+ */
+extern void type_uncheck(TypeCoder *coder);
+
 /* ---- value.c ---- */
 
 /* Appends the bytes of a value that is not null. */
