@@ -75,7 +75,6 @@ read_content(ColumnReader *reader, int64 row, ChunkEntry *entry, uint64 *bytes)
 		reader->entries = split_chunks(reader->split->version.id, reader->split->ordinal,
 									   reader->column->ordinal, row, reader->read_only, reader->entry);
 	*entry = *find_entry(reader, row);
-	object_reader_context(reader->objects, reader->split->version.name, NULL, reader->column->name);
 	if (!object_info(reader->objects, entry->place, entry->object, &info))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -90,15 +89,27 @@ read_content(ColumnReader *reader, int64 row, ChunkEntry *entry, uint64 *bytes)
 	return content;
 }
 
+/* What errors below name. */
+static void
+name_column(void *arg)
+{
+	const ColumnReader *reader = arg;
+
+	errcontext("reading column \"%s\" of version \"%s@%d\"", reader->column->name,
+			   reader->split->version.name, reader->split->version.revision);
+}
+
 static void
 fetch(ColumnReader *reader, int64 row)
 {
+	ErrorContextCallback context = {error_context_stack, name_column, reader};
 	MemoryContext previous;
 	ChunkEntry	entry;
 	uint64		bytes;
 	char	   *content;
 
 	CHECK_FOR_INTERRUPTS();
+	error_context_stack = &context;
 	reader->chunk.rows = 0;
 	MemoryContextReset(reader->context);
 	content = read_content(reader, row, &entry, &bytes);
@@ -112,6 +123,7 @@ fetch(ColumnReader *reader, int64 row)
 	MemoryContextSwitchTo(previous);
 	reader->first_row = entry.first_row;
 	reader->read++;
+	error_context_stack = context.previous;
 }
 
 /* The row's number within the chunk at hand, after it was fetched. */
@@ -135,10 +147,13 @@ make_value(ColumnReader *reader, int32 number)
 {
 	if (!reader->is_made[number])
 	{
+		ErrorContextCallback context = {error_context_stack, name_column, reader};
 		MemoryContext previous = MemoryContextSwitchTo(reader->context);
 
+		error_context_stack = &context;
 		reader->made[number] = value_unpack(reader->coder, reader->chunk.start[number], reader->chunk.length[number]);
 		reader->is_made[number] = true;
+		error_context_stack = context.previous;
 		MemoryContextSwitchTo(previous);
 	}
 	return reader->made[number];

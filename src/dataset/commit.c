@@ -1,5 +1,5 @@
 /*
- * commit.c: sparse_commit_rows and sparse_commit_splits.
+ * commit.c: sparse_commit_rows, sparse_commit_splits and sparse_estimate_rows.
  *
  * The rows are read and cut into chunks first (commit_rows.c). Then, under the lock of
  * the name, either that very content is found under it, or the version is inserted as
@@ -16,12 +16,16 @@
 #include "postgres.h"
 #include "compat.h"
 
+#include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "model/answer.h"
@@ -30,6 +34,7 @@
 
 PG_FUNCTION_INFO_V1(dataset_commit_rows);
 PG_FUNCTION_INFO_V1(dataset_commit_splits);
+PG_FUNCTION_INFO_V1(dataset_estimate);
 
 /* ---- identity ---- */
 
@@ -184,8 +189,9 @@ find_or_store(Commit *commit)
 	return import->version;
 }
 
-int64
-commit_end(Commit *commit)
+/* commit_end, but that the commit is still there. */
+static int64
+finish(Commit *commit)
 {
 	MemoryContext previous = MemoryContextSwitchTo(commit->context);
 	int			nest = closed_path_enter();
@@ -194,6 +200,14 @@ commit_end(Commit *commit)
 	BufFileClose(commit->pending->file);
 	closed_path_leave(nest);
 	MemoryContextSwitchTo(previous);
+	return version;
+}
+
+int64
+commit_end(Commit *commit)
+{
+	int64		version = finish(commit);
+
 	MemoryContextDelete(commit->context);
 	return version;
 }
@@ -272,4 +286,59 @@ dataset_commit_splits(PG_FUNCTION_ARGS)
 		commit_query(commit, &commit->split[commit->splits], name[commit->splits], query[commit->splits], keys, key);
 	}
 	PG_RETURN_INT64(commit_end(commit));
+}
+
+/* A name that nobody has. */
+static char *
+unused_name(void)
+{
+	uint64		random[2];
+
+	if (!pg_strong_random(random, sizeof(random)))
+		elog(ERROR, "could not get a random number");
+	return psprintf("estimate " UINT64_FORMAT "-" UINT64_FORMAT, random[0], random[1]);
+}
+
+static Datum
+figures(FunctionCallInfo fcinfo, const Commit *commit)
+{
+	TupleDesc	row_type;
+	Datum		value[5];
+	bool		null[5] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	value[0] = Int64GetDatum(commit->split[0].rows);
+	value[1] = Int64GetDatum(commit_raw_bytes(commit));
+	value[2] = Int32GetDatum(commit->import.new_objects);
+	value[3] = Int64GetDatum(commit->import.new_bytes);
+	value[4] = Int64GetDatum(commit->import.stored_bytes);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row_type), value, null));
+}
+
+/* sparse_estimate_rows(query, parent): a commit in a subtransaction, which is then taken back. */
+Datum
+dataset_estimate(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char	   *parent = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Commit	   *commit;
+	Datum		result;
+
+	import_check_given(fcinfo, 0, "query");
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	commit = commit_begin(unused_name(), &parent, parent != NULL, "derived",
+						  DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	commit->splits = 1;
+	commit->split = MemoryContextAllocZero(commit->context, sizeof(NewSplit));
+	commit_query(commit, &commit->split[0], DEFAULT_SPLIT, text_to_cstring(PG_GETARG_TEXT_PP(0)), 0, NULL);
+	(void) finish(commit);
+	result = figures(fcinfo, commit);
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	MemoryContextDelete(commit->context);
+	return result;
 }

@@ -74,4 +74,7 @@ extern void commit_query(Commit *commit, NewSplit *split, const char *name, cons
 /* Stores what is new, as the store's owner, and makes the version ready. */
 extern void commit_store(Commit *commit);
 
+/* Bytes of all values. */
+extern int64 commit_raw_bytes(const Commit *commit);
+
 #endif

@@ -488,8 +488,8 @@ insert_parents(const Import *import)
 	}
 }
 
-static int64
-raw_bytes(const Commit *commit)
+int64
+commit_raw_bytes(const Commit *commit)
 {
 	int64		bytes = 0;
 
@@ -504,7 +504,7 @@ make_ready(const Commit *commit)
 {
 	const Import *import = &commit->import;
 	Datum		value[6] = {
-		Int64GetDatum(import->version), sha256_datum(import->plan->content_sha256), Int64GetDatum(raw_bytes(commit)),
+		Int64GetDatum(import->version), sha256_datum(import->plan->content_sha256), Int64GetDatum(commit_raw_bytes(commit)),
 		Int32GetDatum(import->new_objects), Int64GetDatum(import->new_bytes), Int64GetDatum(import->stored_bytes)
 	};
 

@@ -330,26 +330,10 @@ create function sparse_estimate_rows(
     out new_bytes bigint,
     out stored_bytes bigint
 )
-language plpgsql
+language c
 volatile
 parallel unsafe
-as $function$
-declare
-    version bigint;
-begin
-    begin
-        version := @extschema@.sparse_commit_rows(pg_catalog.concat('estimate ', pg_catalog.gen_random_uuid()), query, parent);
-        select v.raw_bytes, v.new_objects, v.new_bytes, v.stored_bytes,
-               (select pg_catalog.sum(s.rows)::pg_catalog.int8 from @extschema@.sparse_splits(version) s)
-          into strict raw_bytes, new_objects, new_bytes, stored_bytes, rows
-          from sparse.version v
-         where v.id operator(pg_catalog.=) version;
-        raise exception using errcode = 'SPEST';
-    exception
-        when sqlstate 'SPEST' then null;
-    end;
-end
-$function$;
+as 'MODULE_PATHNAME', 'dataset_estimate';
 comment on function sparse_estimate_rows(text, text) is
 'What sparse_commit_rows would store of a query: it does it, and takes it back.';
 
