@@ -17,7 +17,7 @@
 #include "match.h"
 
 #define WINDOW 16
-#define MOST_SAMPLES (256 * 1024)
+#define MOST_SAMPLES (128 * 1024)
 #define OBJECTS_A_SAMPLE 6
 #define FEWEST_SAMPLES 2
 
