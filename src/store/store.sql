@@ -112,9 +112,9 @@ begin
     create index version_created_at on sparse.version (created_at);
     create index version_metadata on sparse.version using gin (metadata jsonb_path_ops);
     comment on table sparse.version is 'immutable versions of models and datasets, and tombstones of dropped ones';
-    comment on column sparse.version.content_sha256 is 'SHA-256 over path, size and SHA-256 of every file, in order of path';
-    comment on column sparse.version.raw_bytes is 'bytes of all files';
-    comment on column sparse.version.unique_file_bytes is 'bytes of those files, each once, that no other version had when it was imported';
+    comment on column sparse.version.content_sha256 is 'SHA-256 over path, size and SHA-256 of every file, in order of path; of a dataset over its splits and columns (docs/reference.md)';
+    comment on column sparse.version.raw_bytes is 'bytes of all files, or of all values of a dataset';
+    comment on column sparse.version.unique_file_bytes is 'bytes of those files, each once, that no other version had when it was imported; of a dataset all or nothing';
     comment on column sparse.version.new_objects is 'objects first stored with this version';
     comment on column sparse.version.new_bytes is 'content bytes of those objects';
     comment on column sparse.version.stored_bytes is 'bytes of their deltas';
