@@ -6,7 +6,7 @@ use warnings;
 use File::Find;
 use Test::More;
 
-my @layers = qw(codec sdelta store model wire lineage savings care);
+my @layers = qw(codec sdelta store model wire dataset lineage savings care);
 my %rank = map { $layers[$_] => $_ } 0 .. $#layers;
 
 sub read_whole
