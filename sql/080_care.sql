@@ -45,11 +45,11 @@ select * from problems();
 
 -- One version read without parents; what hangs on it comes up
 select name, depth_of(name) from sparse.version order by id;
-call sparse_materialize('strong', null, null, null) \gset was_
+call sparse_materialize('strong') \gset was_
 select :was_objects > 0 as some, :was_bytes_after > :was_bytes_before as larger;
 select name, depth_of(name) from sparse.version order by id;
 select * from problems();
-call sparse_materialize('strong', null, null, null) \gset was_
+call sparse_materialize('strong') \gset was_
 select :was_objects as objects;
 
 -- One version against another
@@ -81,6 +81,16 @@ select max(depth) = :before_depth as none_is_longer, depth_of('strong') from spa
 reset sparse.max_chain_depth;
 select * from problems();
 
+-- What a repack expects, beside what is there, what an importer could have done, and the cheapest however deep
+create table expected as select * from sparse_repack_preview('base');
+select method from expected;
+select bool_and(a.estimated_bytes <= b.estimated_bytes) as in_order from expected a join expected b on (a.method, b.method) in
+    (('minimum', 'repack'), ('repack', 'greedy'), ('greedy', 'alone'), ('repack', 'present'));
+select estimated_bytes = (select sum(stored_bytes) from sparse.object where id in (select object from sparse.tensor where version < 8 union select object from sparse.file where version < 8))
+    as present_is_true from expected where method = 'present';
+select bool_and(deepest <= 1) as bounded from sparse_repack_preview('base', 1) where method in ('greedy', 'repack');
+select sparse_repack_preview('base', 99);
+
 -- The whole family: fewer bytes, by the same bytes of content
 call sparse_repack('base') \gset was_
 select :was_bytes_after < 0.85 * :was_bytes_before as smaller, :was_depth_after <= 8 as bounded, :'was_finished' as finished;
@@ -88,6 +98,7 @@ select :was_bytes_after = sum(stored_bytes) as true from sparse.object where id 
     select object from sparse.tensor t join sparse.version v on v.id = t.version where v.family = 1
     union select object from sparse.file f join sparse.version v on v.id = f.version where v.family = 1);
 select * from problems();
+select abs(estimated_bytes::numeric / :was_bytes_after - 1) < 0.03 as as_expected from expected where method = 'repack';
 -- it is as good as it gets
 call sparse_repack('base') \gset was_
 select :was_objects as objects;
@@ -139,7 +150,7 @@ select :was_bytes_before > 0 as one_was_new;
 -- What many share is stored once and recoded once; its counter is that of the version that brought it
 select sum(stored_bytes) as same from sparse.version where name = 'newest';
 select sparse_drop('early'), sparse_collect() is not null as collected;
-call sparse_materialize('newest', null, null, null) \gset was_
+call sparse_materialize('newest') \gset was_
 select stored_bytes from sparse.version where name = 'newest';
 select v.name, v.stored_bytes = (select sum(o.stored_bytes) from sparse.object o where o.version = v.id) as true from sparse.version v where name = 'early';
 select * from problems();
@@ -154,7 +165,7 @@ select sparse_begin('upload', jsonb_build_array(jsonb_build_object('path', 'mode
     'sha256', encode(sha256(small()), 'hex'), 'tensors', jsonb_build_object('a', encode(sha256('xy'), 'hex')))), '{like it}') as upload \gset
 select sparse_import_bytes('shares it', small(), '{like it}') > 0 as imported;
 select depth_of('shares it');
-call sparse_materialize('shares it', null, null, null) \gset was_
+call sparse_materialize('shares it') \gset was_
 select :was_objects as objects, :was_bytes_after > :was_bytes_before as larger, depth_of('shares it');
 select sparse_write(:upload, 'a', 0, 'xy') is not null as written;
 select sparse_commit(:upload) = :upload as committed;

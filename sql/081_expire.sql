@@ -65,15 +65,17 @@ set role regress_sparse_ann;
 select name, revision from sparse_expire(keep_last => 1);
 
 -- Care is the owner's
-call sparse_materialize('ann/run', null, null, null);
+call sparse_materialize('ann/run');
 call sparse_rebase('ann/run', 'bob/run');
 call sparse_rebase('ann/run@1', 'no such');
 call sparse_repack('ann/run');
 call sparse_repack();
+select * from sparse_repack_preview('ann/run');
 call sparse_nightly();
 insert into sparse.expiry values ('', 1);
 set role regress_sparse_owner;
 call sparse_repack('no such');
+select * from sparse_repack_preview('no such');
 insert into sparse.expiry values ('all', 0);
 insert into sparse.expiry values ('all', -1);
 
