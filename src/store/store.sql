@@ -375,6 +375,7 @@ begin
         where c.relnamespace = 'sparse'::regnamespace
           and c.relkind in ('r', 'm')$view$, as_caller);
     comment on view sparse.storage is 'bytes that the store''s relations take on disk';
+    perform @extschema@.sparse_create_routing();
 end
 $function$;
 comment on function sparse_create_store() is
