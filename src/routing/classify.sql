@@ -35,11 +35,13 @@ create function sparse_classify(
     out difficulty double precision,
     out reasons text[]
 )
-language sql
+language plpgsql
 stable
 parallel safe
 set search_path = pg_catalog, pg_temp
 as $function$
+#variable_conflict use_column
+begin
     with hit as (
         select r.id, r.task, r.weight, r.difficulty, r.reason
         from sparse.routing_rule r
@@ -69,7 +71,9 @@ as $function$
                + 0.5 * least(1, a.tokens / @extschema@.sparse_routing_constant('difficult_tokens')))::numeric, 3))::double precision,
            coalesce((select b.reasons from best b), array['no rule matched'])
                || case when max_tokens < a.output then array[format('max_tokens cuts %s expected tokens', a.output)] else '{}' end
-    from answer a
+    into task, prompt_tokens, output_tokens, difficulty, reasons
+    from answer a;
+end
 $function$;
 comment on function sparse_classify(text, integer, integer) is
 'What a prompt asks for, by sparse.routing_rule: task, tokens in and out, difficulty from 0 to 1, and why. context: tokens that come with the prompt.';

@@ -43,11 +43,13 @@ create function sparse_weights(
     out attention double precision,
     out assumed text[]
 )
-language sql
+language plpgsql
 stable strict
 parallel safe
 set search_path = pg_catalog, pg_temp
 as $function$
+#variable_conflict use_column
+begin
     with v as (
         select r.id, r.raw_bytes::double precision as raw_bytes,
                case when jsonb_typeof(r.metadata -> 'config') = 'object' then r.metadata -> 'config' else r.metadata end as config
@@ -110,7 +112,9 @@ as $function$
                case when 2 * e.layers * e.kv_heads * e.head_dim is null
                     then 'no KV cache and no attention, as there is no config of its layers and heads' end,
                case when e.sparse_model and e.moe_bytes is null then 'every expert is used, as their share is not known' end], null)
-    from e
+    into weight_bytes, parameters, expert_fraction, experts, experts_used, dtype, kv_elements, attention, assumed
+    from e;
+end
 $function$;
 comment on function sparse_weights(bigint) is
 'What a version weighs: bytes, parameters, share and use of experts, the dtype of most of it, elements of KV cache a token, and what had to be assumed.';
