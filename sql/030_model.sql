@@ -251,7 +251,7 @@ select tensor, chunk, problem from sparse_verify('zero in a shape');
 rollback;
 begin;
 update sparse.file set format = 'safetensors', object = (select object from sparse.tensor where version = 2 and ordinal = 10),
-    object_bytes = 768, bytes = 768, sha256 = (select sha256 from sparse.object o join sparse.tensor t on t.object = o.id where version = 2 and ordinal = 10) where version = 2;
+    object_bytes = 768, bytes = 768, sha256 = (select sha256 from sparse.object o join sparse.tensor t on t.object = o.id where t.version = 2 and ordinal = 10) where version = 2;
 delete from sparse.tensor where version = 2;
 select tensor, chunk, problem from sparse_verify('finetune') where file is not null;
 rollback;

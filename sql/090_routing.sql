@@ -70,6 +70,13 @@ insert into log values
     ('{"requested": 3, "versions": [1], "hardware": ["T4"], "prompt_tokens": 1000, "output_tokens": 100}');
 select * from sparse_routing_savings('select request from public.log');
 
+-- Weights come from the tensors where there are some
+create function tensors(header text) returns bytea language sql as $$
+    select set_byte('\x0000000000000000'::bytea, 0, length(header)) || header::bytea || '\x000102030405060708090a0b'::bytea $$;
+select sparse_import_bytes('small', tensors('{"m.experts.0":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[8,12]}}'),
+                           metadata => '{"config": {"num_experts": 4, "num_experts_per_tok": 1}}');
+select * from sparse_weights(sparse_resolve('small'));
+
 -- A constant is a row
 update sparse.routing_constant set value = 1 where name = 'utilisation';
 select cost from route('{"versions": ["base8"], "hardware": ["A100 80GB"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');

@@ -20,6 +20,7 @@ family=(
     "mini-merge-linear mini-finetune mini-finetune-strong" "mini-merge-slerp mini-finetune mini-finetune-strong"
     "mini-finetune-pruned mini-finetune" "mini-base-int8 mini-base" "mini-longer-vocabulary mini-base"
     "mini-base-fp32" "mini-finetune-fp32 mini-base-fp32" "mini-base-fp16" "mini-finetune-fp16 mini-base-fp16"
+    "mini-base mini-base-fp32" "mini-base-fp32 mini-base" "mini-base-fp16 mini-base-fp32" "mini-finetune-fp32 mini-finetune"
 )
 work=
 

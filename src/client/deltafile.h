@@ -24,7 +24,7 @@
 #define DELTAFILE_MAX_CHUNK ((uint64_t) 4 << 20)		/* content bytes of a chunk */
 #define DELTAFILE_MAX_PREDICTION ((uint64_t) 8 << 20)	/* bytes that its references add up to */
 #define DELTAFILE_MAX_LABEL 65535
-#define DELTAFILE_DELTA_OVERHEAD (SPARSE_DELTA_HEADER + SPARSE_MAX_REFS * SPARSE_DELTA_REF)
+#define DELTAFILE_DELTA_OVERHEAD SPARSE_DELTA_HEAD
 #define SHA256_BYTES 32
 
 typedef enum deltafile_kind

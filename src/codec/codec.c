@@ -36,7 +36,7 @@ sparse_codec_free(sparse_codec *codec)
 	allocator = codec->allocator;
 	buffer	   *const all[] = {
 		&codec->payload, &codec->other, &codec->raw, &codec->token,
-		&codec->table, &codec->scale, &codec->wide, &codec->slots, &codec->symbols
+		&codec->table, &codec->scale, &codec->predicted, &codec->wide, &codec->slots, &codec->symbols
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -65,4 +65,10 @@ buffer_reserve(const sparse_codec *codec, buffer *b, size_t size)
 		return SPARSE_NO_MEMORY;
 	b->size = size;
 	return SPARSE_OK;
+}
+
+void
+sparse_codec_level(sparse_codec *codec, int level)
+{
+	codec->zstd_level = level;
 }

@@ -30,6 +30,7 @@ struct sparse_codec
 {
 	sparse_allocator allocator;
 	sparse_simd simd;
+	int			zstd_level;		/* 0: what delta.c holds for fitting */
 	ZSTD_CCtx  *compressor;
 	ZSTD_DCtx  *decompressor;
 	buffer		payload;		/* the best delta so far */
@@ -38,7 +39,8 @@ struct sparse_codec
 	buffer		token;			/* a byte an element */
 	buffer		table;			/* a byte an element: its context, then its table */
 	buffer		scale;			/* a byte a block */
-	buffer		wide;			/* planes, scratch of the stream */
+	buffer		predicted;		/* what a formula predicts */
+	buffer		wide;			/* planes, scratch of the stream, of a formula */
 	buffer		slots;			/* decoding tables that a chunk describes */
 	buffer		symbols;		/* encoding tables that a chunk describes: rans_symbol, then rans_packed */
 	tables		tables;
@@ -122,10 +124,11 @@ extern sparse_status token_stream_open(sparse_codec *codec, cursor *in, size_t e
 
 /*
  * The residual coder: content against a prediction of the same dtype and count
- * (or NULL: zeros). Elements are `dtype`'s.
+ * (or NULL: zeros). Elements are `dtype`'s. flat: the expected change is counted in units in the last place,
+ * whatever the prediction's exponent.
  */
 extern sparse_status residual_encode(sparse_codec *codec, const void *content, const void *prediction,
-									 size_t elements, sparse_dtype dtype, output *out);
+									 size_t elements, sparse_dtype dtype, bool flat, output *out);
 extern sparse_status residual_decode(sparse_codec *codec, cursor payload, const void *prediction,
 									 size_t elements, sparse_dtype dtype, void *content);
 
@@ -140,6 +143,12 @@ extern sparse_status palette_encode(sparse_codec *codec, const void *content,
 									size_t elements, sparse_dtype dtype, output *out);
 extern sparse_status palette_decode(sparse_codec *codec, cursor payload,
 									size_t elements, sparse_dtype dtype, void *content);
+
+/* The coder for content that is its prediction with some elements zeroed (mask.c); floats. */
+extern sparse_status mask_encode(sparse_codec *codec, const void *content, const void *prediction,
+								 size_t elements, sparse_dtype dtype, output *out);
+extern sparse_status mask_decode(sparse_codec *codec, cursor payload, const void *prediction,
+								 size_t elements, sparse_dtype dtype, void *content);
 
 /* zstd over bytes with an optional prefix, and over byte planes (general.c). */
 extern sparse_status zstd_encode(sparse_codec *codec, const void *content, size_t bytes,

@@ -6,7 +6,7 @@
  *      2  u8   coding             32  u32  bytes of the payload
  *      3  u8   dtype              36  u32  piece
  *      4  u16  references         40  u64  whole: what it is a piece of
- *      6  u16  zero               48  references, then the payload
+ *      6  u16  bytes of parameters  48  references, parameters, then the payload
  *      8  u64  bytes of content
  *
  *      reference: u16 parent, u8 dtype, u8 zero, u32 zero, u64 first, u64 count
@@ -24,7 +24,9 @@
 const char *
 sparse_predictor_name(sparse_predictor predictor)
 {
-	static const char *const names[SPARSE_PREDICTORS] = {"none", "same", "parent", "bytes"};
+	static const char *const names[SPARSE_PREDICTORS] = {
+		"none", "same", "parent", "bytes", "cast", "blend", "low-rank", "quantised", "dequantised", "pruned", "maxima"
+	};
 
 	return names[predictor];
 }
@@ -33,7 +35,7 @@ const char *
 sparse_coding_name(sparse_coding coding)
 {
 	static const char *const names[SPARSE_CODINGS] = {
-		"empty", "raw", "constant", "zstd", "planes", "residual", "float", "palette"
+		"empty", "raw", "constant", "zstd", "planes", "residual", "float", "palette", "mask"
 	};
 
 	return names[coding];
@@ -63,6 +65,14 @@ read_references(const uint8_t *at, sparse_delta_info *info)
 	return SPARSE_OK;
 }
 
+/* Whether the prediction is there element by element. */
+static bool
+predicts_elements(const sparse_delta_info *info)
+{
+	return sparse_predictor_computes(info->predictor)
+		|| (info->predictor == SPARSE_PREDICT_PARENT && info->prediction_bytes == info->content_bytes);
+}
+
 /* Which coders go with which predictors, and what sizes that asks for. */
 static bool
 coder_fits(const sparse_delta_info *info, size_t payload_bytes)
@@ -74,9 +84,12 @@ coder_fits(const sparse_delta_info *info, size_t payload_bytes)
 	switch (info->coding)
 	{
 		case SPARSE_CODE_EMPTY:
-			return payload_bytes == 0
-				&& (info->predictor == SPARSE_PREDICT_SAME ? info->prediction_bytes == info->content_bytes
-					: info->predictor == SPARSE_PREDICT_NONE && info->content_bytes == 0);
+			if (payload_bytes > 0)
+				return false;
+			if (info->predictor == SPARSE_PREDICT_SAME)
+				return info->prediction_bytes == info->content_bytes;
+			return info->content_bytes == 0 ? info->predictor == SPARSE_PREDICT_NONE
+				: sparse_predictor_computes(info->predictor);
 		case SPARSE_CODE_RAW:
 			return info->predictor == SPARSE_PREDICT_NONE && payload_bytes == info->content_bytes;
 		case SPARSE_CODE_CONSTANT:
@@ -86,20 +99,37 @@ coder_fits(const sparse_delta_info *info, size_t payload_bytes)
 		case SPARSE_CODE_PLANES:
 			return info->predictor == SPARSE_PREDICT_NONE;
 		case SPARSE_CODE_RESIDUAL:
-			return info->predictor == SPARSE_PREDICT_NONE
-				|| (info->predictor == SPARSE_PREDICT_PARENT && info->prediction_bytes == info->content_bytes);
+			return info->predictor == SPARSE_PREDICT_NONE || predicts_elements(info);
 		case SPARSE_CODE_FLOAT:
 			return info->predictor == SPARSE_PREDICT_NONE && dtype->exponent_bits > 0;
 		case SPARSE_CODE_PALETTE:
 			return info->predictor == SPARSE_PREDICT_NONE && dtype->bytes > 1;
+		case SPARSE_CODE_MASK:
+			return predicts_elements(info) && dtype->exponent_bits > 0;
 	}
 	return false;
+}
+
+/* Bytes before the payload. */
+static size_t
+head_bytes(const sparse_delta_info *info)
+{
+	return SPARSE_DELTA_HEADER + (size_t) info->refs * SPARSE_DELTA_REF + info->parameter_bytes;
+}
+
+static sparse_status
+read_formula(const uint8_t *delta, const sparse_delta_info *info, sparse_formula *formula)
+{
+	SPARSE_TRY(formula_read(info->predictor, info->refs, delta + head_bytes(info) - info->parameter_bytes,
+							info->parameter_bytes, formula));
+	return formula_check(info, formula);
 }
 
 sparse_status
 sparse_delta_read(const void *delta, size_t available, size_t total, sparse_delta_info *info)
 {
 	const uint8_t *at = delta;
+	sparse_formula formula;
 	size_t		head;
 
 	if (available < 1)
@@ -109,12 +139,12 @@ sparse_delta_read(const void *delta, size_t available, size_t total, sparse_delt
 	if (available < SPARSE_DELTA_HEADER)
 		return SPARSE_TRUNCATED;
 	SPARSE_CHECK(at[1] < SPARSE_PREDICTORS && at[2] < SPARSE_CODINGS && at[3] < SPARSE_DTYPES);
-	SPARSE_CHECK(load16(at + 6) == 0);
 	info->version = at[0];
 	info->predictor = (sparse_predictor) at[1];
 	info->coding = (sparse_coding) at[2];
 	info->dtype = (sparse_dtype) at[3];
 	info->refs = load16(at + 4);
+	info->parameter_bytes = load16(at + 6);
 	info->content_bytes = load64(at + 8);
 	info->content_hash = load64(at + 16);
 	info->prediction_hash = load64(at + 24);
@@ -122,16 +152,19 @@ sparse_delta_read(const void *delta, size_t available, size_t total, sparse_delt
 	info->piece = load32(at + 36);
 	info->whole = load64(at + 40);
 	SPARSE_CHECK(info->refs <= SPARSE_MAX_REFS);
+	SPARSE_CHECK(info->parameter_bytes <= (sparse_predictor_computes(info->predictor) ? SPARSE_MAX_PARAMETERS : 0));
 	SPARSE_CHECK((info->refs > 0) == (info->predictor != SPARSE_PREDICT_NONE));
 	SPARSE_CHECK(info->refs > 0 || info->prediction_hash == 0);
 	SPARSE_CHECK(info->content_bytes <= SPARSE_MAX_CONTENT);
 	SPARSE_CHECK(info->content_bytes % sparse_dtype_get(info->dtype)->bytes == 0);
-	head = SPARSE_DELTA_HEADER + (size_t) info->refs * SPARSE_DELTA_REF;
+	head = head_bytes(info);
 	if (available < head || total < head || total - head < load32(at + 32))
 		return SPARSE_TRUNCATED;
 	SPARSE_CHECK(total - head == load32(at + 32));
 	SPARSE_TRY(read_references(at + SPARSE_DELTA_HEADER, info));
 	SPARSE_CHECK(coder_fits(info, total - head));
+	if (sparse_predictor_computes(info->predictor))
+		SPARSE_TRY(read_formula(delta, info, &formula));
 	return SPARSE_OK;
 }
 
@@ -183,8 +216,36 @@ decode_payload(sparse_codec *codec, const sparse_delta_info *info, cursor payloa
 			return floats_decode(codec, payload, bytes / element_bytes, info->dtype, content);
 		case SPARSE_CODE_PALETTE:
 			return palette_decode(codec, payload, bytes / element_bytes, info->dtype, content);
+		case SPARSE_CODE_MASK:
+			return mask_decode(codec, payload, prediction, bytes / element_bytes, info->dtype, content);
 	}
 	return SPARSE_CORRUPT;
+}
+
+/* Computes what a delta's formula predicts, into memory of the codec. */
+static sparse_status
+compute_prediction(sparse_codec *codec, const sparse_delta_info *info, const sparse_formula *formula,
+				   const void *references)
+{
+	SPARSE_TRY(buffer_reserve(codec, &codec->predicted, (size_t) info->content_bytes));
+	return formula_predict(codec, info, formula, references, codec->predicted.bytes);
+}
+
+/* Decodes a delta whose header was read, and whose prediction is as long as it must be. */
+static sparse_status
+decode(sparse_codec *codec, const sparse_delta_info *info, const uint8_t *delta, const void *references, void *content)
+{
+	const size_t head = head_bytes(info);
+	const void *prediction = references;
+	sparse_formula formula;
+
+	if (sparse_predictor_computes(info->predictor))
+	{
+		SPARSE_TRY(read_formula(delta, info, &formula));
+		SPARSE_TRY(compute_prediction(codec, info, &formula, references));
+		prediction = codec->predicted.bytes;
+	}
+	return decode_payload(codec, info, cursor_over(delta + head, (size_t) info->delta_bytes - head), prediction, content);
 }
 
 sparse_status
@@ -194,17 +255,13 @@ sparse_delta_apply(sparse_codec *codec, const void *delta, size_t delta_bytes,
 {
 	sparse_delta_info info;
 	sparse_status status;
-	size_t		head;
 
 	SPARSE_TRY(sparse_delta_read(delta, delta_bytes, delta_bytes, &info));
 	if (content_bytes != info.content_bytes)
 		return SPARSE_BAD_ARGUMENT;
 	if (info.refs > 0 && prediction_bytes != info.prediction_bytes)
 		return SPARSE_WRONG_PREDICTION;
-	head = SPARSE_DELTA_HEADER + (size_t) info.refs * SPARSE_DELTA_REF;
-	status = decode_payload(codec, &info,
-							cursor_over((const uint8_t *) delta + head, delta_bytes - head),
-							prediction, content);
+	status = decode(codec, &info, delta, prediction, content);
 	if (status == SPARSE_OK && sparse_hash(content, content_bytes, codec->simd) != info.content_hash)
 		status = SPARSE_WRONG_CONTENT;
 
@@ -223,6 +280,17 @@ sparse_delta_bound(size_t bytes)
 	return SPARSE_DELTA_HEADER + bytes;
 }
 
+/* A way to predict the content: what a delta that goes it must name, and what it gives. */
+typedef struct way
+{
+	sparse_predictor predictor; /* SPARSE_PREDICT_NONE: there is none */
+	unsigned	refs;			/* the first of those given */
+	const void *reference;		/* what they name, of this length */
+	size_t		reference_bytes;
+	size_t		parameter_bytes;
+	const void *predicted;		/* what is predicted: for the predictor "bytes" a dictionary */
+} way;
+
 /* One encoding at work: what is given, and the best payload so far. */
 typedef struct contest
 {
@@ -231,44 +299,50 @@ typedef struct contest
 	size_t		bytes;
 	sparse_dtype dtype;
 	unsigned	element_bytes;
-	const void *prediction;
-	size_t		prediction_bytes;
-	size_t		refs_bytes;		/* what naming the prediction takes */
-	sparse_predictor predictor; /* of the best */
+	way			best;
 	sparse_coding coding;
 	size_t		payload_bytes;	/* of the best, in codec->payload */
 } contest;
 
-/* Bytes behind the header that a payload takes with its references. */
+static const way nothing = {.predictor = SPARSE_PREDICT_NONE};
+
+/* Bytes behind the header that a payload takes with its references and parameters. */
 static size_t
-cost_of(const contest *c, sparse_predictor predictor, size_t payload_bytes)
+cost_of(const way *w, size_t payload_bytes)
 {
-	return payload_bytes + (predictor == SPARSE_PREDICT_NONE ? 0 : c->refs_bytes);
+	return payload_bytes + w->refs * SPARSE_DELTA_REF + w->parameter_bytes;
 }
 
-#define HEAD_ROOM (SPARSE_DELTA_HEADER + SPARSE_MAX_REFS * SPARSE_DELTA_REF)
+static int
+zstd_level(const sparse_codec *codec, bool predicted)
+{
+	if (codec->zstd_level > 0)
+		return codec->zstd_level;
+	return predicted ? ZSTD_LEVEL_PREFIX : ZSTD_LEVEL_ALONE;
+}
 
 static sparse_status
-run_coder(contest *c, sparse_predictor predictor, sparse_coding coding, output *out)
+run_coder(contest *c, const way *w, sparse_coding coding, output *out)
 {
-	bool		predicted = predictor != SPARSE_PREDICT_NONE;
+	const bool	predicted = w->predictor != SPARSE_PREDICT_NONE;
 	size_t		elements = c->bytes / c->element_bytes;
 
 	switch (coding)
 	{
 		case SPARSE_CODE_ZSTD:
-			return zstd_encode(c->codec, c->content, c->bytes,
-							   predicted ? c->prediction : NULL, predicted ? c->prediction_bytes : 0,
-							   predicted ? ZSTD_LEVEL_PREFIX : ZSTD_LEVEL_ALONE, out);
+			return zstd_encode(c->codec, c->content, c->bytes, w->predicted, w->reference_bytes,
+							   zstd_level(c->codec, predicted), out);
 		case SPARSE_CODE_PLANES:
 			return planes_encode(c->codec, c->content, c->bytes, c->element_bytes, out);
 		case SPARSE_CODE_RESIDUAL:
-			return residual_encode(c->codec, c->content, predicted ? c->prediction : NULL,
-								   elements, c->dtype, out);
+			return residual_encode(c->codec, c->content, w->predicted, elements, c->dtype,
+								   w->predictor == SPARSE_PREDICT_CAST, out);
 		case SPARSE_CODE_FLOAT:
 			return floats_encode(c->codec, c->content, elements, c->dtype, out);
 		case SPARSE_CODE_PALETTE:
 			return palette_encode(c->codec, c->content, elements, c->dtype, out);
+		case SPARSE_CODE_MASK:
+			return mask_encode(c->codec, c->content, w->predicted, elements, c->dtype, out);
 		default:
 			return SPARSE_BAD_ARGUMENT;
 	}
@@ -276,25 +350,25 @@ run_coder(contest *c, sparse_predictor predictor, sparse_coding coding, output *
 
 /* Lets a coder try to beat the best so far; it gets only the room that winning takes. */
 static sparse_status
-try_coder(contest *c, sparse_predictor predictor, sparse_coding coding)
+try_coder(contest *c, const way *w, sparse_coding coding)
 {
 	buffer	   *other = &c->codec->other;
-	size_t		best = cost_of(c, c->predictor, c->payload_bytes);
-	size_t		own = cost_of(c, predictor, 0);
+	size_t		best = cost_of(&c->best, c->payload_bytes);
+	size_t		own = cost_of(w, 0);
 	output		out;
 
 	if (best <= own)
 		return SPARSE_OK;
-	SPARSE_TRY(buffer_reserve(c->codec, other, HEAD_ROOM + best));
-	out = (output) {other->bytes + HEAD_ROOM, other->bytes + HEAD_ROOM + best - own - 1, false};
-	SPARSE_TRY(run_coder(c, predictor, coding, &out));
+	SPARSE_TRY(buffer_reserve(c->codec, other, SPARSE_DELTA_HEAD + best));
+	out = (output) {other->bytes + SPARSE_DELTA_HEAD, other->bytes + SPARSE_DELTA_HEAD + best - own - 1, false};
+	SPARSE_TRY(run_coder(c, w, coding, &out));
 	if (!out.full)
 	{
 		buffer		won = *other;
 
-		c->predictor = predictor;
+		c->best = *w;
 		c->coding = coding;
-		c->payload_bytes = (size_t) (out.at - (won.bytes + HEAD_ROOM));
+		c->payload_bytes = (size_t) (out.at - (won.bytes + SPARSE_DELTA_HEAD));
 		*other = c->codec->payload;
 		c->codec->payload = won;
 	}
@@ -314,7 +388,7 @@ planes_promise(contest *c, bool *promising)
 
 	sample -= sample % c->element_bytes;
 	first -= first % c->element_bytes;
-	SPARSE_TRY(buffer_reserve(c->codec, &c->codec->other, HEAD_ROOM + c->bytes));
+	SPARSE_TRY(buffer_reserve(c->codec, &c->codec->other, SPARSE_DELTA_HEAD + c->bytes));
 	out = (output) {c->codec->other.bytes, c->codec->other.bytes + sample, false};
 	SPARSE_TRY(planes_encode(c->codec, c->content + first, sample, c->element_bytes, &out));
 	*promising = !out.full
@@ -328,32 +402,57 @@ try_unpredicted(contest *c)
 	bool		promising = true;
 
 	if (c->dtype == SPARSE_BYTES)
-		return try_coder(c, SPARSE_PREDICT_NONE, SPARSE_CODE_ZSTD);
+		return try_coder(c, &nothing, SPARSE_CODE_ZSTD);
 	if (c->element_bytes > 1)
-		SPARSE_TRY(try_coder(c, SPARSE_PREDICT_NONE, SPARSE_CODE_PALETTE));
-	SPARSE_TRY(try_coder(c, SPARSE_PREDICT_NONE,
-						 sparse_dtype_get(c->dtype)->exponent_bits ? SPARSE_CODE_FLOAT : SPARSE_CODE_RESIDUAL));
+		SPARSE_TRY(try_coder(c, &nothing, SPARSE_CODE_PALETTE));
+	SPARSE_TRY(try_coder(c, &nothing, sparse_dtype_get(c->dtype)->exponent_bits ? SPARSE_CODE_FLOAT : SPARSE_CODE_RESIDUAL));
 	SPARSE_TRY(planes_promise(c, &promising));
 	if (promising)
-		SPARSE_TRY(try_coder(c, SPARSE_PREDICT_NONE, SPARSE_CODE_PLANES));
+		SPARSE_TRY(try_coder(c, &nothing, SPARSE_CODE_PLANES));
 	return SPARSE_OK;
+}
+
+#define MASK_STRIDE 31			/* one element in so many is looked at */
+#define MASK_SHARE 64			/* a mask is tried where one in so many of those was zeroed */
+
+/* Whether elements were zeroed that were not predicted to be. */
+static bool
+was_masked(const contest *c, const uint8_t *predicted)
+{
+	static const uint8_t zero[8];
+	size_t		zeroed = 0;
+	size_t		seen = 0;
+
+	if (sparse_dtype_get(c->dtype)->exponent_bits == 0)
+		return false;
+	for (size_t at = 0; at < c->bytes; at += MASK_STRIDE * c->element_bytes, seen++)
+	{
+		const uint8_t *x = c->content + at;
+
+		/* (all but the top byte, which holds the sign, and that without it) */
+		zeroed += memcmp(x, zero, c->element_bytes - 1) == 0 && (x[c->element_bytes - 1] & 0x7f) == 0
+			&& memcmp(x, predicted + at, c->element_bytes) != 0;
+	}
+	return zeroed * MASK_SHARE > seen;
 }
 
 static sparse_status
-try_predicted(contest *c, bool elementwise)
+try_predicted(contest *c, const way *w)
 {
-	if (elementwise)
-		SPARSE_TRY(try_coder(c, SPARSE_PREDICT_PARENT, SPARSE_CODE_RESIDUAL));
-	else
-		SPARSE_TRY(try_coder(c, SPARSE_PREDICT_BYTES, SPARSE_CODE_ZSTD));
-	return SPARSE_OK;
+	if (w->predictor == SPARSE_PREDICT_NONE)
+		return SPARSE_OK;
+	if (w->predictor == SPARSE_PREDICT_BYTES)
+		return try_coder(c, w, SPARSE_CODE_ZSTD);
+	if (was_masked(c, w->predicted))
+		SPARSE_TRY(try_coder(c, w, SPARSE_CODE_MASK));
+	return try_coder(c, w, SPARSE_CODE_RESIDUAL);
 }
 
-/* A prediction that leaves more than this much of the content may be no relative at all. */
+/* A prediction that leaves more than one part in `share` of the content may be no relative at all. */
 static bool
-prediction_convinces(const contest *c)
+convinces(const contest *c, size_t share)
 {
-	return c->predictor != SPARSE_PREDICT_NONE && c->payload_bytes < c->bytes / 2;
+	return c->best.predictor != SPARSE_PREDICT_NONE && c->payload_bytes < c->bytes / share;
 }
 
 static bool
@@ -362,44 +461,53 @@ is_constant(const contest *c)
 	return memcmp(c->content, c->content + c->element_bytes, c->bytes - c->element_bytes) == 0;
 }
 
-static void
-choose_raw(contest *c)
+/* Where a way predicts the content exactly, takes it: the predictor is then all there is to say. */
+static bool
+predicts_exactly(contest *c, const way *w, sparse_predictor predictor)
 {
-	c->predictor = SPARSE_PREDICT_NONE;
-	c->coding = SPARSE_CODE_RAW;
-	c->payload_bytes = c->bytes;
+	if (w->predictor == SPARSE_PREDICT_NONE || cost_of(w, 0) >= c->bytes
+		|| (!sparse_predictor_computes(w->predictor) && w->reference_bytes != c->bytes)
+		|| memcmp(c->content, w->predicted, c->bytes) != 0)
+		return false;
+	c->best = *w;
+	c->best.predictor = predictor;
+	c->coding = SPARSE_CODE_EMPTY;
+	c->payload_bytes = 0;
+	return true;
 }
 
+/* A computed prediction that leaves no more than one part in so many need not be compared with the parent alone. */
+#define COMPUTED_SHARE 16
+
 static sparse_status
-choose(contest *c, bool has_prediction, bool elementwise)
+choose(contest *c, const way *computed, const way *plain)
 {
-	choose_raw(c);
+	c->best = nothing;
+	c->coding = SPARSE_CODE_RAW;
+	c->payload_bytes = c->bytes;
 	if (c->bytes == 0)
 	{
 		c->coding = SPARSE_CODE_EMPTY;
 		return SPARSE_OK;
 	}
-	if (has_prediction && c->prediction_bytes == c->bytes && c->refs_bytes < c->bytes
-		&& memcmp(c->content, c->prediction, c->bytes) == 0)
-	{
-		c->predictor = SPARSE_PREDICT_SAME;
-		c->coding = SPARSE_CODE_EMPTY;
-		c->payload_bytes = 0;
+	if (predicts_exactly(c, plain, SPARSE_PREDICT_SAME))
 		return SPARSE_OK;
-	}
 	if (is_constant(c))
 	{
 		c->coding = SPARSE_CODE_CONSTANT;
 		c->payload_bytes = c->element_bytes;
-		memcpy(c->codec->payload.bytes + HEAD_ROOM, c->content, c->element_bytes);
+		memcpy(c->codec->payload.bytes + SPARSE_DELTA_HEAD, c->content, c->element_bytes);
 		return SPARSE_OK;
 	}
-	if (has_prediction)
-		SPARSE_TRY(try_predicted(c, elementwise));
-	if (!prediction_convinces(c))
+	if (predicts_exactly(c, computed, computed->predictor))
+		return SPARSE_OK;
+	SPARSE_TRY(try_predicted(c, computed));
+	if (!convinces(c, COMPUTED_SHARE))
+		SPARSE_TRY(try_predicted(c, plain));
+	if (!convinces(c, 2))
 		SPARSE_TRY(try_unpredicted(c));
 	if (c->coding == SPARSE_CODE_RAW)
-		memcpy(c->codec->payload.bytes + HEAD_ROOM, c->content, c->bytes);
+		memcpy(c->codec->payload.bytes + SPARSE_DELTA_HEAD, c->content, c->bytes);
 	return SPARSE_OK;
 }
 
@@ -413,29 +521,29 @@ write_reference(uint8_t *at, const sparse_ref *ref)
 	store64(at + 16, ref->count);
 }
 
-/* Puts header and references right before the payload; returns where the delta begins. */
+/* Puts header, references and parameters right before the payload; returns where the delta begins. */
 static uint8_t *
-write_head(const contest *c, const sparse_ref *ref, unsigned refs)
+write_head(const contest *c, const sparse_ref *ref, const sparse_formula *formula)
 {
-	size_t		head;
-	uint8_t    *at;
+	const way  *w = &c->best;
+	const size_t head = SPARSE_DELTA_HEADER + (size_t) w->refs * SPARSE_DELTA_REF + w->parameter_bytes;
+	uint8_t    *at = c->codec->payload.bytes + SPARSE_DELTA_HEAD - head;
 
-	if (c->predictor == SPARSE_PREDICT_NONE)
-		refs = 0;
-	head = SPARSE_DELTA_HEADER + (size_t) refs * SPARSE_DELTA_REF;
-	at = c->codec->payload.bytes + HEAD_ROOM - head;
 	memset(at, 0, SPARSE_DELTA_HEADER);
 	at[0] = SPARSE_FORMAT;
-	at[1] = (uint8_t) c->predictor;
+	at[1] = (uint8_t) w->predictor;
 	at[2] = (uint8_t) c->coding;
 	at[3] = (uint8_t) c->dtype;
-	store16(at + 4, (uint16_t) refs);
+	store16(at + 4, (uint16_t) w->refs);
+	store16(at + 6, (uint16_t) w->parameter_bytes);
 	store64(at + 8, c->bytes);
 	store64(at + 16, sparse_hash(c->content, c->bytes, c->codec->simd));
-	store64(at + 24, refs ? sparse_hash(c->prediction, c->prediction_bytes, c->codec->simd) : 0);
+	store64(at + 24, w->refs ? sparse_hash(w->reference, w->reference_bytes, c->codec->simd) : 0);
 	store32(at + 32, (uint32_t) c->payload_bytes);
-	for (unsigned i = 0; i < refs; i++)
+	for (unsigned i = 0; i < w->refs; i++)
 		write_reference(at + SPARSE_DELTA_HEADER + i * SPARSE_DELTA_REF, &ref[i]);
+	if (w->parameter_bytes > 0)
+		formula_write(w->predictor, formula, w->refs, at + head - w->parameter_bytes);
 	return at;
 }
 
@@ -463,29 +571,99 @@ check_references(const sparse_ref *ref, unsigned refs, size_t prediction_bytes,
 	return sum == prediction_bytes ? SPARSE_OK : SPARSE_BAD_ARGUMENT;
 }
 
+/* Computes what a formula predicts; SPARSE_BAD_ARGUMENT where it does not fit the content and the references. */
+static sparse_status
+go_computed(const contest *c, sparse_predictor predictor, const sparse_formula *formula,
+			const sparse_ref *ref, unsigned refs, const void *prediction, size_t prediction_bytes, way *computed)
+{
+	uint8_t		parameters[SPARSE_MAX_PARAMETERS];
+	sparse_formula read;
+	sparse_delta_info info = {
+		.predictor = predictor, .dtype = c->dtype, .content_bytes = c->bytes, .refs = (uint16_t) refs
+	};
+
+	if (!sparse_predictor_computes(predictor) || refs == 0
+		|| (predictor == SPARSE_PREDICT_BLEND && refs > SPARSE_MAX_BLEND)
+		|| (predictor == SPARSE_PREDICT_LOW_RANK && formula->rank > SPARSE_MAX_RANK))
+		return SPARSE_BAD_ARGUMENT;
+	memcpy(info.ref, ref, refs * sizeof(*ref));
+	computed->parameter_bytes = formula_write(predictor, formula, refs, parameters);
+	if (formula_read(predictor, refs, parameters, computed->parameter_bytes, &read) != SPARSE_OK
+		|| formula_check(&info, &read) != SPARSE_OK)
+		return SPARSE_BAD_ARGUMENT;
+	SPARSE_TRY(compute_prediction(c->codec, &info, &read, prediction));
+	computed->predictor = predictor;
+	computed->refs = refs;
+	computed->reference = prediction;
+	computed->reference_bytes = prediction_bytes;
+	computed->predicted = c->codec->predicted.bytes;
+	return SPARSE_OK;
+}
+
+/* The references as they are: element by element, or as a dictionary. */
+static way
+go_plain(const contest *c, unsigned refs, const void *prediction, size_t prediction_bytes, bool same_dtype)
+{
+	const bool	elementwise = c->dtype != SPARSE_BYTES && same_dtype && prediction_bytes == c->bytes;
+
+	if (refs == 0)
+		return nothing;
+	return (way) {
+		.predictor = elementwise ? SPARSE_PREDICT_PARENT : SPARSE_PREDICT_BYTES,
+		.refs = refs, .reference = prediction, .reference_bytes = prediction_bytes, .predicted = prediction
+	};
+}
+
+static sparse_status
+encode(contest *c, sparse_predictor predictor, const sparse_formula *formula, const sparse_ref *ref, unsigned refs,
+	   const void *prediction, size_t prediction_bytes, const uint8_t **delta, size_t *delta_bytes)
+{
+	sparse_codec *codec = c->codec;
+	way			computed = nothing;
+	way			plain;
+	bool		same_dtype;
+
+	c->element_bytes = sparse_dtype_get(c->dtype)->bytes;
+	if (c->bytes > SPARSE_MAX_CONTENT)
+		return SPARSE_TOO_LARGE;
+	if (c->bytes % c->element_bytes != 0)
+		return SPARSE_BAD_ARGUMENT;
+	SPARSE_TRY(check_references(ref, refs, prediction_bytes, c->dtype, &same_dtype));
+	SPARSE_TRY(buffer_reserve(codec, &codec->payload, SPARSE_DELTA_HEAD + c->bytes + 8));
+	if (formula == NULL)
+		plain = go_plain(c, refs, prediction, prediction_bytes, same_dtype);
+	else
+	{
+		const bool	is_parent = refs > 0 && ref->dtype == c->dtype && ref->count * c->element_bytes == c->bytes;
+
+		SPARSE_TRY(go_computed(c, predictor, formula, ref, refs, prediction, prediction_bytes, &computed));
+		plain = is_parent ? go_plain(c, 1, prediction, c->bytes, true) : nothing;
+	}
+	SPARSE_TRY(choose(c, &computed, &plain));
+	*delta = write_head(c, ref, formula);
+	*delta_bytes = (size_t) (codec->payload.bytes + SPARSE_DELTA_HEAD + c->payload_bytes - *delta);
+	return SPARSE_OK;
+}
+
 sparse_status
 sparse_delta_encode(sparse_codec *codec, const void *content, size_t bytes, sparse_dtype dtype,
 					const sparse_ref *ref, unsigned refs,
 					const void *prediction, size_t prediction_bytes,
 					const uint8_t **delta, size_t *delta_bytes)
 {
-	contest		c = {
-		.codec = codec, .content = content, .bytes = bytes, .dtype = dtype,
-		.element_bytes = sparse_dtype_get(dtype)->bytes,
-		.prediction = prediction, .prediction_bytes = prediction_bytes,
-		.refs_bytes = (size_t) refs * SPARSE_DELTA_REF
-	};
-	bool		same_dtype;
+	contest		c = {.codec = codec, .content = content, .bytes = bytes, .dtype = dtype};
 
-	if (bytes > SPARSE_MAX_CONTENT)
-		return SPARSE_TOO_LARGE;
-	if (bytes % c.element_bytes != 0)
-		return SPARSE_BAD_ARGUMENT;
-	SPARSE_TRY(check_references(ref, refs, prediction_bytes, dtype, &same_dtype));
-	SPARSE_TRY(buffer_reserve(codec, &codec->payload, HEAD_ROOM + bytes + 8));
-	SPARSE_TRY(choose(&c, refs > 0,
-					  dtype != SPARSE_BYTES && same_dtype && prediction_bytes == bytes));
-	*delta = write_head(&c, ref, refs);
-	*delta_bytes = (size_t) (codec->payload.bytes + HEAD_ROOM + c.payload_bytes - *delta);
-	return SPARSE_OK;
+	return encode(&c, SPARSE_PREDICT_NONE, NULL, ref, refs, prediction, prediction_bytes, delta, delta_bytes);
+}
+
+sparse_status
+sparse_delta_encode_formula(sparse_codec *codec, const void *content, size_t bytes, sparse_dtype dtype,
+							sparse_predictor predictor, const sparse_formula *formula,
+							const sparse_ref *ref, unsigned refs,
+							const void *prediction, size_t prediction_bytes,
+							const uint8_t **delta, size_t *delta_bytes)
+{
+	contest		c = {.codec = codec, .content = content, .bytes = bytes, .dtype = dtype};
+
+	return encode(&c, predictor, formula, ref, refs, prediction, prediction_bytes, delta, delta_bytes);
 }

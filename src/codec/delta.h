@@ -14,10 +14,12 @@
 #ifndef SPARSE_CODEC_DELTA_H
 #define SPARSE_CODEC_DELTA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "dtype.h"
+#include "formula.h"
 #include "memory.h"
 #include "status.h"
 
@@ -25,6 +27,8 @@
 #define SPARSE_DELTA_HEADER 48	/* bytes before the references */
 #define SPARSE_DELTA_REF 24		/* bytes of a reference */
 #define SPARSE_MAX_REFS 16
+/* the most bytes before the payload: header, references, parameters */
+#define SPARSE_DELTA_HEAD (SPARSE_DELTA_HEADER + SPARSE_MAX_REFS * SPARSE_DELTA_REF + SPARSE_MAX_PARAMETERS)
 #define SPARSE_MAX_CONTENT ((size_t) 16 << 20) /* bytes that one delta may hold */
 #define SPARSE_MAX_PREDICTION (4 * SPARSE_MAX_CONTENT) /* bytes that its references may add up to */
 
@@ -34,10 +38,26 @@ typedef enum sparse_predictor
 	SPARSE_PREDICT_NONE = 0,	/* nothing known: the content's own statistics */
 	SPARSE_PREDICT_SAME = 1,	/* the prediction is the content */
 	SPARSE_PREDICT_PARENT = 2,	/* element by element, same dtype and count */
-	SPARSE_PREDICT_BYTES = 3	/* the prediction is a dictionary of bytes */
+	SPARSE_PREDICT_BYTES = 3,	/* the prediction is a dictionary of bytes */
+
+	/* computed from the references, by formula.h: */
+	SPARSE_PREDICT_CAST = 4,	/* of another dtype */
+	SPARSE_PREDICT_BLEND = 5,	/* a weighted sum */
+	SPARSE_PREDICT_LOW_RANK = 6,	/* the first, and the product of the others */
+	SPARSE_PREDICT_QUANTISED = 7,	/* the first divided by scales, and rounded */
+	SPARSE_PREDICT_DEQUANTISED = 8, /* the first times scales */
+	SPARSE_PREDICT_PRUNED = 9,	/* without its small elements */
+	SPARSE_PREDICT_MAXIMA = 10	/* of groups of elements, divided: scales */
 } sparse_predictor;
 
-#define SPARSE_PREDICTORS 4
+#define SPARSE_PREDICTORS 11
+
+/* Whether the prediction is computed. */
+static inline bool
+sparse_predictor_computes(sparse_predictor predictor)
+{
+	return predictor >= SPARSE_PREDICT_CAST;
+}
 
 /* How the residual is coded. Stored: values never change their meaning. */
 typedef enum sparse_coding
@@ -49,10 +69,11 @@ typedef enum sparse_coding
 	SPARSE_CODE_PLANES = 4,		/* the content's byte planes, then zstd */
 	SPARSE_CODE_RESIDUAL = 5,	/* ordered-integer differences, rANS */
 	SPARSE_CODE_FLOAT = 6,		/* exponents by rANS, signs and mantissas raw */
-	SPARSE_CODE_PALETTE = 7		/* indices into a list of few distinct elements, rANS */
+	SPARSE_CODE_PALETTE = 7,	/* indices into a list of few distinct elements, rANS */
+	SPARSE_CODE_MASK = 8		/* which elements of the prediction became zero, rANS */
 } sparse_coding;
 
-#define SPARSE_CODINGS 8
+#define SPARSE_CODINGS 9
 
 /* A range of elements of a parent. */
 typedef struct sparse_ref
@@ -73,6 +94,7 @@ typedef struct sparse_delta_info
 	uint64_t	content_hash;	/* XXH3, 64 bits */
 	uint64_t	prediction_hash;	/* XXH3 of the prediction; 0 without references */
 	uint64_t	prediction_bytes;	/* what the references add up to */
+	uint16_t	parameter_bytes;	/* of its formula, behind the references */
 	uint64_t	delta_bytes;	/* of the whole delta */
 	uint64_t	whole;			/* which content this is a piece of, and which piece: */
 	uint32_t	piece;			/* see sparse_delta_bind; 0 where it was not said */
@@ -86,8 +108,7 @@ extern const char *sparse_coding_name(sparse_coding coding);
 /*
  * Reads the header and references of a delta whose first `available` bytes are
  * at `delta` and whose whole length is `total`. SPARSE_TRUNCATED when
- * `available` ends within them; at most
- * SPARSE_DELTA_HEADER + SPARSE_MAX_REFS * SPARSE_DELTA_REF are ever needed.
+ * `available` ends within them; at most SPARSE_DELTA_HEAD bytes are ever needed.
  * The payload is not looked at.
  */
 extern sparse_status sparse_delta_read(const void *delta, size_t available,
@@ -104,6 +125,12 @@ extern sparse_codec *sparse_codec_create(const sparse_allocator *allocator);
 
 /* Releases everything; codec may be NULL. */
 extern void sparse_codec_free(sparse_codec *codec);
+
+/*
+ * The zstd level that a codec encodes with, 1 to 19; 0, as a new codec has it: a fast one. What is decoded does
+ * not depend on it.
+ */
+extern void sparse_codec_level(sparse_codec *codec, int level);
 
 /* Instruction sets that the inner loops exist for, each a superset of the one before. */
 typedef enum sparse_simd
@@ -140,6 +167,18 @@ extern sparse_status sparse_delta_encode(sparse_codec *codec,
 										 const sparse_ref *ref, unsigned refs,
 										 const void *prediction, size_t prediction_bytes,
 										 const uint8_t **delta, size_t *delta_bytes);
+
+/*
+ * The same with a prediction that is computed from all references by `formula`
+ * (which must fit them: SPARSE_BAD_ARGUMENT). Where that predicts badly, and the first reference is of the content's
+ * dtype and as long as it, that alone is tried as the parent.
+ */
+extern sparse_status sparse_delta_encode_formula(sparse_codec *codec,
+												 const void *content, size_t bytes, sparse_dtype dtype,
+												 sparse_predictor predictor, const sparse_formula *formula,
+												 const sparse_ref *ref, unsigned refs,
+												 const void *prediction, size_t prediction_bytes,
+												 const uint8_t **delta, size_t *delta_bytes);
 
 /* The most bytes that a delta of `bytes` bytes of content takes. */
 extern size_t sparse_delta_bound(size_t bytes);

@@ -17,18 +17,33 @@
  * of a type is as a bf16: behind that lie contexts for values that may change sign.
  * Blocks in which nothing changed cost one symbol of the scale stream.
  *
- * Payload: u8 which tables, u8 zero, i16 base, section raw bits, then the stream
+ * A prediction that was rounded (a cast) is wrong by as many units in the last place
+ * whatever its exponent: then it is left out of q (flat).
+ *
+ * Payload: u8 which tables, u8 flat, i16 base, section raw bits, then the stream
  * (stream.c). A block's scale is the stored one + base.
  */
 #include "residual.h"
 
 static shape
-shape_of(sparse_dtype dtype)
+shape_of(sparse_dtype dtype, bool flat)
 {
 	const sparse_dtype_info *info = sparse_dtype_get(dtype);
 	int			noise = info->exponent_bits ? info->mantissa_bits - 7 : info->bytes * 8 - 8;
 
-	return (shape) {info->bytes, info->mantissa_bits, (1u << info->exponent_bits) - 1, noise > 0 ? noise : 0};
+	return (shape) {
+		.element_bytes = info->bytes,
+		.mantissa_bits = info->mantissa_bits,
+		.floats = info->exponent_bits > 0,
+		.exponent_mask = flat ? 0 : (1u << info->exponent_bits) - 1,
+		.most_shift = noise > 0 ? noise : 0
+	};
+}
+
+static bool
+is_flat(const shape *s)
+{
+	return s->floats && s->exponent_mask == 0;
 }
 
 static const residual_loops *
@@ -157,7 +172,8 @@ cost_of_tokens(const survey *m, const price_list *prices)
 
 /*
  * Which tables are to code the chunk, and at which prices the scales are to be chosen: a sample is coded at those
- * of each shape. Eight-bit elements have no token to spare as an escape: their tables are described.
+ * of each shape. Eight-bit elements have no token to spare as an escape: their tables are described. So are those of
+ * rounding errors, which are spread evenly, as no shape is.
  */
 static sparse_status
 choose_tables(sparse_codec *codec, survey *m, unsigned *which, price_list *prices)
@@ -187,7 +203,7 @@ choose_tables(sparse_codec *codec, survey *m, unsigned *which, price_list *price
 	contexts = count_tokens(codec, m, &used);
 	own = tables_cost(codec->histogram, contexts, used, (unsigned) every) / (65536 / PRICE_UNIT)
 		+ m->raw.position * PRICE_UNIT * every;
-	if (m->shape->element_bytes == 1 || own * 100 < least * every * DESCRIBED_AT_MOST)
+	if (m->shape->element_bytes == 1 || is_flat(m->shape) || own * 100 < least * every * DESCRIBED_AT_MOST)
 	{
 		*which = TABLES_DESCRIBED;
 		prices->most_token = NULL;
@@ -255,9 +271,9 @@ limit_scales(sparse_codec *codec, const survey *m, price_list *prices)
 
 sparse_status
 residual_encode(sparse_codec *codec, const void *content, const void *prediction,
-				size_t elements, sparse_dtype dtype, output *out)
+				size_t elements, sparse_dtype dtype, bool flat, output *out)
 {
-	shape		s = shape_of(dtype);
+	shape		s = shape_of(dtype, flat);
 	survey		m = {
 		.loop = loops_of(codec, &s), .content = content, .prediction = prediction, .shape = &s,
 		.elements = elements, .blocks = (elements + BLOCK - 1) / BLOCK
@@ -275,7 +291,7 @@ residual_encode(sparse_codec *codec, const void *content, const void *prediction
 		survey_blocks(codec, &m, &prices, 1);
 	}
 	head[0] = (uint8_t) which;
-	head[1] = 0;
+	head[1] = flat;
 	store16(head + 2, (uint16_t) store_scales(&m, codec->scale.bytes));
 	if (which == TABLES_DESCRIBED)
 		count_tokens(codec, &m, &(unsigned) {0});
@@ -361,8 +377,8 @@ sparse_status
 residual_decode(sparse_codec *codec, cursor payload, const void *prediction,
 				size_t elements, sparse_dtype dtype, void *content)
 {
-	shape		s = shape_of(dtype);
 	uint32_t	head = cursor_u32(&payload);
+	shape		s = shape_of(dtype, head >> 8 & 1);
 	cursor		bits = cursor_section(&payload);
 	unsigned	which = head & 0xff;
 	rebuilding	r = {
@@ -372,7 +388,7 @@ residual_decode(sparse_codec *codec, cursor payload, const void *prediction,
 
 	if (!cursor_ok(&payload))
 		return SPARSE_TRUNCATED;
-	SPARSE_CHECK(which <= TABLES_DESCRIBED && (head >> 8 & 0xff) == 0);
+	SPARSE_CHECK(which <= TABLES_DESCRIBED && (head >> 8 & 0xff) <= s.floats);
 	SPARSE_CHECK(which == TABLES_DESCRIBED || s.element_bytes > 1);
 	r.raw.length = cursor_left(&bits);
 	SPARSE_TRY(token_stream_open(codec, &payload, elements, which, FAMILY_CONTEXTS, &r.stream));

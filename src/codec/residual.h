@@ -16,7 +16,8 @@ typedef struct shape
 {
 	unsigned	element_bytes;
 	unsigned	mantissa_bits;
-	uint32_t	exponent_mask;	/* 0: integers */
+	bool		floats;
+	uint32_t	exponent_mask;	/* 0: no exponent is looked at */
 	int			most_shift;		/* low bits that may be raw */
 } shape;
 

@@ -18,7 +18,7 @@ typedef ELEMENT LOOSE __attribute__((aligned(1), may_alias));
 static inline ELEMENT
 NAME(sign_of)(const shape *s)
 {
-	return s->exponent_mask ? TOP : 0;
+	return s->floats ? TOP : 0;
 }
 
 /*
@@ -68,7 +68,7 @@ NAME(exponents)(const LOOSE *prediction, size_t count, const shape *s, int16_t *
 {
 	const unsigned shift = s->mantissa_bits;
 	const ELEMENT mask = (ELEMENT) s->exponent_mask;
-	const int16_t least = s->exponent_mask ? FAMILY_OCTAVE : 0;
+	const int16_t least = s->floats ? FAMILY_OCTAVE : 0;
 
 	for (size_t i = 0; i < count; i++)
 	{

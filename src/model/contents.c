@@ -1,8 +1,11 @@
 /*
- * contents.c: the second pass of an import: every object of the plan is stored,
- * once, in the order of their SHA-256, so that two transactions of one import each
- * can wait for each other but never deadlock. Those of several imports can, for the
- * order begins anew with each: the server finds the deadlock and ends one of them.
+ * contents.c: the second pass of an import: every object of the plan is stored, once.
+ *
+ * Their rows are found or inserted in the order of their SHA-256, so that two
+ * transactions of one import each can wait for each other but never deadlock. Those of
+ * several imports can, for the order begins anew with each: the server finds the
+ * deadlock and ends one of them. Then the content of the new ones is written, first of those
+ * that are predicted from parents only, then of those that others of the version may predict.
  *
  * The bytes are read again, and may have changed since the first pass named them.
  * Storing them under the old name would poison whoever has the true content
@@ -18,6 +21,7 @@
 
 #include "answer.h"
 #include "import.h"
+#include "recipes.h"
 
 /* An object being read. The store may sample it first, then reads it in order. */
 typedef struct ObjectStream
@@ -62,31 +66,49 @@ read_object(void *state, uint64 first, uint64 bytes, char *target)
 		check_unchanged(stream);
 }
 
+/* What the store must know of an object before its content. */
+static void
+describe(const Import *import, const PlanObject *object, ObjectSpec *spec)
+{
+	memset(spec, 0, sizeof(*spec));
+	spec->version = import->version;
+	spec->place = import->place;
+	spec->sha256 = object->sha256;
+	spec->dtype = object->dtype;
+	spec->bytes = object->bytes;
+	spec->row_bytes = object->row_bytes;
+}
+
+static void
+reserve_object(Import *import, ObjectReader *reader, PlanObject *object)
+{
+	ObjectSpec	spec;
+	ObjectResult result;
+
+	(void) reader;
+	describe(import, object, &spec);
+	object_reserve(&spec, &result);
+	object->id = result.id;
+	object->is_new = !result.existed;
+}
+
 static void
 store_object(Import *import, ObjectReader *reader, PlanObject *object)
 {
 	const PlanFile *file = &import->plan->file[object->file];
 	ObjectStream stream = {.object = object, .source = file->source, .seed = import->plan->seed};
-	ObjectSpec	spec = {0};
-	ObjectResult result;
+	ObjectSpec	spec;
+	ObjectResult result = {0};
 
 	restart(&stream);
-
-	spec.place = import->place;
-	spec.sha256 = object->sha256;
-	spec.dtype = object->dtype;
-	spec.bytes = object->bytes;
-	spec.row_bytes = object->row_bytes;
+	describe(import, object, &spec);
 	spec.source = read_object;
 	spec.source_state = &stream;
-	spec.candidates = import_candidates(import, object, spec.candidate);
-
 	object_reader_context(reader, import->name, file->path,
 						  object->tensor != NULL ? object->tensor->name : NULL);
-	object_write(reader, &spec, &result);
-	object->id = result.id;
-	if (result.existed)
-		return;
+	spec.candidates = import_candidates(import, object, spec.candidate);
+	import_recipes(import, reader, object, &spec);
+	object_write_content(reader, &spec, object->id, &result);
 	if (object->bytes > 0 && !stream.verified)
 		elog(ERROR, "object was stored without being read in order");
 	import->new_objects++;
@@ -137,17 +159,20 @@ plan_sorted_objects(const ImportPlan *plan, uint64 *count)
 	return object;
 }
 
+typedef void (*ObjectStep) (Import *import, ObjectReader *reader, PlanObject *object);
+
 /*
  * Each object within an SPI connection and a memory context of its own: what is
  * left behind by one is gone before the next.
  */
 static void
-store_in_context(Import *import, ObjectReader *reader, MemoryContext context, PlanObject *object)
+in_context(Import *import, ObjectReader *reader, MemoryContext context, ObjectStep step, PlanObject *object)
 {
 	MemoryContext previous = MemoryContextSwitchTo(context);
 
+	CHECK_FOR_INTERRUPTS();
 	answer_connect();
-	store_object(import, reader, object);
+	step(import, reader, object);
 	answer_finish();
 	MemoryContextSwitchTo(previous);
 	MemoryContextReset(context);
@@ -163,13 +188,14 @@ import_contents(Import *import)
 	PlanObject **object = plan_sorted_objects(import->plan, &count);
 
 	for (uint64 i = 0; i < count; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
 		if (i > 0 && compare_objects(&object[i - 1], &object[i]) == 0)
 			object[i]->id = object[i - 1]->id;
 		else
-			store_in_context(import, reader, context, object[i]);
-	}
+			in_context(import, reader, context, reserve_object, object[i]);
+	for (int last = 0; last <= 1; last++)
+		for (uint64 i = 0; i < count; i++)
+			if (object[i]->is_new && recipes_want_siblings(import, object[i]) == last)
+				in_context(import, reader, context, store_object, object[i]);
 	object_reader_free(reader);
 	MemoryContextDelete(context);
 	pfree(object);

@@ -29,7 +29,8 @@ typedef struct PlanObject
 	uint64		first;			/* byte of its file */
 	uint64		bytes;
 	uint64		row_bytes;		/* 0: no rows */
-	int64		id;				/* once it is stored */
+	int64		id;				/* once its row is there */
+	bool		is_new;			/* and its content is to be written */
 	int32		file;
 	sparse_dtype dtype;
 	PlanTensor *tensor;			/* NULL: a header or a whole file */

@@ -16,10 +16,10 @@
 
 /* The most bytes that a delta takes which this library has written. */
 #define SPARSE_MAX_DELTA \
-	(sparse_delta_bound(SPARSE_MAX_CONTENT) + SPARSE_MAX_REFS * SPARSE_DELTA_REF)
+	(sparse_delta_bound(SPARSE_MAX_CONTENT) + SPARSE_DELTA_HEAD)
 
 /* How much of a delta sparse_delta_read() wants to see at most. */
-#define SPARSE_DELTA_PREFIX (SPARSE_DELTA_HEADER + SPARSE_MAX_REFS * SPARSE_DELTA_REF)
+#define SPARSE_DELTA_PREFIX SPARSE_DELTA_HEAD
 
 /* An allocator over `context`; blocks may be larger than 1 GB. */
 extern void sparse_allocator_init(sparse_allocator *allocator, MemoryContext context);

@@ -4,7 +4,7 @@
  * sparse_collect() keeps every writer away while it works, by a lock on
  * sparse.object that each of them holds in a weaker form from before its first
  * object until its end. So what it sees in a snapshot taken under the lock is all
- * there is: an object without a file, a tensor or a child is needed by nobody.
+ * there is: an object without a file, a tensor, a column or a child is needed by nobody.
  * Readers go on; what is deleted stays visible to their snapshots.
  *
  * It acts as the store's owner. Versions that were dropped stay as tombstones,
@@ -45,13 +45,17 @@ static StoreQuery collect_versions = {
 	.sql = DOOMED_VERSIONS
 		"tensors as (delete from sparse.tensor t using doomed d where t.version operator(pg_catalog.=) d.id), "
 		"files as (delete from sparse.file f using doomed d where f.version operator(pg_catalog.=) d.id), "
+		"column_chunks as (delete from sparse.column_chunk c using doomed d where c.version operator(pg_catalog.=) d.id), "
+		"columns as (delete from sparse.column c using doomed d where c.version operator(pg_catalog.=) d.id), "
+		"splits as (delete from sparse.split s using doomed d where s.version operator(pg_catalog.=) d.id), "
 		"parents as (delete from sparse.parent p using doomed d "
 		"  where p.child operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'open'), "
 		"uploads as (delete from sparse.upload u using doomed d where u.version operator(pg_catalog.=) d.id), "
 		"staged as (delete from sparse.staged s using doomed d where s.version operator(pg_catalog.=) d.id), "
 		"given_up as (delete from sparse.version v using doomed d "
 		"  where v.id operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'open'), "
-		"tombstones as (update sparse.version v set collected_at = pg_catalog.now() from doomed d "
+		"tombstones as (update sparse.version v set collected_at = pg_catalog.now(), "
+		"  new_objects = v.new_objects operator(pg_catalog.-) 1 from doomed d "
 		"  where v.id operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'dropped') "
 		"select pg_catalog.count(*) from doomed",
 	.args = 1, .arg = {INTERVALOID},
@@ -62,7 +66,7 @@ static StoreQuery collect_versions = {
 /* One layer of objects: those that no version names and nothing is predicted from. */
 static StoreQuery collect_objects = {
 	.sql = "with doomed as materialized ("
-		"  select o.place, o.id, o.stored_bytes from sparse.object o "
+		"  select o.place, o.id, o.stored_bytes, o.version from sparse.object o "
 		"  where not exists (select from sparse.tensor t "
 		"      where t.object operator(pg_catalog.=) o.id and t.place operator(pg_catalog.=) o.place) "
 		"    and not exists (select from sparse.file f "
@@ -71,6 +75,8 @@ static StoreQuery collect_objects = {
 		"      where s.object operator(pg_catalog.=) o.id and s.place operator(pg_catalog.=) o.place) "
 		"    and not exists (select from sparse.staged s "
 		"      where s.source operator(pg_catalog.=) o.id and s.place operator(pg_catalog.=) o.place) "
+		"    and not exists (select from (select c.place, pg_catalog.unnest(c.object) as id from sparse.column_chunk c) c "
+		"      where c.id operator(pg_catalog.=) o.id and c.place operator(pg_catalog.=) o.place) "
 		"    and not exists (select from sparse.object_parent p "
 		"      where p.parent operator(pg_catalog.=) o.id and p.place operator(pg_catalog.=) o.place)), "
 		"chunks as (delete from sparse.chunk c using doomed d "
@@ -80,10 +86,18 @@ static StoreQuery collect_objects = {
 		"objects as (delete from sparse.object o using doomed d "
 		"  where o.id operator(pg_catalog.=) d.id and o.place operator(pg_catalog.=) d.place) "
 		"select pg_catalog.count(*), (select pg_catalog.count(*) from chunks), "
-		"  coalesce(pg_catalog.sum(stored_bytes), 0)::pg_catalog.int8 from doomed",
+		"  coalesce(pg_catalog.sum(stored_bytes), 0)::pg_catalog.int8, "
+		"  coalesce(pg_catalog.array_agg(distinct version) filter (where version is not null), '{}') from doomed",
 	.args = 0,
-	.columns = 3, .column = {INT8OID, INT8OID, INT8OID},
+	.columns = 4, .column = {INT8OID, INT8OID, INT8OID, INT8ARRAYOID},
 	.scans = true
+};
+
+/* A counter of a tombstone that is written is counted anew, with the others: by the trigger version_tally. */
+static StoreQuery count_anew = {
+	.sql = "update sparse.version set new_objects = new_objects operator(pg_catalog.-) 1 "
+		"where id operator(pg_catalog.=) any ($1) and state operator(pg_catalog.=) 'dropped'",
+	.args = 1, .arg = {INT8ARRAYOID}
 };
 
 typedef struct Collected
@@ -123,6 +137,7 @@ static bool
 collect_layer_of_objects(Collected *collected)
 {
 	SPITupleTable *rows;
+	Datum		counted_with;
 	int64		objects;
 
 	query_run(&collect_objects, NULL, NULL, false, &rows);
@@ -130,6 +145,8 @@ collect_layer_of_objects(Collected *collected)
 	collected->objects += objects;
 	collected->chunks += row_int64(rows, 0, 2);
 	collected->bytes += row_int64(rows, 0, 3);
+	counted_with = row_datum(rows, 0, 4);
+	query_run(&count_anew, &counted_with, NULL, false, NULL);
 	SPI_freetuptable(rows);
 	return objects > 0;
 }

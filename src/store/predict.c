@@ -13,19 +13,14 @@
 #include "store/predict.h"
 #include "store/reader.h"
 
-/*
- * Reading a chunk by bytes reads several of its parent, and each of those several
- * of its own: such chains must be short, however long others may be.
- */
-#define MAX_DEPTH_BY_BYTES 2
-
 /* The candidate itself, or the nearest of its ancestors that leaves the chain short enough. */
 static bool
 within_depth(ObjectReader *reader, const ObjectSpec *spec, int64 candidate, ObjectInfo *info)
 {
-	int			most = spec->dtype == SPARSE_BYTES ?
-		Min(sparse_max_chain_depth, MAX_DEPTH_BY_BYTES) : sparse_max_chain_depth;
+	int			most = spec->max_depth > 0 ? spec->max_depth : sparse_max_chain_depth;
 
+	if (spec->dtype == SPARSE_BYTES)
+		most = Min(most, MAX_DEPTH_BY_BYTES);
 	for (int32 deeper = PG_INT32_MAX;; deeper = info->depth)
 	{
 		CHECK_FOR_INTERRUPTS();

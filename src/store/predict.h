@@ -12,6 +12,12 @@
 #define WINDOW_BEFORE 1
 #define WINDOW_AFTER 3
 
+/*
+ * Reading a chunk by bytes reads several of its parent, and each of those several
+ * of its own: such chains must be short, however long others may be.
+ */
+#define MAX_DEPTH_BY_BYTES 2
+
 /* What an object is predicted from. */
 typedef struct Prediction
 {
@@ -20,6 +26,7 @@ typedef struct Prediction
 	uint64		bytes;			/* of the parent */
 	uint64		shared;			/* bytes of content from the start on that it predicts */
 	bool		by_elements;
+	const struct Recipe *recipe;	/* not NULL: it is computed (parent is then the first source) */
 } Prediction;
 
 /*

@@ -503,6 +503,23 @@ parent_of_reference(ObjectReader *reader, int16 place, const ObjectInfo *child, 
 	return parent;
 }
 
+/* Whether the neighbours of a chunk refer to the same chunks of a parent: dictionaries, factors, scales. */
+static bool
+is_shared(const sparse_delta_info *info, int ref)
+{
+	switch (info->predictor)
+	{
+		case SPARSE_PREDICT_BYTES:
+			return true;
+		case SPARSE_PREDICT_LOW_RANK:
+		case SPARSE_PREDICT_QUANTISED:
+		case SPARSE_PREDICT_DEQUANTISED:
+			return ref > 0;
+		default:
+			return false;
+	}
+}
+
 /*
  * The prediction of a chunk: the ranges that it refers to, one after the other.
  * NULL when it has none.
@@ -526,7 +543,7 @@ gather(ObjectReader *reader, int16 place, const ObjectInfo *child, int32 seq,
 		uint64		element_bytes = sparse_dtype_get(ref->dtype)->bytes;
 
 		read_range(reader, place, parent, ref->first * element_bytes,
-				   ref->count * element_bytes, at, info->predictor == SPARSE_PREDICT_BYTES);
+				   ref->count * element_bytes, at, is_shared(info, i));
 		at += ref->count * element_bytes;
 	}
 	return prediction;

@@ -16,6 +16,10 @@ int			sparse_cache_size = 16 * 1024;
 bool		sparse_verify_writes = true;
 bool		sparse_notify = true;
 
+/* read by SQL alone, as sparse.storage_price and sparse.egress_price (savings/savings.sql) */
+static double storage_price = 0;
+static double egress_price = 0;
+
 void		_PG_init(void);
 
 void
@@ -45,6 +49,16 @@ _PG_init(void)
 							 "Tells those who listen on channel \"sparse\" of versions that are ready, tagged or dropped.",
 							 "A transaction that has told cannot be prepared for two-phase commit.",
 							 &sparse_notify, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("sparse.storage_price",
+							 "Price of keeping 10^9 bytes for a month, in a currency of your choice.",
+							 "0: unknown; views of savings then give no money.",
+							 &storage_price, 0, 0, 1e9,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("sparse.egress_price",
+							 "Price of sending 10^9 bytes, in a currency of your choice.",
+							 "0: unknown; views of savings then give no money.",
+							 &egress_price, 0, 0, 1e9,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("sparse");
 }

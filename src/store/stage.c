@@ -35,9 +35,9 @@
 /* ---- making one ---- */
 
 static StoreQuery insert_object = {
-	.sql = "insert into sparse.object (place, id, dtype, bytes, chunk_bytes, split_bytes, depth) "
-		"values ($1, pg_catalog.nextval('sparse.object_id_seq'), $2, $3, $4, $5, $6) returning id",
-	.args = 6, .arg = {INT2OID, TEXTOID, INT8OID, INT4OID, INT8OID, INT4OID},
+	.sql = "insert into sparse.object (place, id, dtype, bytes, chunk_bytes, split_bytes, depth, version) "
+		"values ($1, pg_catalog.nextval('sparse.object_id_seq'), $2, $3, $4, $5, $6, $7) returning id",
+	.args = 7, .arg = {INT2OID, TEXTOID, INT8OID, INT4OID, INT8OID, INT4OID, INT8OID},
 	.columns = 1, .column = {INT8OID}
 };
 
@@ -65,16 +65,15 @@ first_prediction(ObjectReader *reader, const ObjectSpec *spec, int64 *source)
 static int64
 insert_row(const ObjectSpec *spec, const Prediction *prediction)
 {
-	uint64		chunk_bytes = sparse_grid_chunk_bytes(spec->row_bytes, sparse_dtype_get(spec->dtype)->bytes,
-													  (uint64) sparse_chunk_size * 1024);
 	bool		split = prediction->parent != 0 && prediction->shared < spec->bytes;
-	Datum		value[6] = {
+	Datum		value[7] = {
 		Int16GetDatum(spec->place),
 		CStringGetTextDatum(sparse_dtype_get(spec->dtype)->name),
 		Int64GetDatum(spec->bytes),
-		Int32GetDatum(chunk_bytes),
+		Int32GetDatum(object_chunk_bytes(spec)),
 		Int64GetDatum(split ? prediction->shared : 0),
-		Int32GetDatum(prediction->parent != 0 ? prediction->depth + 1 : 0)
+		Int32GetDatum(prediction->parent != 0 ? prediction->depth + 1 : 0),
+		Int64GetDatum(spec->version)
 	};
 	SPITupleTable *rows;
 	int64		id;
@@ -104,7 +103,7 @@ object_stage(ObjectReader *reader, const ObjectSpec *spec, int64 version)
 	prediction = first_prediction(reader, spec, &source);
 	id = insert_row(spec, &prediction);
 	if (prediction.parent != 0)
-		object_insert_edge(spec->place, id, prediction.depth + 1, prediction.parent, prediction.depth);
+		object_insert_edge(spec->place, id, prediction.depth + 1, 0, prediction.parent, prediction.depth);
 	value[0] = Int16GetDatum(spec->place);
 	value[1] = Int64GetDatum(id);
 	value[2] = Int64GetDatum(version);
@@ -442,13 +441,25 @@ run_for_object(StoreQuery *query, int16 place, int64 object)
 	query_run(query, value, NULL, false, NULL);
 }
 
-static void
-remove_staged(int16 place, int64 object)
+void
+object_remove_content(int16 place, int64 object)
 {
 	run_for_object(&delete_chunks, place, object);
 	run_for_object(&delete_edges, place, object);
-	run_for_object(&delete_staged, place, object);
+}
+
+void
+object_remove_row(int16 place, int64 object)
+{
 	run_for_object(&delete_object, place, object);
+}
+
+static void
+remove_staged(int16 place, int64 object)
+{
+	object_remove_content(place, object);
+	run_for_object(&delete_staged, place, object);
+	object_remove_row(place, object);
 }
 
 static void
@@ -493,7 +504,7 @@ staged_publish(ObjectReader *reader, const StagedObject *staged, const uint8 *sh
 		remove_staged(staged->place, staged->info.id);
 	else
 	{
-		run_for_object(&delete_object, staged->place, result->id);
+		object_remove_row(staged->place, result->id);
 		fill_in(staged, sha256, figures);
 		result->id = staged->info.id;
 		result->stored_bytes = figures->stored_bytes;

@@ -66,6 +66,7 @@ typedef struct StoreVersion
 	int64		family;
 	int16		place;
 	char		state;			/* 'o'pen, 'r'eady, 'd'ropped */
+	char		kind;			/* 'm'odel, 'd'ataset */
 } StoreVersion;
 
 /*
@@ -117,6 +118,9 @@ extern void version_undrop(int64 id);
 
 /* Give a version another name and revision; false where row-level security does not let the caller. */
 extern bool version_rename(int64 id, const char *name, int32 revision);
+
+/* Note, as the caller, what zstd would make of a version's files. */
+extern void version_measured(int64 id, int64 zstd_bytes);
 
 /* ---- telling others (notify.c) ---- */
 
@@ -215,6 +219,11 @@ typedef struct ObjectSpec
 	void	   *source_state;
 	int64		candidate[8];	/* objects of the place to predict it from */
 	int			candidates;
+	struct Recipe *recipe;		/* ways to compute it from objects of the place (recipe.h) */
+	int			recipes;
+	int64		version;		/* that brings it */
+	uint64		chunk_bytes;	/* of its grid; 0: as sparse.chunk_size says */
+	int			max_depth;		/* of the chain that it ends; 0: as sparse.max_chain_depth says */
 } ObjectSpec;
 
 typedef struct ObjectResult
@@ -233,6 +242,43 @@ typedef struct ObjectResult
  * deeper than sparse.max_chain_depth is replaced by its own parent.
  */
 extern void object_write(ObjectReader *reader, const ObjectSpec *spec, ObjectResult *result);
+
+/*
+ * The two halves of it. First the rows of all objects are found or reserved, in the order of
+ * the SHA-256s; then content is written to those that did not exist (spec->source and what
+ * may predict it count only now), in any order: so that one may be predicted from another.
+ */
+extern void object_reserve(const ObjectSpec *spec, ObjectResult *result);
+extern void object_write_content(ObjectReader *reader, const ObjectSpec *spec, int64 id,
+								 ObjectResult *result);
+
+/* ---- objects of one chunk with several parents (write_bytes.c); inside store_enter and SPI_connect ---- */
+
+/* Ranges of other objects, in bytes, that together predict a content. */
+typedef struct ReferenceSet
+{
+	int			count;
+	struct
+	{
+		int64		object;
+		uint64		first;
+		uint64		bytes;
+	}			ref[SPARSE_MAX_REFS];
+} ReferenceSet;
+
+/*
+ * Finds the object of spec's content, or makes its row, to be filled by object_write_whole: false then. The content
+ * must fit one chunk. Several must come in the order of their SHA-256s, see object_write.
+ */
+extern bool object_reserve_whole(const ObjectSpec *spec, ObjectResult *result);
+
+/*
+ * Writes the content of an object that was reserved, as one chunk, by that of the sets of references which makes it
+ * smallest, or by none. Parents at depth most_depth or deeper are not used.
+ */
+extern void object_write_whole(ObjectReader *reader, const ObjectSpec *spec, const char *content,
+							   const ReferenceSet *set, int sets, int most_depth, int zstd_level,
+							   ObjectResult *result);
 
 /* ---- objects whose content comes by and by (stage.c); inside store_enter and SPI_connect ---- */
 

@@ -181,8 +181,8 @@ version_check_tag(const char *tag)
 
 /* ---- resolving references ---- */
 
-#define VERSION_COLUMNS "select v.id, v.name, v.revision, v.family, v.state from sparse.version v "
-#define VERSION_RESULT .columns = 5, .column = {INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID}
+#define VERSION_COLUMNS "select v.id, v.name, v.revision, v.family, v.state, v.kind from sparse.version v "
+#define VERSION_RESULT .columns = 6, .column = {INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID}
 
 /*
  * The caller's policies are planned together with these queries: they are left to
@@ -267,6 +267,7 @@ find_version(StoreQuery *query, Datum *value, MemoryContext context, StoreVersio
 	version->revision = row_int32(rows, 0, 3);
 	version->family = row_int64(rows, 0, 4);
 	version->state = *TextDatumGetCString(row_datum(rows, 0, 5));
+	version->kind = *TextDatumGetCString(row_datum(rows, 0, 6));
 	SPI_freetuptable(rows);
 	version->place = place_of_family(version->family);
 	return true;
@@ -520,6 +521,12 @@ static StoreQuery undrop_version = {
 	.scans = true
 };
 
+static StoreQuery measured_version = {
+	.sql = "update sparse.version set zstd_bytes = $2 where id operator(pg_catalog.=) $1",
+	.args = 2, .arg = {INT8OID, INT8OID},
+	.scans = true
+};
+
 static StoreQuery rename_version = {
 	.sql = "update sparse.version set name = $2, revision = $3 where id operator(pg_catalog.=) $1",
 	.args = 3, .arg = {INT8OID, TEXTOID, INT4OID},
@@ -630,6 +637,22 @@ version_rename(int64 id, const char *name, int32 revision)
 	rows = write_version(&rename_version, id, value, NULL);
 	SPI_finish();
 	return rows == 1;
+}
+
+void
+version_measured(int64 id, int64 zstd_bytes)
+{
+	Datum		value[2] = {Int64GetDatum(id), Int64GetDatum(zstd_bytes)};
+	uint64		rows;
+
+	SPI_connect();
+	rows = write_version(&measured_version, id, value, NULL);
+	SPI_finish();
+	if (rows != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to note what was measured of version " INT64_FORMAT, id),
+				 errdetail("Row-level security of sparse.version does not let you update it.")));
 }
 
 /* sparse_drop(version): what was dropped before stays as it is. */

@@ -9,6 +9,8 @@
  *      stored.
  *   5. The row gets its figures, and its edge to the parent if any delta used it.
  *
+ * Recipes (recipe.h) are judged beside the candidates, on the same samples.
+ *
  * How one object predicts another is predict.c's; where a parent reaches less far
  * than the content, the grid starts anew (split_bytes).
  *
@@ -28,12 +30,14 @@
 #include "store/predict.h"
 #include "store/query.h"
 #include "store/reader.h"
+#include "store/recipe.h"
 #include "store/store.h"
 #include "store/write.h"
 
 /* A candidate is judged on this many samples of this many bytes. */
 #define SAMPLES 3
 #define SAMPLE_BYTES ((uint64) 64 * 1024)
+#define SAMPLE_UNIT 64			/* elements: samples begin at multiples, so that groups of elements stay whole */
 
 /* Attempts to find or insert a row that others keep taking away. */
 #define ATTEMPTS 10
@@ -57,6 +61,7 @@ typedef struct Writer
 	/* grow as chunks are written */
 	uint64		stored_bytes;
 	bool		used[SPARSE_PREDICTORS];
+	uint32		parents_used;	/* a bit for each */
 } Writer;
 
 /* ---- the object's row ---- */
@@ -69,10 +74,10 @@ static StoreQuery find_object = {
 };
 
 static StoreQuery reserve_object = {
-	.sql = "insert into sparse.object (place, id, sha256, dtype, bytes, chunk_bytes) "
-		"values ($1, pg_catalog.nextval('sparse.object_id_seq'), $2, $3, $4, $5) "
+	.sql = "insert into sparse.object (place, id, sha256, dtype, bytes, chunk_bytes, version) "
+		"values ($1, pg_catalog.nextval('sparse.object_id_seq'), $2, $3, $4, $5, $6) "
 		"on conflict do nothing returning id",
-	.args = 5, .arg = {INT2OID, BYTEAOID, TEXTOID, INT8OID, INT4OID},
+	.args = 6, .arg = {INT2OID, BYTEAOID, TEXTOID, INT8OID, INT4OID, INT8OID},
 	.columns = 1, .column = {INT8OID}
 };
 
@@ -84,8 +89,8 @@ static StoreQuery finish_object = {
 
 static StoreQuery insert_edge = {
 	.sql = "insert into sparse.object_parent (place, object, depth, ordinal, parent, parent_depth) "
-		"values ($1, $2, $3, 0, $4, $5)",
-	.args = 5, .arg = {INT2OID, INT8OID, INT4OID, INT8OID, INT4OID}
+		"values ($1, $2, $3, $4, $5, $6)",
+	.args = 6, .arg = {INT2OID, INT8OID, INT4OID, INT2OID, INT8OID, INT4OID}
 };
 
 static StoreQuery insert_chunk = {
@@ -140,12 +145,13 @@ find_existing(const ObjectSpec *spec, ObjectResult *result)
 static bool
 reserve(const ObjectSpec *spec, uint64 chunk_bytes, int64 *id)
 {
-	Datum		value[5] = {
+	Datum		value[6] = {
 		Int16GetDatum(spec->place),
 		PointerGetDatum(object_sha256_value(spec->sha256)),
 		CStringGetTextDatum(sparse_dtype_get(spec->dtype)->name),
 		Int64GetDatum(spec->bytes),
-		Int32GetDatum(chunk_bytes)
+		Int32GetDatum(chunk_bytes),
+		Int64GetDatum(spec->version)
 	};
 	SPITupleTable *rows;
 	bool		inserted = query_run(&reserve_object, value, NULL, false, &rows) > 0;
@@ -175,6 +181,38 @@ object_find_or_reserve(const ObjectSpec *spec, uint64 chunk_bytes, ObjectResult 
 
 /* ---- what predicts it ---- */
 
+/* Reads what a chunk refers to of the parent, as it is; its length in bytes. */
+static size_t
+read_parent(Writer *writer, const Prediction *prediction, uint64 first, uint64 bytes,
+			char *predicted, sparse_ref *ref)
+{
+	size_t		length;
+
+	*ref = prediction_reference(prediction, writer->spec->dtype, writer->chunk_bytes, first, bytes);
+	length = ref->count * writer->element_bytes;
+	object_read_keep(writer->reader, writer->spec->place, prediction->parent,
+					 ref->first * writer->element_bytes, length, predicted, !prediction->by_elements);
+	return length;
+}
+
+/* Reads what a recipe wants for a chunk; its length in bytes. What serves every chunk is kept. */
+static size_t
+read_sources(Writer *writer, const Recipe *recipe, const sparse_ref *ref, int refs, char *predicted)
+{
+	char	   *at = predicted;
+
+	for (int i = 0; i < refs; i++)
+	{
+		const RecipeSource *source = &recipe->source[ref[i].parent];
+		uint64		unit = sparse_dtype_get(ref[i].dtype)->bytes;
+
+		object_read_keep(writer->reader, writer->spec->place, source->object,
+						 ref[i].first * unit, ref[i].count * unit, at, source->per != 1);
+		at += ref[i].count * unit;
+	}
+	return at - predicted;
+}
+
 /*
  * Encodes `bytes` bytes of content that start at `first`. The delta is the
  * codec's, valid until its next call.
@@ -183,48 +221,58 @@ static void
 encode(Writer *writer, const Prediction *prediction, uint64 first, uint64 bytes,
 	   char *predicted, const uint8_t **delta, size_t *delta_bytes)
 {
-	bool		use = prediction->parent != 0 && first + bytes <= prediction->shared;
-	sparse_ref	ref = {0};
-	size_t		predicted_bytes = 0;
+	const Recipe *recipe = prediction->recipe;
+	const sparse_dtype dtype = writer->spec->dtype;
+	sparse_ref	ref[SPARSE_MAX_REFS];
+	sparse_formula formula;
+	int			refs = 0;
+	size_t		length = 0;
 	sparse_status status;
 
-	if (use)
+	if (recipe != NULL)
 	{
-		ref = prediction_reference(prediction, writer->spec->dtype, writer->chunk_bytes,
-								   first, bytes);
-		predicted_bytes = ref.count * writer->element_bytes;
-		object_read_keep(writer->reader, writer->spec->place, prediction->parent,
-						 ref.first * writer->element_bytes, predicted_bytes, predicted,
-						 !prediction->by_elements);
+		refs = recipe_references(recipe, first / writer->element_bytes, bytes / writer->element_bytes, ref, &formula);
+		length = read_sources(writer, recipe, ref, refs, predicted);
 	}
-	status = sparse_delta_encode(writer->codec, writer->content, bytes, writer->spec->dtype,
-								 use ? &ref : NULL, use ? 1 : 0,
-								 use ? predicted : NULL, predicted_bytes, delta, delta_bytes);
+	else if (prediction->parent != 0 && first + bytes <= prediction->shared)
+	{
+		refs = 1;
+		length = read_parent(writer, prediction, first, bytes, predicted, ref);
+	}
+	if (recipe != NULL && sparse_predictor_computes(recipe->predictor))
+		status = sparse_delta_encode_formula(writer->codec, writer->content, bytes, dtype, recipe->predictor, &formula,
+											 ref, refs, predicted, length, delta, delta_bytes);
+	else
+		status = sparse_delta_encode(writer->codec, writer->content, bytes, dtype, refs > 0 ? ref : NULL, refs,
+									 refs > 0 ? predicted : NULL, length, delta, delta_bytes);
 	if (status != SPARSE_OK)
 		sparse_report(status, "encode a chunk");
 }
 
-/* Room for whatever encode() reads of a parent. */
+/* Room for whatever encode() reads of the parents. */
 static char *
 prediction_buffer(const Writer *writer, const Prediction *prediction)
 {
 	uint64		bytes = writer->chunk_bytes;
 
-	if (!prediction->by_elements)
+	if (prediction->recipe != NULL)
+		bytes = recipe_most_bytes(prediction->recipe, Min(bytes, writer->spec->bytes) / writer->element_bytes);
+	else if (!prediction->by_elements)
 		bytes = Min(bytes * (WINDOW_BEFORE + WINDOW_AFTER), prediction->bytes);
-	return palloc(Max(bytes, 1));
+	return palloc_extended(Max(bytes, 1), MCXT_ALLOC_HUGE);
 }
 
 /* How long the deltas of a few samples are against this prediction. */
 static uint64
 sample_cost(Writer *writer, const Prediction *prediction)
 {
-	uint64		unit = writer->element_bytes;
+	uint64		unit = SAMPLE_UNIT * writer->element_bytes;
 	uint64		bytes = Min(SAMPLE_BYTES, Min(writer->chunk_bytes, writer->spec->bytes));
 	char	   *predicted = prediction_buffer(writer, prediction);
 	uint64		cost = 0;
 
-	bytes -= bytes % unit;
+	if (bytes > unit)
+		bytes -= bytes % unit;
 	for (int i = 0; i < SAMPLES; i++)
 	{
 		uint64		first = (writer->spec->bytes - bytes) / (SAMPLES - 1) * i;
@@ -250,33 +298,58 @@ contains(const Prediction *among, int count, int64 parent)
 	return false;
 }
 
-/* Picks the candidate that is cheapest on the samples; the only one without a look. */
-static Prediction
-choose_prediction(Writer *writer)
+/* The candidates that can predict it; their number. */
+static int
+fitting_candidates(Writer *writer, Prediction *fit)
 {
-	Prediction	fit[lengthof(writer->spec->candidate)];
-	Prediction	best = {0};
-	uint64		best_cost = PG_UINT64_MAX;
 	int			fits = 0;
 
-	if (writer->spec->bytes == 0)
-		return best;
 	for (int i = 0; i < writer->spec->candidates; i++)
 		if (prediction_consider(writer->reader, writer->spec, writer->spec->candidate[i], &fit[fits]) &&
 			fit[fits].parent != writer->id &&
 			!contains(fit, fits, fit[fits].parent))
 			fits++;
-	if (fits == 1)
+	return fits;
+}
+
+/* Takes a prediction that is cheaper on the samples than the best so far. */
+static void
+compare_prediction(Writer *writer, const Prediction *prediction, Prediction *best, uint64 *best_cost)
+{
+	uint64		cost = sample_cost(writer, prediction);
+
+	if (cost >= *best_cost)
+		return;
+	*best_cost = cost;
+	*best = *prediction;
+}
+
+/* Picks the candidate or recipe that is cheapest on the samples; the only one without a look. */
+static Prediction
+choose_prediction(Writer *writer)
+{
+	const ObjectSpec *spec = writer->spec;
+	Prediction	fit[lengthof(spec->candidate)] = {0};
+	Prediction	best = {0};
+	uint64		best_cost = PG_UINT64_MAX;
+	int			fits;
+
+	if (spec->bytes == 0)
+		return best;
+	fits = fitting_candidates(writer, fit);
+	if (fits == 1 && spec->recipes == 0)
 		return fit[0];
 	for (int i = 0; i < fits; i++)
+		compare_prediction(writer, &fit[i], &best, &best_cost);
+	for (int i = 0; i < spec->recipes; i++)
 	{
-		uint64		cost = sample_cost(writer, &fit[i]);
+		Prediction	computed = {
+			.parent = spec->recipe[i].source[0].object, .shared = spec->bytes, .by_elements = true,
+			.recipe = &spec->recipe[i]
+		};
 
-		if (cost < best_cost)
-		{
-			best_cost = cost;
-			best = fit[i];
-		}
+		if (recipe_consider(writer->reader, spec, writer->chunk_bytes, &spec->recipe[i], &computed.depth))
+			compare_prediction(writer, &computed, &best, &best_cost);
 	}
 	return best;
 }
@@ -336,6 +409,8 @@ write_chunk(Writer *writer, int32 seq, uint64 first, uint64 bytes, char *predict
 	store_chunk(writer, seq, delta);
 	pfree(delta);
 	writer->used[info.predictor] = true;
+	for (int i = 0; i < info.refs; i++)
+		writer->parents_used |= 1u << info.ref[i].parent;
 	writer->stored_bytes += delta_bytes;
 }
 
@@ -363,8 +438,10 @@ const char *
 object_predictor_name(const bool used[SPARSE_PREDICTORS])
 {
 	const char *word = NULL;
-	bool		other_parent = used[SPARSE_PREDICT_PARENT] || used[SPARSE_PREDICT_BYTES];
+	bool		other_parent = false;
 
+	for (int i = SPARSE_PREDICT_PARENT; i < SPARSE_PREDICTORS; i++)
+		other_parent |= used[i];
 	for (int i = 0; i < SPARSE_PREDICTORS; i++)
 	{
 		if (!used[i] || (i == SPARSE_PREDICT_SAME && other_parent))
@@ -386,14 +463,32 @@ object_parent_was_used(const bool used[SPARSE_PREDICTORS])
 }
 
 void
-object_insert_edge(int16 place, int64 object, int32 depth, int64 parent, int32 parent_depth)
+object_insert_edge(int16 place, int64 object, int32 depth, int ordinal, int64 parent, int32 parent_depth)
 {
-	Datum		value[5] = {
+	Datum		value[6] = {
 		Int16GetDatum(place), Int64GetDatum(object), Int32GetDatum(depth),
-		Int64GetDatum(parent), Int32GetDatum(parent_depth)
+		Int16GetDatum(ordinal), Int64GetDatum(parent), Int32GetDatum(parent_depth)
 	};
 
 	query_run(&insert_edge, value, NULL, false, NULL);
+}
+
+/* The edges to those parents that a delta refers to. */
+static void
+insert_edges(const Writer *writer, int32 depth)
+{
+	const Prediction *prediction = &writer->prediction;
+	const Recipe *recipe = prediction->recipe;
+	int16		place = writer->spec->place;
+
+	if (recipe == NULL)
+	{
+		object_insert_edge(place, writer->id, depth, 0, prediction->parent, prediction->depth);
+		return;
+	}
+	for (int i = 0; i < recipe->sources; i++)
+		if (writer->parents_used & (1u << i))
+			object_insert_edge(place, writer->id, depth, i, recipe->source[i].object, recipe->source[i].depth);
 }
 
 static void
@@ -410,8 +505,7 @@ finish(const Writer *writer)
 
 	query_run(&finish_object, figures, NULL, false, NULL);
 	if (predicted)
-		object_insert_edge(place, writer->id, depth, writer->prediction.parent,
-						   writer->prediction.depth);
+		insert_edges(writer, depth);
 	object_forget(writer->reader, place, writer->id);
 }
 
@@ -448,27 +542,48 @@ object_check_spec(const ObjectSpec *spec)
 				 errhint("Raise \"sparse.chunk_size\".")));
 }
 
+uint64
+object_chunk_bytes(const ObjectSpec *spec)
+{
+	if (spec->chunk_bytes > 0)
+		return spec->chunk_bytes;
+	return sparse_grid_chunk_bytes(spec->row_bytes, sparse_dtype_get(spec->dtype)->bytes,
+								   (uint64) sparse_chunk_size * 1024);
+}
+
 void
-object_write(ObjectReader *reader, const ObjectSpec *spec, ObjectResult *result)
+object_write_content(ObjectReader *reader, const ObjectSpec *spec, int64 id, ObjectResult *result)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(caller, "sparse object writer",
 												  ALLOCSET_DEFAULT_SIZES);
-	Writer		writer = {.reader = reader, .spec = spec};
+	Writer		writer = {
+		.reader = reader, .spec = spec, .id = id,
+		.element_bytes = sparse_dtype_get(spec->dtype)->bytes,
+		.chunk_bytes = object_chunk_bytes(spec)
+	};
 
-	object_check_spec(spec);
 	MemoryContextSwitchTo(context);
-	memset(result, 0, sizeof(*result));
-	writer.element_bytes = sparse_dtype_get(spec->dtype)->bytes;
-	writer.chunk_bytes = sparse_grid_chunk_bytes(spec->row_bytes, writer.element_bytes,
-												 (uint64) sparse_chunk_size * 1024);
-	if (!object_find_or_reserve(spec, writer.chunk_bytes, result))
-	{
-		writer.id = result->id;
-		write_content(&writer);
-		result->stored_bytes = writer.stored_bytes;
-		result->chunks = sparse_grid_chunks(&writer.grid);
-	}
+	write_content(&writer);
+	result->id = id;
+	result->stored_bytes = writer.stored_bytes;
+	result->chunks = sparse_grid_chunks(&writer.grid);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
+}
+
+void
+object_reserve(const ObjectSpec *spec, ObjectResult *result)
+{
+	object_check_spec(spec);
+	memset(result, 0, sizeof(*result));
+	(void) object_find_or_reserve(spec, object_chunk_bytes(spec), result);
+}
+
+void
+object_write(ObjectReader *reader, const ObjectSpec *spec, ObjectResult *result)
+{
+	object_reserve(spec, result);
+	if (!result->existed)
+		object_write_content(reader, spec, result->id, result);
 }

@@ -12,8 +12,15 @@ extern void object_check_spec(const ObjectSpec *spec);
 /* Finds the object of that content, or else inserts a row for it, of which only the id is known. */
 extern bool object_find_or_reserve(const ObjectSpec *spec, uint64 chunk_bytes, ObjectResult *result);
 
-/* That `object` is predicted from `parent`. */
-extern void object_insert_edge(int16 place, int64 object, int32 depth, int64 parent, int32 parent_depth);
+/* Of the object's grid, by the rows and the setting where the spec does not say it. */
+extern uint64 object_chunk_bytes(const ObjectSpec *spec);
+
+/* That `object` is predicted from `parent`, its parent number `ordinal`. */
+extern void object_insert_edge(int16 place, int64 object, int32 depth, int ordinal, int64 parent, int32 parent_depth);
+
+/* Removes the chunks of an object and its edges to its parents; its row, that nothing refers to. */
+extern void object_remove_content(int16 place, int64 object);
+extern void object_remove_row(int16 place, int64 object);
 
 /*
  * One word for the predictors of all chunks: the only one, where "same" counts as

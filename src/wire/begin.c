@@ -116,6 +116,7 @@ describe(const Beginning *beginning, const PlanObject *object, ObjectSpec *spec)
 {
 	memset(spec, 0, sizeof(*spec));
 	spec->place = beginning->import->place;
+	spec->version = beginning->import->version;
 	spec->sha256 = object->sha256;
 	spec->dtype = object->dtype;
 	spec->bytes = object->bytes;

@@ -1,0 +1,245 @@
+/*
+ * step.c: the frame of a piece of care: its transactions, its rights, its locks, and the
+ * one step that all of them take, the recoding of an object.
+ *
+ * Writers are kept away for a step at a time. To get there, a call that commits its steps
+ * does not queue for the lock: behind a request that waits for a long import every other
+ * import would wait too. It asks again and again instead, holding nothing that a writer
+ * could wait for. Within a transaction block it must queue like any other statement, for
+ * there it may hold such things, and only the lock manager sees a deadlock.
+ */
+#include "care.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "model/answer.h"
+#include "model/hash.h"
+#include "store/query.h"
+
+#define POLL_LEAST 10			/* milliseconds between two attempts to get a lock */
+#define POLL_MOST 200
+
+#define PIECE_BYTES ((uint64) 1 << 20)
+
+/* ---- a call ---- */
+
+static bool
+is_atomic(FunctionCallInfo fcinfo)
+{
+	return fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+		((CallContext *) fcinfo->context)->atomic;
+}
+
+static TimestampTz
+deadline_of_argument(FunctionCallInfo fcinfo, int argument)
+{
+	if (argument < 0 || PG_ARGISNULL(argument))
+		return 0;
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												   TimestampTzGetDatum(GetCurrentTimestamp()),
+												   PG_GETARG_DATUM(argument)));
+}
+
+/*
+ * What a step saw must not be older than its lock. (A call that commits begins every step
+ * with a new snapshot, unless the session's default isolation level keeps one.)
+ */
+static void
+check_isolation(const char *action)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				errmsg("isolation level \"read committed\" is needed to %s", action));
+}
+
+void
+care_begin(FunctionCallInfo fcinfo, Care *care, const char *action, int budget_argument)
+{
+	memset(care, 0, sizeof(*care));
+	store_check_owner(action);
+	check_isolation(action);
+	PreventCommandIfReadOnly("CALL");
+	care->atomic = is_atomic(fcinfo);
+	care->deadline = deadline_of_argument(fcinfo, budget_argument);
+	if (SPI_connect_ext(care->atomic ? 0 : SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	/* SPI's own memory lasts as long as the call, over all its transactions */
+	care->context = AllocSetContextCreate(CurrentMemoryContext, "sparse care", ALLOCSET_DEFAULT_SIZES);
+	care->step_context = AllocSetContextCreate(care->context, "sparse care step", ALLOCSET_DEFAULT_SIZES);
+}
+
+void
+care_end(Care *care)
+{
+	MemoryContextDelete(care->context);
+	answer_finish();
+}
+
+Datum
+care_answer(FunctionCallInfo fcinfo, const Datum *value, const bool *null)
+{
+	TupleDesc	row_type;
+
+	if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row_type), unconstify(Datum *, value),
+											 unconstify(bool *, null)));
+}
+
+bool
+care_is_over(const Care *care)
+{
+	return care->deadline != 0 && GetCurrentTimestamp() >= care->deadline;
+}
+
+/* ---- a step ---- */
+
+/* A procedure that commits cannot fix its search path itself. */
+static int
+fix_search_path(void)
+{
+	int			nest = NewGUCNestLevel();
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return nest;
+}
+
+void
+care_step_begin(Care *care)
+{
+	CHECK_FOR_INTERRUPTS();
+	care->settings = fix_search_path();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	store_enter(&care->access);
+	care->outer_context = MemoryContextSwitchTo(care->step_context);
+	answer_connect();
+}
+
+void
+care_step_end(Care *care)
+{
+	answer_finish();
+	MemoryContextSwitchTo(care->outer_context);
+	MemoryContextReset(care->step_context);
+	store_leave(&care->access);
+	PopActiveSnapshot();
+	AtEOXact_GUC(true, care->settings);
+	if (care->atomic)
+		CommandCounterIncrement();
+	else
+	{
+		SPI_commit();
+		SPI_start_transaction();
+	}
+}
+
+/* ---- locks ---- */
+
+static void
+nap(long milliseconds)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+bool
+care_lock_out_writers(const Care *care)
+{
+	long		pause = POLL_LEAST;
+
+	if (care->atomic)
+		return store_lock_for_recoding(true);
+	while (!store_lock_for_recoding(false))
+	{
+		if (care_is_over(care))
+			return false;
+		nap(pause);
+		pause = Min(pause * 2, POLL_MOST);
+	}
+	return true;
+}
+
+/* ---- the recoding of one object ---- */
+
+static StoreQuery sha256_query = {
+	.sql = "select sha256 from sparse.object where place = $1 and id = $2",
+	.args = 2, .arg = {INT2OID, INT8OID},
+	.columns = 1, .column = {BYTEAOID}};
+
+/* Reads the object as any reader would, and compares its SHA-256 with the one that names it. */
+static void
+check_content(int16 place, int64 object)
+{
+	Datum		argument[2] = {Int16GetDatum(place), Int64GetDatum(object)};
+	Sha256	   *sum = sha256_create(CurrentMemoryContext);
+	ObjectReader *reader = object_reader_create(CurrentMemoryContext, false);
+	char	   *piece = palloc(PIECE_BYTES);
+	uint8		expected[SPARSE_SHA256_BYTES];
+	uint8		found[SPARSE_SHA256_BYTES];
+	SPITupleTable *rows;
+	ObjectInfo	info;
+
+	if (query_run(&sha256_query, argument, NULL, false, &rows) != 1 ||
+		!object_info(reader, place, object, &info))
+		elog(ERROR, "object " INT64_FORMAT " is missing", object);
+	row_sha256(rows, 0, 1, expected);
+	SPI_freetuptable(rows);
+	for (uint64 first = 0; first < info.bytes; first += PIECE_BYTES)
+	{
+		uint64		bytes = Min(PIECE_BYTES, info.bytes - first);
+
+		object_read(reader, place, object, first, bytes, piece);
+		sha256_add(sum, piece, bytes);
+	}
+	sha256_finish(sum, found);
+	object_reader_free(reader);
+	if (memcmp(found, expected, SPARSE_SHA256_BYTES) != 0)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("object " INT64_FORMAT " is not what its SHA-256 says", object),
+				errdetail("Its SHA-256 is %s; that of its row is %s. Nothing was changed.",
+						  sha256_text(found), sha256_text(expected)),
+				errhint("Run sparse_verify() on the versions that have it."));
+}
+
+bool
+care_recode(Care *care, const RecodeSpec *spec, RecodeOutcome *outcome, RecodeResult *result)
+{
+	bool		locked;
+
+	care_step_begin(care);
+	locked = care_lock_out_writers(care);
+	if (locked)
+	{
+		/* what was committed while it waited */
+		PopActiveSnapshot();
+		PushActiveSnapshot(GetLatestSnapshot());
+		*outcome = object_recode(spec, result);
+		if (*outcome == RECODE_DONE)
+			check_content(spec->place, spec->object);
+	}
+	care_step_end(care);
+	if (!locked || *outcome != RECODE_DONE)
+		return locked;
+	care->recoded++;
+	care->bytes_before += (int64) result->bytes_before;
+	care->bytes_after += (int64) result->bytes_after;
+	return true;
+}

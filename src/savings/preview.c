@@ -1,0 +1,88 @@
+/*
+ * preview.c: sparse_drop_preview: what dropping a version would really free.
+ *
+ * An object can be freed when nothing needs it but the version: no other version
+ * that is not dropped names it, no upload builds on it, and the same holds for every
+ * object that is predicted from it, however far up the chains. Beside the version's
+ * own objects, those can be freed that only they are predicted from. It is what
+ * sparse_collect() would come to: the bytes of versions dropped before are not waited
+ * for, and not counted where this version does not use them.
+ *
+ * The search up the chains of an object ends with the first that is needed.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type_d.h"
+#include "funcapi.h"
+
+#include "model/answer.h"
+#include "store/query.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(savings_drop_preview);
+
+#define NAMED_BY_ANOTHER(table) \
+	"exists (select from sparse." table " t join sparse.version v on v.id operator(pg_catalog.=) t.version " \
+	"  where t.object operator(pg_catalog.=) n.object and t.place operator(pg_catalog.=) n.place " \
+	"  and t.version operator(pg_catalog.<>) $1 and v.state operator(pg_catalog.<>) 'dropped')"
+#define UPLOAD_NEEDS(column) \
+	"exists (select from sparse.staged s " \
+	"  where s." column " operator(pg_catalog.=) n.object and s.place operator(pg_catalog.=) n.place)"
+
+static StoreQuery preview = {
+	.sql = "with recursive used (place, object) as ("
+	"  select t.place, t.object from sparse.tensor t where t.version operator(pg_catalog.=) $1"
+	"  union select f.place, f.object from sparse.file f where f.version operator(pg_catalog.=) $1"
+	"  union select c.place, pg_catalog.unnest(c.object) from sparse.column_chunk c where c.version operator(pg_catalog.=) $1"
+	"  union select p.place, p.parent from used u join sparse.object_parent p"
+	"    on p.place operator(pg_catalog.=) u.place and p.object operator(pg_catalog.=) u.object),"
+	/* (an array has no index by its elements: so once, to be hashed) */
+	" columns_of_others (place, object) as materialized ("
+	"  select c.place, pg_catalog.unnest(c.object) from sparse.column_chunk c"
+	"    join sparse.version v on v.id operator(pg_catalog.=) c.version"
+	"  where c.version operator(pg_catalog.<>) $1 and v.state operator(pg_catalog.<>) 'dropped'),"
+	" judged as (select o.bytes, o.stored_bytes, exists ("
+	"    with recursive n (place, object) as ("
+	"      select u.place, u.object"
+	"      union select p.place, p.object from n join sparse.object_parent p"
+	"        on p.place operator(pg_catalog.=) n.place and p.parent operator(pg_catalog.=) n.object)"
+	"    select from n where " NAMED_BY_ANOTHER("tensor") " or " NAMED_BY_ANOTHER("file")
+	"      or (n.place, n.object) operator(pg_catalog.=) any (select place, object from columns_of_others)"
+	"      or " UPLOAD_NEEDS("object") " or " UPLOAD_NEEDS("source") ") as needed"
+	"  from used u join sparse.object o on o.place operator(pg_catalog.=) u.place and o.id operator(pg_catalog.=) u.object)"
+	" select pg_catalog.count(*) filter (where not needed),"
+	"  coalesce(pg_catalog.sum(bytes) filter (where not needed), 0)::pg_catalog.int8,"
+	"  coalesce(pg_catalog.sum(stored_bytes) filter (where not needed), 0)::pg_catalog.int8,"
+	"  pg_catalog.count(*) filter (where needed),"
+	"  coalesce(pg_catalog.sum(stored_bytes) filter (where needed), 0)::pg_catalog.int8"
+	" from judged",
+	.args = 1, .arg = {INT8OID},
+	.columns = 5, .column = {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID}
+};
+
+Datum
+savings_drop_preview(PG_FUNCTION_ARGS)
+{
+	StoreVersion version;
+	StoreAccess access;
+	SPITupleTable *rows;
+	TupleDesc	row_type;
+	Datum		argument;
+	Datum		value[5];
+	bool		null[5] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	version_from_argument(fcinfo, 0, true, &version);
+	argument = Int64GetDatum(version.id);
+	answer_connect();
+	store_enter(&access);
+	query_run(&preview, &argument, NULL, true, &rows);
+	for (int i = 0; i < 5; i++)
+		value[i] = Int64GetDatum(row_int64(rows, 0, i + 1));
+	store_leave(&access);
+	answer_finish();
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row_type), value, null)));
+}

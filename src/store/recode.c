@@ -1,0 +1,445 @@
+/*
+ * recode.c: another parent for an object that is stored.
+ *
+ * The content stays what it is; what changes is what it is predicted from:
+ *
+ *   1. The content is read by way of the old deltas and encoded against the new parent,
+ *      as for a new object (write.c), into the rows of an object without a name. Each
+ *      delta is decoded again and compared with the content, byte for byte.
+ *   2. The depths of everything predicted from the object are computed anew. A parent
+ *      that is itself predicted from it, or a chain that would become too long, is refused.
+ *   3. The new chunks take the place of the old ones: rows of chunks change their object,
+ *      their values stay where they are in TOAST.
+ *   4. The counters of the version that brought the object follow, by the trigger object_recoded.
+ *
+ * All of it in the caller's transaction, which holds a lock that keeps writers away
+ * (store_lock_for_recoding): they read what they predict from by several snapshots. A
+ * reader has one, and sees either the old chunks and edges or the new ones.
+ *
+ * Deltas of other objects against this one are made of its content, and so stay valid.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "store/predict.h"
+#include "store/query.h"
+#include "store/reader.h"
+#include "store/recode.h"
+#include "store/write.h"
+
+/* An object that is predicted, directly or not, from the one that is recoded. */
+typedef struct Descendant
+{
+	int64		object;
+	int32		depth;			/* as it is */
+	int32		new_depth;
+} Descendant;
+
+typedef struct Descendants
+{
+	HTAB	   *by_object;
+	Descendant **in_order;		/* of their depths as they are: parents before children */
+	int			count;
+	int32		deepest;		/* of the object and all of them, as it is to be */
+} Descendants;
+
+typedef struct Recoding
+{
+	const RecodeSpec *spec;
+	ObjectReader *reader;
+	ObjectInfo	old;
+	uint8		sha256[SPARSE_SHA256_BYTES];
+	int64		fresh;			/* the object without a name */
+} Recoding;
+
+bool
+store_lock_for_recoding(bool wait)
+{
+	Oid			object = store_relation("object");
+
+	if (!wait)
+		return ConditionalLockRelationOid(object, ShareRowExclusiveLock);
+	LockRelationOid(object, ShareRowExclusiveLock);
+	return true;
+}
+
+/* ---- the object ---- */
+
+static StoreQuery lock_object = {
+	/* (a staged one has no SHA-256) */
+	.sql = "select sha256, version from sparse.object where place operator(pg_catalog.=) $1 "
+		"and id operator(pg_catalog.=) $2 and sha256 is not null for update",
+	.args = 2, .arg = {INT2OID, INT8OID},
+	.columns = 2, .column = {BYTEAOID, INT8OID}
+};
+
+/* False when there is no such object, or its content is still to come. */
+static bool
+find_object(Recoding *recoding)
+{
+	const RecodeSpec *spec = recoding->spec;
+	Datum		value[2] = {Int16GetDatum(spec->place), Int64GetDatum(spec->object)};
+	SPITupleTable *rows;
+	bool		found = query_run(&lock_object, value, NULL, false, &rows) > 0;
+
+	if (found)
+	{
+		bytea	   *sha256 = DatumGetByteaPP(row_datum(rows, 0, 1));
+
+		if (VARSIZE_ANY_EXHDR(sha256) != SPARSE_SHA256_BYTES)
+			elog(ERROR, "object " INT64_FORMAT " has no SHA-256", spec->object);
+		memcpy(recoding->sha256, VARDATA_ANY(sha256), SPARSE_SHA256_BYTES);
+	}
+	SPI_freetuptable(rows);
+	return found && object_info(recoding->reader, spec->place, spec->object, &recoding->old);
+}
+
+/* ---- what hangs on it ---- */
+
+static StoreQuery edges_below = {
+	.sql = "with recursive below (object) as ("
+		"  select $2 union "
+		"  select p.object from sparse.object_parent p, below b "
+		"  where p.place operator(pg_catalog.=) $1 and p.parent operator(pg_catalog.=) b.object) "
+		"select p.object, p.depth, p.parent, p.parent_depth from below b, sparse.object_parent p "
+		"where p.place operator(pg_catalog.=) $1 and p.object operator(pg_catalog.=) b.object "
+		"  and b.object operator(pg_catalog.<>) $2 "
+		"order by p.depth, p.object",
+	.args = 2, .arg = {INT2OID, INT8OID},
+	.columns = 4, .column = {INT8OID, INT4OID, INT8OID, INT4OID}
+};
+
+static Descendant *
+descendant_enter(Descendants *below, int64 object, int32 depth)
+{
+	bool		found;
+	Descendant *descendant = hash_search(below->by_object, &object, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		descendant->depth = depth;
+		descendant->new_depth = 0;
+		below->in_order[below->count++] = descendant;
+	}
+	return descendant;
+}
+
+/*
+ * The depths that descendants come to have when the object has `depth`. Rows come in
+ * the order of the present depths, in which a parent stands before its children.
+ */
+static void
+find_descendants(const Recoding *recoding, int32 depth, Descendants *below)
+{
+	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(Descendant), .hcxt = CurrentMemoryContext};
+	Datum		value[2] = {Int16GetDatum(recoding->spec->place), Int64GetDatum(recoding->old.id)};
+	SPITupleTable *rows;
+	uint64		count = query_run(&edges_below, value, NULL, false, &rows);
+
+	memset(below, 0, sizeof(*below));
+	below->deepest = depth;
+	below->by_object = hash_create("sparse descendants", 64, &control,
+								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	below->in_order = palloc_extended(Max(count, 1) * sizeof(Descendant *), MCXT_ALLOC_HUGE);
+	for (uint64 i = 0; i < count; i++)
+	{
+		Descendant *child = descendant_enter(below, row_int64(rows, i, 1), row_int32(rows, i, 2));
+		int64		parent = row_int64(rows, i, 3);
+		const Descendant *above = hash_search(below->by_object, &parent, HASH_FIND, NULL);
+		int32		parent_depth = row_int32(rows, i, 4);
+
+		if (above != NULL)
+			parent_depth = above->new_depth;
+		else if (parent == recoding->old.id)
+			parent_depth = depth;
+		child->new_depth = Max(child->new_depth, parent_depth + 1);
+		below->deepest = Max(below->deepest, child->new_depth);
+	}
+	SPI_freetuptable(rows);
+}
+
+/* The deepest object of the chains that the object is in, as it is. */
+static int32
+deepest_now(const Recoding *recoding, const Descendants *below)
+{
+	int32		deepest = recoding->old.depth;
+
+	for (int i = 0; i < below->count; i++)
+		deepest = Max(deepest, below->in_order[i]->depth);
+	return deepest;
+}
+
+/* ---- whether it may be ---- */
+
+/* The depth that the object would get; RECODE_DONE when nothing speaks against it. */
+static RecodeOutcome
+consider(Recoding *recoding, int32 *depth, RecodeResult *result)
+{
+	const RecodeSpec *spec = recoding->spec;
+	int			most = spec->max_depth;
+	Descendants below;
+	ObjectInfo	parent;
+
+	*depth = 0;
+	if (spec->parent != 0)
+	{
+		if (!object_info(recoding->reader, spec->place, spec->parent, &parent))
+			return RECODE_GONE;
+		*depth = parent.depth + 1;
+	}
+	if (recoding->old.dtype == SPARSE_BYTES)
+		most = Min(most, MAX_DEPTH_BY_BYTES);
+	find_descendants(recoding, *depth, &below);
+	result->deepest_before = deepest_now(recoding, &below);
+	if (spec->parent == spec->object ||
+		hash_search(below.by_object, &spec->parent, HASH_FIND, NULL) != NULL)
+		return RECODE_CYCLE;
+	if (below.deepest > most && below.deepest >= result->deepest_before && spec->parent != 0)
+		return RECODE_TOO_DEEP;
+	return RECODE_DONE;
+}
+
+/* ---- the new chunks ---- */
+
+static StoreQuery insert_fresh = {
+	.sql = "insert into sparse.object (place, id, dtype, bytes, chunk_bytes) "
+		"select place, pg_catalog.nextval('sparse.object_id_seq'), dtype, bytes, chunk_bytes from sparse.object "
+		"where place operator(pg_catalog.=) $1 and id operator(pg_catalog.=) $2 returning id",
+	.args = 2, .arg = {INT2OID, INT8OID},
+	.columns = 1, .column = {INT8OID}
+};
+
+/* An object of the same dtype, size and grid that nothing can find. */
+static int64
+make_fresh(const Recoding *recoding)
+{
+	Datum		value[2] = {Int16GetDatum(recoding->spec->place), Int64GetDatum(recoding->old.id)};
+	SPITupleTable *rows;
+	int64		id;
+
+	if (query_run(&insert_fresh, value, NULL, false, &rows) != 1)
+	{
+		query_forget(&insert_fresh);
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("an object was not inserted"),
+				 errdetail("A trigger or a rule of table sparse.object suppressed it.")));
+	}
+	id = row_int64(rows, 0, 1);
+	SPI_freetuptable(rows);
+	return id;
+}
+
+static void
+read_old(void *state, uint64 first, uint64 bytes, char *target)
+{
+	const Recoding *recoding = state;
+
+	object_read(recoding->reader, recoding->spec->place, recoding->old.id, first, bytes, target);
+}
+
+static void
+encode_anew(Recoding *recoding, ObjectResult *written)
+{
+	const RecodeSpec *spec = recoding->spec;
+	ObjectSpec	object = {
+		.place = spec->place,
+		.sha256 = recoding->sha256,
+		.dtype = recoding->old.dtype,
+		.bytes = recoding->old.bytes,
+		.row_bytes = spec->row_bytes,
+		.source = read_old,
+		.source_state = recoding,
+		.candidate = {spec->parent},
+		.candidates = spec->parent != 0 ? 1 : 0,
+		.chunk_bytes = recoding->old.grid.chunk_bytes,
+		/* the depth was considered already; it may be one that grows shorter but is still too long */
+		.max_depth = PG_INT32_MAX
+	};
+
+	recoding->fresh = make_fresh(recoding);
+	object_write_content(recoding->reader, &object, recoding->fresh, written);
+}
+
+/* ---- the exchange ---- */
+
+static StoreQuery set_depth = {
+	.sql = "update sparse.object set depth = $3 where place operator(pg_catalog.=) $1 "
+		"and id operator(pg_catalog.=) $2",
+	.args = 3, .arg = {INT2OID, INT8OID, INT4OID}
+};
+
+static StoreQuery take_figures = {
+	.sql = "update sparse.object o set stored_bytes = f.stored_bytes, split_bytes = f.split_bytes, "
+		"predictor = f.predictor, depth = f.depth "
+		"from sparse.object f where o.place operator(pg_catalog.=) $1 and o.id operator(pg_catalog.=) $2 "
+		"and f.place operator(pg_catalog.=) $1 and f.id operator(pg_catalog.=) $3",
+	.args = 3, .arg = {INT2OID, INT8OID, INT8OID}
+};
+
+static StoreQuery take_chunks = {
+	.sql = "update sparse.chunk set object = $2 where place operator(pg_catalog.=) $1 "
+		"and object operator(pg_catalog.=) $3",
+	.args = 3, .arg = {INT2OID, INT8OID, INT8OID}
+};
+
+static StoreQuery take_edges = {
+	.sql = "update sparse.object_parent set object = $2 where place operator(pg_catalog.=) $1 "
+		"and object operator(pg_catalog.=) $3",
+	.args = 3, .arg = {INT2OID, INT8OID, INT8OID}
+};
+
+static StoreQuery new_depth = {
+	.sql = "select depth from sparse.object where place operator(pg_catalog.=) $1 and id operator(pg_catalog.=) $2",
+	.args = 2, .arg = {INT2OID, INT8OID},
+	.columns = 1, .column = {INT4OID}
+};
+
+static int32
+depth_of(int16 place, int64 object)
+{
+	Datum		value[2] = {Int16GetDatum(place), Int64GetDatum(object)};
+	SPITupleTable *rows;
+	int32		depth;
+
+	if (query_run(&new_depth, value, NULL, false, &rows) != 1)
+		elog(ERROR, "object " INT64_FORMAT " is missing", object);
+	depth = row_int32(rows, 0, 1);
+	SPI_freetuptable(rows);
+	return depth;
+}
+
+static void
+move_descendant(const Recoding *recoding, const Descendant *descendant)
+{
+	Datum		value[3] = {Int16GetDatum(recoding->spec->place), Int64GetDatum(descendant->object),
+	Int32GetDatum(descendant->new_depth)};
+
+	CHECK_FOR_INTERRUPTS();
+	query_run(&set_depth, value, NULL, false, NULL);
+}
+
+static int
+deeper_first(const void *a, const void *b)
+{
+	const Descendant *left = *(const Descendant *const *) a;
+	const Descendant *right = *(const Descendant *const *) b;
+
+	return (left->new_depth < right->new_depth) - (left->new_depth > right->new_depth);
+}
+
+/*
+ * Every edge must fall at every moment: so those that go down in the tree move before
+ * the object, the deepest first, and those that come up after it, the deepest last.
+ */
+static void
+move_deeper(const Recoding *recoding, Descendants *below)
+{
+	qsort(below->in_order, below->count, sizeof(Descendant *), deeper_first);
+	for (int i = 0; i < below->count; i++)
+		if (below->in_order[i]->new_depth > below->in_order[i]->depth)
+			move_descendant(recoding, below->in_order[i]);
+}
+
+static void
+move_shallower(const Recoding *recoding, const Descendants *below)
+{
+	for (int i = below->count - 1; i >= 0; i--)
+		if (below->in_order[i]->new_depth < below->in_order[i]->depth)
+			move_descendant(recoding, below->in_order[i]);
+}
+
+/* A statement that must write one row, which a rule or a trigger may have suppressed. */
+static void
+write_one(StoreQuery *query, Datum *value)
+{
+	if (query_run(query, value, NULL, false, NULL) == 1)
+		return;
+	query_forget(query);
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+			 errmsg("an object was not changed"),
+			 errdetail("A trigger or a rule of the store's tables suppressed it.")));
+}
+
+static void
+exchange(const Recoding *recoding)
+{
+	int16		place = recoding->spec->place;
+	Datum		value[3] = {Int16GetDatum(place), Int64GetDatum(recoding->old.id), Int64GetDatum(recoding->fresh)};
+	Descendants below;
+
+	find_descendants(recoding, depth_of(place, recoding->fresh), &below);
+	object_remove_content(place, recoding->old.id);
+	move_deeper(recoding, &below);
+	write_one(&take_figures, value);
+	query_run(&take_edges, value, NULL, false, NULL);
+	query_run(&take_chunks, value, NULL, false, NULL);
+	move_shallower(recoding, &below);
+	object_remove_row(place, recoding->fresh);
+}
+
+/* ---- the whole of it ---- */
+
+static RecodeOutcome
+recode(Recoding *recoding, RecodeResult *result)
+{
+	const RecodeSpec *spec = recoding->spec;
+	ObjectResult written = {0};
+	RecodeOutcome outcome;
+	int32		depth;
+
+	if (!find_object(recoding))
+		return RECODE_GONE;
+	result->depth_before = result->depth_after = recoding->old.depth;
+	result->bytes_before = result->bytes_after = recoding->old.stored_bytes;
+	outcome = consider(recoding, &depth, result);
+	if (outcome != RECODE_DONE)
+		return outcome;
+	encode_anew(recoding, &written);
+	if (written.stored_bytes > spec->at_most)
+	{
+		object_remove_content(spec->place, recoding->fresh);
+		object_remove_row(spec->place, recoding->fresh);
+		return RECODE_NO_GAIN;
+	}
+	result->bytes_after = written.stored_bytes;
+	result->depth_after = depth_of(spec->place, recoding->fresh);
+	exchange(recoding);
+	return RECODE_DONE;
+}
+
+RecodeOutcome
+object_recode(const RecodeSpec *spec, RecodeResult *result)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(caller, "sparse recoding", ALLOCSET_DEFAULT_SIZES);
+	bool		verify = sparse_verify_writes;
+	Recoding	recoding = {.spec = spec};
+	RecodeOutcome outcome;
+
+	memset(result, 0, sizeof(*result));
+	MemoryContextSwitchTo(context);
+	recoding.reader = object_reader_create(context, false);
+	sparse_verify_writes = true;	/* whatever the user has set */
+	PG_TRY();
+	{
+		outcome = recode(&recoding, result);
+	}
+	PG_FINALLY();
+	{
+		sparse_verify_writes = verify;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	return outcome;
+}

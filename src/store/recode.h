@@ -1,0 +1,51 @@
+/*
+ * recode.h: another parent for an object that is stored (recode.c).
+ */
+#ifndef SPARSE_STORE_RECODE_H
+#define SPARSE_STORE_RECODE_H
+
+#include "store/store.h"
+
+typedef struct RecodeSpec
+{
+	int16		place;
+	int64		object;
+	int64		parent;			/* to predict it from; 0: nothing */
+	uint64		row_bytes;		/* of a tensor's rows, where its parent may have fewer; 0: none */
+	int			max_depth;		/* of the object and of all that are predicted from it */
+	uint64		at_most;		/* bytes; with more it stays as it is */
+} RecodeSpec;
+
+typedef enum RecodeOutcome
+{
+	RECODE_DONE,
+	RECODE_GONE,				/* the object or its parent is not there */
+	RECODE_CYCLE,				/* the parent is predicted from the object */
+	RECODE_TOO_DEEP,			/* a chain would become too long, and no shorter than it is */
+	RECODE_NO_GAIN				/* it would take more than at_most */
+} RecodeOutcome;
+
+typedef struct RecodeResult
+{
+	uint64		bytes_before;	/* of its deltas */
+	uint64		bytes_after;
+	int32		depth_before;
+	int32		depth_after;
+	int32		deepest_before; /* of the object and of all that are predicted from it */
+} RecodeResult;
+
+/*
+ * Keeps writers, collections and other recodings away until the transaction ends;
+ * readers go on. False, where it is not to wait, when somebody is in the way.
+ */
+extern bool store_lock_for_recoding(bool wait);
+
+/*
+ * Codes an object anew, under that lock, within store_enter, SPI_connect and an active
+ * snapshot. What is not RECODE_DONE has changed nothing. The new deltas were decoded and
+ * compared; that the content still has its SHA-256 is for the caller to see before
+ * he commits.
+ */
+extern RecodeOutcome object_recode(const RecodeSpec *spec, RecodeResult *result);
+
+#endif
