@@ -47,7 +47,7 @@ else
 EXTENSION = sparse
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" sparse.control)
 
-LAYERS = codec fit sdelta store model wire dataset lineage savings care
+LAYERS = codec fit sdelta store model wire dataset lineage savings care routing
 SQL_PARTS := $(strip $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.sql))))
 SOURCES := $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.c)))
 CLIENT_SOURCES := $(sort $(wildcard src/client/*.c))
