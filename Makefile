@@ -8,6 +8,7 @@
 #   make fuzz FUZZ_SECONDS=60                                search for new inputs (clang)
 #   make quickstart   a server with one base and its fine-tune in it, in a minute
 #   make bench-wire   push and pull over a network beside plain bytea; needs root; writes docs/wire-benchmarks.md
+#   make bench-datasets  datasets beside zstd and plain tables; writes docs/dataset-benchmarks.md
 #   make bench        the codec beside others, the server beside plain bytea; writes docs/benchmarks.md
 #
 # The layers of src/ are listed once, in build order. The C of all of them goes
@@ -19,7 +20,7 @@ export PG_CONFIG TESTS FUZZ_SECONDS
 # These run scripts that start on a machine without PostgreSQL, where PGXS cannot
 # be included yet; the scripts call make again for what they need built.
 CHECK_PARTS = unit fuzz-replay regress isolation tap
-SCRIPTED = check $(CHECK_PARTS) quickstart bench bench-wire
+SCRIPTED = check $(CHECK_PARTS) quickstart bench bench-wire bench-datasets
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -36,6 +37,8 @@ bench:
 	@bash test/bench.sh
 bench-wire:
 	@bash test/bench-wire.sh
+bench-datasets:
+	@bash test/bench-datasets.sh
 $(filter-out $(SCRIPTED),$(MAKECMDGOALS)):
 	$(MAKE) $@
 
@@ -44,7 +47,7 @@ else
 EXTENSION = sparse
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" sparse.control)
 
-LAYERS = codec sdelta store model wire lineage savings care
+LAYERS = codec fit sdelta store model wire dataset lineage savings care routing
 SQL_PARTS := $(strip $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.sql))))
 SOURCES := $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.c)))
 CLIENT_SOURCES := $(sort $(wildcard src/client/*.c))
@@ -55,12 +58,13 @@ DATA_built = sparse--$(EXTVERSION).sql
 PGFILEDESC = "sparse - versions of models and datasets at the price of what changed"
 
 CODEC_OBJS := $(filter src/codec/%,$(OBJS))
+FIT_OBJS := $(filter src/fit/%,$(OBJS))
 CLIENT_OBJS := $(CLIENT_SOURCES:.c=.o)
 CLIENT := $(if $(CLIENT_SOURCES),pg_sparse)
 
 CODEC_LIBS = -lzstd -lxxhash -lyajl
 CLIENT_LIBS = $(CODEC_LIBS) -lcrypto -L$(shell $(PG_CONFIG) --libdir) -lpq -pthread
-SHLIB_LINK = $(CODEC_LIBS)
+SHLIB_LINK = $(CODEC_LIBS) -lm
 
 # The coder's inner loops want the vectoriser. A prediction must come out the same
 # on every machine: no fused multiply-add, nothing tuned to the machine that builds.
@@ -85,7 +89,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 override CFLAGS := $(filter-out -Wdeclaration-after-statement,$(CFLAGS))
-$(CODEC_OBJS): override CFLAGS += $(CODEC_CFLAGS)
+$(CODEC_OBJS) $(FIT_OBJS): override CFLAGS += $(CODEC_CFLAGS)
 
 $(OBJS) $(CLIENT_OBJS): Makefile
 -include $(wildcard $(DEPENDENCIES))

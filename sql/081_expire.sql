@@ -65,22 +65,24 @@ set role regress_sparse_ann;
 select name, revision from sparse_expire(keep_last => 1);
 
 -- Care is the owner's
-call sparse_materialize('ann/run', null, null, null);
+call sparse_materialize('ann/run');
 call sparse_rebase('ann/run', 'bob/run');
 call sparse_rebase('ann/run@1', 'no such');
 call sparse_repack('ann/run');
 call sparse_repack();
+select * from sparse_repack_preview('ann/run');
 call sparse_nightly();
 insert into sparse.expiry values ('', 1);
 set role regress_sparse_owner;
 call sparse_repack('no such');
+select * from sparse_repack_preview('no such');
 insert into sparse.expiry values ('all', 0);
 insert into sparse.expiry values ('all', -1);
 
 -- Night after night: of the rules whose prefix a name has, the longest counts
 call sparse_nightly() \gset was_
 select :was_dropped as dropped, :was_collected as collected, :was_families as families, :'was_finished' as finished;
-insert into sparse.expiry values ('ann/', 2), ('ann/o', 5), ('bob/', 0, false, '0 seconds');
+insert into sparse.expiry values ('ann/', 2, true, null), ('ann/o', 5, true, null), ('bob/', 0, false, '0 seconds');
 call sparse_nightly() \gset was_
 select :was_dropped as dropped, :was_collected > 0 as collected, :was_freed_bytes > 0 as freed, :was_families as families, :'was_finished' as finished;
 select name, revision, state, collected_at is not null as collected from sparse.version order by id;

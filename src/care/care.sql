@@ -107,4 +107,22 @@ create procedure sparse_nightly(
 language c
 as 'MODULE_PATHNAME', 'care_nightly';
 comment on procedure sparse_nightly(interval, integer, interval, bigint, bigint, bigint, bigint, bigint, bigint, boolean) is
-'Drops what no rule of sparse.expiry keeps, collects what nothing needs, and repacks the families that have changed, until the time is over. For the store''s owner.';
+'Drops what no rule of sparse.expiry keeps, collects what nothing needs, repacks the families that have changed, until the time is over, and notes the savings of the day. For the store''s owner.';
+
+create function sparse_repack_preview(version text, max_depth integer default null)
+returns table (
+    method text,
+    objects bigint,
+    estimated_bytes bigint,
+    deepest integer,
+    mean_depth double precision
+)
+language c
+volatile
+parallel unsafe
+rows 5
+set search_path = pg_catalog, pg_temp
+set row_security = off
+as 'MODULE_PATHNAME', 'care_repack_preview';
+comment on function sparse_repack_preview(text, integer) is
+'What sparse_repack() expects to come to for the family of a version, beside what is there, every object alone, each from the cheapest that came before it, and the cheapest tree however deep. For the store''s owner.';

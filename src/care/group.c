@@ -43,12 +43,12 @@ static StoreQuery keys_query = {
 	.scans = true};
 
 int64
-group_keys(Care *care, int64 family, int max_depth, GroupKey **key)
+group_keys(MemoryContext context, int64 family, int max_depth, GroupKey **key)
 {
 	Datum		argument[2] = {Int64GetDatum(family), Int32GetDatum(max_depth)};
 	SPITupleTable *rows;
 	int64		count = (int64) query_run(&keys_query, argument, NULL, false, &rows);
-	MemoryContext previous = MemoryContextSwitchTo(care->context);
+	MemoryContext previous = MemoryContextSwitchTo(context);
 
 	*key = palloc_extended(Max(count, 1) * sizeof(GroupKey), MCXT_ALLOC_HUGE);
 	for (int64 i = 0; i < count; i++)

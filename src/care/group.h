@@ -7,7 +7,7 @@
 #ifndef SPARSE_CARE_GROUP_H
 #define SPARSE_CARE_GROUP_H
 
-#include "care/care.h"
+#include "store/store.h"
 #include "care/tree.h"
 
 /* Larger groups are treated in parts of so many objects, in the order of their ids. */
@@ -53,10 +53,10 @@ typedef struct KinGroup
 	Kinship    *kinship;
 } KinGroup;
 
-/* All groups of a family that have two objects or more, or one too deep, in the memory of the call. */
-extern int64 group_keys(Care *care, int64 family, int max_depth, GroupKey **key);
+/* All groups of a family that have two objects or more, or one too deep, in `context`. */
+extern int64 group_keys(MemoryContext context, int64 family, int max_depth, GroupKey **key);
 
-/* The members with objects above `after`, at most GROUP_MOST; within a step, in its memory. */
+/* The members with objects above `after`, at most GROUP_MOST; within SPI_connect and store_enter. */
 extern void group_load(const GroupKey *key, int64 after, KinGroup *group);
 
 /* estimate.c: what each member would cost alone and from those that are likely to predict it; likewise. */

@@ -4,6 +4,7 @@
  *   1. Versions go that no rule of sparse.expiry keeps.
  *   2. What nothing needs any more is collected.
  *   3. Families that have changed since the last time are repacked, as far as the time goes.
+ *   4. The savings of the day are noted.
  *
  * Each by itself is a transaction or many; what was done stays if a later part fails.
  */
@@ -62,6 +63,19 @@ collect(Care *care, Night *night)
 	care_step_end(care);
 }
 
+static void
+record_savings(Care *care, const Night *night)
+{
+	StoreQuery	query = {.columns = 1, .column = {INT8OID}};
+	SPITupleTable *rows;
+
+	care_step_begin(care);
+	query.sql = psprintf("select %s.sparse_record_savings()",
+						 quote_identifier(get_namespace_name(night->schema)));
+	query_run_once(&query, NULL, false, &rows);
+	care_step_end(care);
+}
+
 static Datum
 answer(FunctionCallInfo fcinfo, const Night *night)
 {
@@ -95,6 +109,7 @@ care_nightly(PG_FUNCTION_ARGS)
 	drop_expired(&care, &night);
 	collect(&care, &night);
 	repack_all(&care, max_depth, &night.repacked);
+	record_savings(&care, &night);
 	care_end(&care);
 	return answer(fcinfo, &night);
 }

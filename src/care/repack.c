@@ -326,7 +326,7 @@ repack_locked(Care *care, int64 family, int max_depth, Repacked *repacked)
 
 	care_step_begin(care);
 	find_figures(care, family, &before);
-	groups = group_keys(care, family, max_depth, &key);
+	groups = group_keys(care->context, family, max_depth, &key);
 	care_step_end(care);
 	for (int64 i = 0; i < groups && repacked->finished; i++)
 		repacked->finished = repack_group(care, &key[i], max_depth);

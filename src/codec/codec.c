@@ -66,3 +66,9 @@ buffer_reserve(const sparse_codec *codec, buffer *b, size_t size)
 	b->size = size;
 	return SPARSE_OK;
 }
+
+void
+sparse_codec_level(sparse_codec *codec, int level)
+{
+	codec->zstd_level = level;
+}

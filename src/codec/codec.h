@@ -30,6 +30,7 @@ struct sparse_codec
 {
 	sparse_allocator allocator;
 	sparse_simd simd;
+	int			zstd_level;		/* 0: what delta.c holds for fitting */
 	ZSTD_CCtx  *compressor;
 	ZSTD_DCtx  *decompressor;
 	buffer		payload;		/* the best delta so far */

@@ -313,6 +313,14 @@ cost_of(const way *w, size_t payload_bytes)
 	return payload_bytes + w->refs * SPARSE_DELTA_REF + w->parameter_bytes;
 }
 
+static int
+zstd_level(const sparse_codec *codec, bool predicted)
+{
+	if (codec->zstd_level > 0)
+		return codec->zstd_level;
+	return predicted ? ZSTD_LEVEL_PREFIX : ZSTD_LEVEL_ALONE;
+}
+
 static sparse_status
 run_coder(contest *c, const way *w, sparse_coding coding, output *out)
 {
@@ -323,7 +331,7 @@ run_coder(contest *c, const way *w, sparse_coding coding, output *out)
 	{
 		case SPARSE_CODE_ZSTD:
 			return zstd_encode(c->codec, c->content, c->bytes, w->predicted, w->reference_bytes,
-							   predicted ? ZSTD_LEVEL_PREFIX : ZSTD_LEVEL_ALONE, out);
+							   zstd_level(c->codec, predicted), out);
 		case SPARSE_CODE_PLANES:
 			return planes_encode(c->codec, c->content, c->bytes, c->element_bytes, out);
 		case SPARSE_CODE_RESIDUAL:

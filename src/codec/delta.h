@@ -126,6 +126,12 @@ extern sparse_codec *sparse_codec_create(const sparse_allocator *allocator);
 /* Releases everything; codec may be NULL. */
 extern void sparse_codec_free(sparse_codec *codec);
 
+/*
+ * The zstd level that a codec encodes with, 1 to 19; 0, as a new codec has it: a fast one. What is decoded does
+ * not depend on it.
+ */
+extern void sparse_codec_level(sparse_codec *codec, int level);
+
 /* Instruction sets that the inner loops exist for, each a superset of the one before. */
 typedef enum sparse_simd
 {

@@ -25,6 +25,7 @@ typedef struct Import
 {
 	ImportPlan *plan;
 	const char *name;
+	bool		dataset;		/* what becomes of it is a dataset, not a model */
 	Datum		metadata;		/* jsonb */
 	int			parents;
 	ImportParent *parent;

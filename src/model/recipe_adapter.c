@@ -47,36 +47,50 @@ factor_names(const char *module, const char *factor, char **name, int room)
 }
 
 static bool
-find_factor(const RecipeSearch *search, int64 version, const char *module, const char *const factor[2], Kin *kin)
+find_factor(const RecipeSearch *search, int64 version, const char *module, const char *factor, Kin *kin)
 {
-	char	   *name[128];
-	int			names = factor_names(module, factor[0], name, 64);
+	char	   *name[64];
+	int			names = factor_names(module, factor, name, lengthof(name));
 
-	names += factor_names(module, factor[1], name + names, 64);
 	return recipes_find(search, version, name, names, kin) && kin->rank == 2 && kin->elements > 0;
 }
 
-/* The factors of the module whose weight the tensor is, if they have its shape. */
+/* Both factors, and that they have the tensor's shape, as it is or transposed. */
+static bool
+find_factors(const RecipeSearch *search, int64 version, const char *module, const char *a_name, const char *b_name,
+			 Adapter *adapter)
+{
+	const Kin  *a = &adapter->a;
+	const Kin  *b = &adapter->b;
+
+	if (!find_factor(search, version, module, a_name, &adapter->a) || !find_factor(search, version, module, b_name, &adapter->b))
+		return false;
+	adapter->rank = a->shape[0];
+	if (adapter->rank != b->shape[1] || adapter->rank > SPARSE_MAX_RANK)
+		return false;
+	return adapter->transposed ? a->shape[1] == adapter->rows && b->shape[0] == adapter->columns
+		: a->shape[1] == adapter->columns && b->shape[0] == adapter->rows;
+}
+
+/*
+ * The factors of the module whose weight the tensor is. Embeddings are changed by the transposed product, and so are
+ * linear layers that keep their weight as inputs x outputs.
+ */
 static bool
 find_adapter(const RecipeSearch *search, int64 version, Adapter *adapter)
 {
-	static const char *const a_names[2] = {"lora_A", "lora_embedding_A"};
-	static const char *const b_names[2] = {"lora_B", "lora_embedding_B"};
 	char	   *module = without_suffix(search->object->tensor->name, ".weight");
 
 	adapter->columns = search->columns;
 	adapter->rows = search->elements / search->columns;
-	if (module == NULL || search->object->tensor->rank != 2 || adapter->columns > MOST_COLUMNS
-		|| !find_factor(search, version, module, a_names, &adapter->a)
-		|| !find_factor(search, version, module, b_names, &adapter->b))
+	if (module == NULL || search->object->tensor->rank != 2 || adapter->columns > MOST_COLUMNS)
 		return false;
-	adapter->rank = adapter->a.shape[0];
-	if (adapter->rank != adapter->b.shape[1] || adapter->rank > SPARSE_MAX_RANK)
-		return false;
-	adapter->transposed = adapter->a.shape[1] == adapter->rows && adapter->b.shape[0] == adapter->columns
-		&& !(adapter->a.shape[1] == adapter->columns && adapter->b.shape[0] == adapter->rows);
-	return adapter->transposed
-		|| (adapter->a.shape[1] == adapter->columns && adapter->b.shape[0] == adapter->rows);
+	adapter->transposed = false;
+	if (find_factors(search, version, module, "lora_A", "lora_B", adapter))
+		return true;
+	adapter->transposed = true;
+	return find_factors(search, version, module, "lora_A", "lora_B", adapter)
+		|| find_factors(search, version, module, "lora_embedding_A", "lora_embedding_B", adapter);
 }
 
 /* A row of the product, without its scale. */

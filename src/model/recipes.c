@@ -203,6 +203,7 @@ import_recipes(const Import *import, ObjectReader *reader, const PlanObject *obj
 	search_pruned(&search);
 	search_scaled(&search);
 	search_adapter(&search);
+	search_lowrank(&search);
 	spec->recipe = search.recipe;
 	spec->recipes = search.recipes;
 }

@@ -70,6 +70,7 @@ extern void search_blend(RecipeSearch *search);
 extern void search_pruned(RecipeSearch *search);
 extern void search_scaled(RecipeSearch *search);
 extern void search_adapter(RecipeSearch *search);
+extern void search_lowrank(RecipeSearch *search);
 
 /* Whether the object may be predicted from another of the same version, which must be stored before it. */
 extern bool recipes_want_siblings(const Import *import, const PlanObject *object);

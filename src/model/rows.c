@@ -36,15 +36,16 @@ static StoreQuery place_query = {
 	.args = 1, .arg = {INT8OID},
 	.columns = 1, .column = {INT2OID}};
 
-/* The first parent's; else that of an earlier revision (0: there is none); else a new one. */
+/* That of the first parent of the same kind; else that of an earlier revision (0: there is none); else a new one. */
 static int64
 family_of(const Import *import, int64 of_earlier)
 {
 	SPITupleTable *rows;
 	Datum		name;
 
-	if (import->parents > 0)
-		return import->parent[0].version.family;
+	for (int i = 0; i < import->parents; i++)
+		if (import->parent[i].version.kind == (import->dataset ? 'd' : 'm'))
+			return import->parent[i].version.family;
 	if (of_earlier != 0)
 		return of_earlier;
 	name = CStringGetTextDatum(import->name);

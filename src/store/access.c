@@ -39,7 +39,7 @@
 /* The tables that the extension reads and writes; "object" leads, its owner is the store's. */
 static const char *const store_tables[] = {
 	"object", "object_parent", "chunk", "version", "parent", "file", "tensor", "family", "place",
-	"tag", "tag_history", "quota", "upload", "staged", "expiry"
+	"tag", "tag_history", "quota", "upload", "staged", "expiry", "split", "column", "column_chunk"
 };
 
 pg_noreturn static void no_store(void);

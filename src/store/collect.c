@@ -4,7 +4,7 @@
  * sparse_collect() keeps every writer away while it works, by a lock on
  * sparse.object that each of them holds in a weaker form from before its first
  * object until its end. So what it sees in a snapshot taken under the lock is all
- * there is: an object without a file, a tensor or a child is needed by nobody.
+ * there is: an object without a file, a tensor, a column or a child is needed by nobody.
  * Readers go on; what is deleted stays visible to their snapshots.
  *
  * It acts as the store's owner. Versions that were dropped stay as tombstones,
@@ -45,6 +45,9 @@ static StoreQuery collect_versions = {
 	.sql = DOOMED_VERSIONS
 		"tensors as (delete from sparse.tensor t using doomed d where t.version operator(pg_catalog.=) d.id), "
 		"files as (delete from sparse.file f using doomed d where f.version operator(pg_catalog.=) d.id), "
+		"column_chunks as (delete from sparse.column_chunk c using doomed d where c.version operator(pg_catalog.=) d.id), "
+		"columns as (delete from sparse.column c using doomed d where c.version operator(pg_catalog.=) d.id), "
+		"splits as (delete from sparse.split s using doomed d where s.version operator(pg_catalog.=) d.id), "
 		"parents as (delete from sparse.parent p using doomed d "
 		"  where p.child operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'open'), "
 		"sketches as (delete from sparse.sketch s using doomed d where s.version operator(pg_catalog.=) d.id), "
@@ -73,6 +76,8 @@ static StoreQuery collect_objects = {
 		"      where s.object operator(pg_catalog.=) o.id and s.place operator(pg_catalog.=) o.place) "
 		"    and not exists (select from sparse.staged s "
 		"      where s.source operator(pg_catalog.=) o.id and s.place operator(pg_catalog.=) o.place) "
+		"    and not exists (select from (select c.place, pg_catalog.unnest(c.object) as id from sparse.column_chunk c) c "
+		"      where c.id operator(pg_catalog.=) o.id and c.place operator(pg_catalog.=) o.place) "
 		"    and not exists (select from sparse.object_parent p "
 		"      where p.parent operator(pg_catalog.=) o.id and p.place operator(pg_catalog.=) o.place)), "
 		"chunks as (delete from sparse.chunk c using doomed d "

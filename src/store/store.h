@@ -66,6 +66,7 @@ typedef struct StoreVersion
 	int64		family;
 	int16		place;
 	char		state;			/* 'o'pen, 'r'eady, 'd'ropped */
+	char		kind;			/* 'm'odel, 'd'ataset */
 } StoreVersion;
 
 /*
@@ -250,6 +251,34 @@ extern void object_write(ObjectReader *reader, const ObjectSpec *spec, ObjectRes
 extern void object_reserve(const ObjectSpec *spec, ObjectResult *result);
 extern void object_write_content(ObjectReader *reader, const ObjectSpec *spec, int64 id,
 								 ObjectResult *result);
+
+/* ---- objects of one chunk with several parents (write_bytes.c); inside store_enter and SPI_connect ---- */
+
+/* Ranges of other objects, in bytes, that together predict a content. */
+typedef struct ReferenceSet
+{
+	int			count;
+	struct
+	{
+		int64		object;
+		uint64		first;
+		uint64		bytes;
+	}			ref[SPARSE_MAX_REFS];
+} ReferenceSet;
+
+/*
+ * Finds the object of spec's content, or makes its row, to be filled by object_write_whole: false then. The content
+ * must fit one chunk. Several must come in the order of their SHA-256s, see object_write.
+ */
+extern bool object_reserve_whole(const ObjectSpec *spec, ObjectResult *result);
+
+/*
+ * Writes the content of an object that was reserved, as one chunk, by that of the sets of references which makes it
+ * smallest, or by none. Parents at depth most_depth or deeper are not used.
+ */
+extern void object_write_whole(ObjectReader *reader, const ObjectSpec *spec, const char *content,
+							   const ReferenceSet *set, int sets, int most_depth, int zstd_level,
+							   ObjectResult *result);
 
 /* ---- objects whose content comes by and by (stage.c); inside store_enter and SPI_connect ---- */
 

@@ -9,7 +9,7 @@
  * Who may do what
  *   version          read and written as the caller, under row-level security:
  *                    it decides about everything below
- *   file, tensor, parent, tag, tag_history
+ *   file, tensor, split, column, column_chunk, parent, tag, tag_history
  *                    may be granted for select; their policies show the rows of
  *                    those versions that the caller can see
  *   object, object_parent, chunk, upload, staged, sketch
@@ -218,9 +218,9 @@ begin
     create index version_created_at on sparse.version (created_at);
     create index version_metadata on sparse.version using gin (metadata jsonb_path_ops);
     comment on table sparse.version is 'immutable versions of models and datasets, and tombstones of dropped ones';
-    comment on column sparse.version.content_sha256 is 'SHA-256 over path, size and SHA-256 of every file, in order of path';
-    comment on column sparse.version.raw_bytes is 'bytes of all files';
-    comment on column sparse.version.unique_file_bytes is 'bytes of those files, each once, that no other version had when it was imported';
+    comment on column sparse.version.content_sha256 is 'SHA-256 over path, size and SHA-256 of every file, in order of path; of a dataset over its splits and columns (docs/reference.md)';
+    comment on column sparse.version.raw_bytes is 'bytes of all files, or of all values of a dataset';
+    comment on column sparse.version.unique_file_bytes is 'bytes of those files, each once, that no other version had when it was imported; of a dataset all or nothing';
     comment on column sparse.version.new_objects is 'objects first stored with this version that are still there';
     comment on column sparse.version.new_bytes is 'content bytes of those objects';
     comment on column sparse.version.stored_bytes is 'bytes of their deltas';
@@ -352,6 +352,49 @@ begin
     create index tensor_object on sparse.tensor (object, version);
     comment on table sparse.tensor is 'tensors of a file, in the order of their bytes; first_byte counts from the start of the file';
 
+    create table sparse.split (
+        version bigint not null references sparse.version,
+        ordinal smallint not null check (ordinal >= 0),
+        name text not null check (name <> ''),
+        rows bigint not null check (rows >= 0),
+        key smallint[] not null default '{}',
+        primary key (version, ordinal),
+        unique (version, name)
+    );
+    comment on table sparse.split is 'splits of a dataset version: train, validation, test; most have one, "default"';
+    comment on column sparse.split.key is 'ordinals of the columns that tell rows apart';
+
+    create table sparse.column (
+        version bigint not null,
+        split smallint not null,
+        ordinal smallint not null check (ordinal >= 0),
+        name text not null,
+        type text not null,
+        structure text not null,
+        bytes bigint not null check (bytes >= 0),
+        sha256 bytea not null check (length(sha256) = 32),
+        primary key (version, split, ordinal),
+        foreign key (version, split) references sparse.split
+    );
+    comment on table sparse.column is 'columns of a split, in their order';
+    comment on column sparse.column.structure is 'what the type was made of when it was stored: fields of composites, bases of domains, subtypes of ranges';
+    comment on column sparse.column.bytes is 'bytes of all values';
+    comment on column sparse.column.sha256 is 'SHA-256 over all rows: the length of the value (u32, little-endian; all ones: null) and its bytes';
+
+    create table sparse.column_chunk (
+        version bigint not null,
+        split smallint not null,
+        ordinal smallint not null,
+        first_row bigint not null check (first_row >= 0),
+        place smallint not null,
+        rows integer[] not null,
+        object bigint[] not null check (cardinality(object) = cardinality(rows)),
+        primary key (version, split, ordinal, first_row),
+        foreign key (version, split, ordinal) references sparse.column
+    );
+    comment on table sparse.column_chunk is 'chunks of a column, in order, up to 128 in a row';
+    comment on column sparse.column_chunk.rows is 'rows of each chunk; below 0: as many, and the content is plain';
+
     create sequence sparse.object_id_seq;
     create table sparse.object (
         place smallint not null,
@@ -459,12 +502,21 @@ begin
     -- The version decides who sees what belongs to it, once it is there.
     alter table sparse.file enable row level security;
     alter table sparse.tensor enable row level security;
+    alter table sparse.split enable row level security;
+    alter table sparse.column enable row level security;
+    alter table sparse.column_chunk enable row level security;
     alter table sparse.parent enable row level security;
     alter table sparse.tag enable row level security;
     alter table sparse.tag_history enable row level security;
     create policy of_version on sparse.file for select
         using (exists (select from sparse.version v where v.id = version and v.state <> 'open'));
     create policy of_version on sparse.tensor for select
+        using (exists (select from sparse.version v where v.id = version and v.state <> 'open'));
+    create policy of_version on sparse.split for select
+        using (exists (select from sparse.version v where v.id = version and v.state <> 'open'));
+    create policy of_version on sparse.column for select
+        using (exists (select from sparse.version v where v.id = version and v.state <> 'open'));
+    create policy of_version on sparse.column_chunk for select
         using (exists (select from sparse.version v where v.id = version and v.state <> 'open'));
     create policy of_version on sparse.parent for select
         using (exists (select from sparse.version v where v.id = child)
@@ -499,6 +551,8 @@ begin
                            order by owner = '*'
                            limit 1) q on true$view$, as_caller);
     comment on view sparse.usage is 'what the ready versions of each owner come to, beside what his quota allows';
+
+    perform @extschema@.sparse_create_routing();
 end
 $function$;
 comment on function sparse_create_store() is

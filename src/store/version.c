@@ -181,8 +181,8 @@ version_check_tag(const char *tag)
 
 /* ---- resolving references ---- */
 
-#define VERSION_COLUMNS "select v.id, v.name, v.revision, v.family, v.state from sparse.version v "
-#define VERSION_RESULT .columns = 5, .column = {INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID}
+#define VERSION_COLUMNS "select v.id, v.name, v.revision, v.family, v.state, v.kind from sparse.version v "
+#define VERSION_RESULT .columns = 6, .column = {INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID}
 
 /*
  * The caller's policies are planned together with these queries: they are left to
@@ -267,6 +267,7 @@ find_version(StoreQuery *query, Datum *value, MemoryContext context, StoreVersio
 	version->revision = row_int32(rows, 0, 3);
 	version->family = row_int64(rows, 0, 4);
 	version->state = *TextDatumGetCString(row_datum(rows, 0, 5));
+	version->kind = *TextDatumGetCString(row_datum(rows, 0, 6));
 	SPI_freetuptable(rows);
 	version->place = place_of_family(version->family);
 	return true;

@@ -71,11 +71,32 @@ sub start_holder
 	return $holder;
 }
 
-# Takes the place of the object that is stored as number $number, so that the import waits for it.
+# Takes the place of the object whose row is the import's number $number, so that it waits for it. (All rows come before any content.)
 sub instead_of_object
 {
 	my ($number) = @_;
 	return "insert into sparse.object (place, id, sha256, dtype, bytes, chunk_bytes) values (0, -1, '\\x$stored_in_order[$number]', 'BF16', 2, 2)";
+}
+
+# Lets the import stop at a chunk: a trigger counts them, and wants a lock at the right one.
+sql(q{
+	create sequence chunks_written;
+	create table stop_at (chunk bigint);
+	insert into stop_at values (0);
+	create function stop_at_chunk() returns trigger language plpgsql as $$
+	begin
+		if nextval('public.chunks_written') = (select chunk from public.stop_at) then
+			perform pg_advisory_xact_lock_shared(42);
+		end if;
+		return new;
+	end $$;
+	create trigger stop before insert on sparse.chunk_0 for each row execute function stop_at_chunk();
+});
+
+sub at_chunk
+{
+	my ($number) = @_;
+	return "update stop_at set chunk = $number; select setval('chunks_written', 1, false); commit; begin; select pg_advisory_xact_lock(42)";
 }
 
 sub wait_until_stopped
@@ -132,8 +153,9 @@ my $stop_at_once = sub {
 
 for my $case (
 	[ 'at its first object', instead_of_object(0), 0, $kill_server ],
-	[ 'after three objects', instead_of_object(3), 2, $kill_backend ],
-	[ 'after eight objects', instead_of_object(8), 5, $stop_at_once ],
+	[ 'at its eighth object', instead_of_object(8), 0, $kill_backend ],
+	[ 'after six chunks', at_chunk(7), 2, $kill_backend ],
+	[ 'after sixteen chunks', at_chunk(17), 5, $stop_at_once ],
 	[ 'before its tensors are listed', 'lock table sparse.tensor in share mode', 8, $kill_server ])
 {
 	my ($when, $hold, $mebibytes, $kill) = @$case;

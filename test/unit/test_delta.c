@@ -41,11 +41,11 @@ random_bits(void)
 
 typedef enum kind
 {
-	ZERO, CONSTANT, NOISE, SPARSE, WEIGHTS, EDGES, COUNTING, LEVELS, KINDS
+	ZERO, CONSTANT, NOISE, SPARSE, WEIGHTS, EDGES, COUNTING, LEVELS, PRUNED, KINDS
 } kind;
 
 static const char *const kind_name[KINDS] = {
-	"zero", "constant", "noise", "sparse", "weights", "edge values", "counting", "few levels"
+	"zero", "constant", "noise", "sparse", "weights", "edge values", "counting", "few levels", "pruned weights"
 };
 
 /* Writes the low `bytes` bytes of `value`. */
@@ -115,7 +115,7 @@ fill(uint8_t *content, size_t bytes, sparse_dtype dtype, kind kind)
 			value = random_bits();
 		else if (kind == SPARSE)
 			value = random_bits() % 100 == 0 ? random_bits() : 0;
-		else if (kind == WEIGHTS)
+		else if (kind == WEIGHTS || (kind == PRUNED && (random_bits() & 1)))
 			value = info->exponent_bits ? weight(info) : random_bits() % 16 + 100;
 		else if (kind == EDGES)
 			value = edge(info);
@@ -129,12 +129,12 @@ fill(uint8_t *content, size_t bytes, sparse_dtype dtype, kind kind)
 
 typedef enum change
 {
-	NONE, EQUAL, FEW, SMALL, LARGE, SIGNS, UNRELATED, SHIFTED, CHANGES
+	NONE, EQUAL, FEW, SMALL, LARGE, SIGNS, ZEROED, UNRELATED, SHIFTED, CHANGES
 } change;
 
 static const char *const change_name[CHANGES] = {
 	"no prediction", "an equal one", "few elements changed", "small changes everywhere",
-	"large changes", "signs flipped", "an unrelated one", "a shifted one"
+	"large changes", "signs flipped", "one that was pruned", "an unrelated one", "a shifted one"
 };
 
 static uint64_t
@@ -150,6 +150,8 @@ changed(uint64_t value, const sparse_dtype_info *dtype, change change)
 			return value + random_bits() % 4001 - 2000;
 		case SIGNS:
 			return value ^ (random_bits() & 1) << (dtype->bytes * 8 - 1);
+		case ZEROED:
+			return value == 0 && dtype->exponent_bits ? weight(dtype) : value;
 		default:
 			return value;
 	}
@@ -504,6 +506,7 @@ static const specimen specimens[] = {
 	{SPARSE_BYTES, NOISE, SHIFTED, 2000}, {SPARSE_F32, NOISE, NONE, 400},
 	{SPARSE_F32, CONSTANT, NONE, 400}, {SPARSE_F32, NOISE, EQUAL, 400},
 	{SPARSE_BF16, SPARSE, NONE, 4000}, {SPARSE_F32, LEVELS, NONE, 4000},
+	{SPARSE_BF16, PRUNED, ZEROED, 1200}, {SPARSE_F8_E5M2, PRUNED, ZEROED, 700},
 	{SPARSE_F32, ZERO, UNRELATED, 0}
 };
 

@@ -1,0 +1,105 @@
+/*
+ * dataset.h: what a dataset version is made of, and how one is read and stored.
+ *
+ * A version has splits, a split has columns, a column is a run of chunks, each an
+ * object of the store. Columns of a split have the same number of rows, but not
+ * the same chunks.
+ */
+#ifndef SPARSE_DATASET_DATASET_H
+#define SPARSE_DATASET_DATASET_H
+
+#include "postgres.h"
+#include "compat.h"
+
+#include "model/hash.h"
+#include "store/store.h"
+
+#include "chunk.h"
+#include "type.h"
+
+#define DEFAULT_SPLIT "default"
+#define CHUNKS_A_ROW 128		/* of sparse.column_chunk */
+
+/*
+ * Functions that run a user's query, or make a table for him, see his search path;
+ * their own queries run between these two.
+ */
+extern int	closed_path_enter(void);
+extern void closed_path_leave(int nest);
+
+/* ---- layout.c: the rows of sparse.split, column and column_chunk ---- */
+
+typedef struct SplitColumn
+{
+	int16		ordinal;
+	char	   *name;
+	char	   *type;
+	char	   *structure;
+	int64		bytes;
+	uint8		sha256[SPARSE_SHA256_BYTES];
+	TypeCoder  *coder;			/* NULL until it is asked for */
+} SplitColumn;
+
+typedef struct Split
+{
+	StoreVersion version;
+	int16		ordinal;
+	char	   *name;
+	int64		rows;
+	int			columns;
+	SplitColumn *column;
+	int			keys;
+	int16	   *key;			/* numbers of columns */
+} Split;
+
+/* Refuses a version of a model. */
+extern void dataset_check(const StoreVersion *version);
+
+/*
+ * A split of a version with its columns, in the current context: the one of that
+ * name, or where name is NULL the only one, or the one named "default".
+ */
+extern Split *split_open(const StoreVersion *version, const char *name);
+
+/* The names of all splits of a version; their number. */
+extern int	split_names(int64 version, char ***name);
+
+/* The number of the column of that name; -1: none. */
+extern int	split_find_column(const Split *split, const char *name);
+
+/* The coder of a column, which must be made of what it was when the version was stored. */
+extern TypeCoder *split_coder(Split *split, int column);
+
+typedef struct ChunkEntry
+{
+	int64		first_row;
+	int32		rows;
+	bool		plain;
+	int16		place;
+	int64		object;
+} ChunkEntry;
+
+/*
+ * The chunks of one row of sparse.column_chunk: that which holds row `first_row` of the column. Their number,
+ * at most CHUNKS_A_ROW. Within store_enter and SPI_connect.
+ */
+extern int	split_chunks(int64 version, int16 split, int16 column, int64 first_row, bool read_only, ChunkEntry *entry);
+
+/* ---- column.c: the values of a column, in order ---- */
+
+typedef struct ColumnReader ColumnReader;
+
+/* In `context`; `coder` may be NULL where only bytes are asked for. Readers of several columns share an ObjectReader. */
+extern ColumnReader *column_open(MemoryContext context, ObjectReader *objects, const Split *split, int column,
+								 bool read_only);
+
+/* The bytes of the value of a row, valid until the next call; false: it is null. Rows in ascending order are cheapest. */
+extern bool column_bytes(ColumnReader *reader, int64 row, const char **bytes, size_t *length);
+
+/* The value itself, valid until the next call for a row of another chunk. */
+extern Datum column_value(ColumnReader *reader, int64 row, bool *null);
+
+/* Chunks decoded so far. */
+extern int64 column_chunks_read(const ColumnReader *reader);
+
+#endif

@@ -1,0 +1,336 @@
+/*
+ * keyed.c: rows of several versions by key (see keyed.h).
+ *
+ * What is sorted: for each column of the key the length of the value and its bytes (without a
+ * key: the SHA-256 of the row), then the side, the SHA-256 and the number of the row. Keys are
+ * compared by their bytes: 1.0 and 1.00 are two.
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/typcache.h"
+
+#include "json.h"
+#include "keyed.h"
+#include "pack.h"
+
+#define TAIL (1 + SPARSE_SHA256_BYTES + 8)
+
+static int
+shared_column(Split **split, int column, int side)
+{
+	const SplitColumn *first = &split[0]->column[column];
+	int			number = split_find_column(split[side], first->name);
+
+	if (number < 0 || strcmp(split[side]->column[number].type, first->type) != 0 ||
+		strcmp(split[side]->column[number].structure, first->structure) != 0)
+		return -1;
+	return number;
+}
+
+static void
+find_columns(Keyed *keyed, Split **split)
+{
+	for (int s = 0; s < keyed->sides; s++)
+		keyed->column[s] = palloc(Max(split[0]->columns, 1) * sizeof(int));
+	for (int c = 0; c < split[0]->columns; c++)
+	{
+		bool		everywhere = true;
+
+		for (int s = 0; s < keyed->sides && everywhere; s++)
+		{
+			keyed->column[s][keyed->columns] = shared_column(split, c, s);
+			everywhere = keyed->column[s][keyed->columns] >= 0;
+		}
+		keyed->columns += everywhere;
+	}
+}
+
+static void
+find_keys(Keyed *keyed, int keys, char **key)
+{
+	keyed->keys = keys;
+	for (int s = 0; s < keyed->sides; s++)
+		keyed->key[s] = palloc(Max(keys, 1) * sizeof(int));
+	for (int i = 0; i < keys; i++)
+	{
+		bool		found = false;
+
+		for (int c = 0; c < keyed->columns; c++)
+			if (strcmp(keyed->side[0].split->column[keyed->column[0][c]].name, key[i]) == 0)
+			{
+				for (int s = 0; s < keyed->sides; s++)
+					keyed->key[s][i] = keyed->column[s][c];
+				found = true;
+			}
+		if (!found)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("not all versions have key column \"%s\" with the same type", key[i])));
+	}
+}
+
+static void
+open_side(KeyedSide *side, Split *split)
+{
+	side->split = split;
+	side->objects = object_reader_create(CurrentMemoryContext, true);
+	side->reader = palloc0(Max(split->columns, 1) * sizeof(ColumnReader *));
+}
+
+/* Readers are opened when a column is first wanted. */
+static ColumnReader *
+reader_of(KeyedSide *side, int column)
+{
+	if (side->reader[column] == NULL)
+	{
+		MemoryContext previous = MemoryContextSwitchTo(GetMemoryChunkContext(side->reader));
+
+		type_uncheck(split_coder(side->split, column));
+		side->reader[column] = column_open(CurrentMemoryContext, side->objects, side->split, column, true);
+		MemoryContextSwitchTo(previous);
+	}
+	return side->reader[column];
+}
+
+Keyed *
+keyed_create(Split **split, int sides, int keys, char **key)
+{
+	Keyed	   *keyed = palloc0(sizeof(Keyed));
+
+	keyed->sides = sides;
+	for (int s = 0; s < sides; s++)
+		open_side(&keyed->side[s], split[s]);
+	find_columns(keyed, split);
+	find_keys(keyed, keys, key);
+	keyed->sum = sha256_create(CurrentMemoryContext);
+	keyed->sort = tuplesort_begin_datum(BYTEAOID, lookup_type_cache(BYTEAOID, TYPECACHE_LT_OPR)->lt_opr,
+										InvalidOid, false, work_mem, NULL, 0);
+	return keyed;
+}
+
+/* ---- adding ---- */
+
+static void
+sum_row(Keyed *keyed, int side, int64 row, uint8 *sum)
+{
+	sha256_reset(keyed->sum);
+	for (int c = 0; c < keyed->columns; c++)
+	{
+		const char *bytes;
+		size_t		length;
+		uint32		head = PG_UINT32_MAX;
+		bool		there = column_bytes(reader_of(&keyed->side[side], keyed->column[side][c]), row, &bytes, &length);
+
+		if (there)
+			head = (uint32) length;
+		sha256_add(keyed->sum, &head, sizeof(head));
+		if (there)
+			sha256_add(keyed->sum, bytes, length);
+	}
+	sha256_finish(keyed->sum, sum);
+}
+
+static void
+append_key(Keyed *keyed, int side, int64 row, StringInfo out)
+{
+	for (int i = 0; i < keyed->keys; i++)
+	{
+		const char *bytes;
+		size_t		length;
+
+		if (!column_bytes(reader_of(&keyed->side[side], keyed->key[side][i]), row, &bytes, &length))
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errmsg("key column \"%s\" is null in row " INT64_FORMAT " of version " INT64_FORMAT,
+							keyed->side[side].split->column[keyed->key[side][i]].name, row + 1,
+							keyed->side[side].split->version.id)));
+		pack_number(out, length);
+		appendBinaryStringInfo(out, bytes, (int) length);
+	}
+}
+
+static void
+add_row(Keyed *keyed, int side, int64 row)
+{
+	StringInfoData out;
+	uint8		sum[SPARSE_SHA256_BYTES];
+
+	initStringInfo(&out);
+	appendStringInfoSpaces(&out, VARHDRSZ);
+	sum_row(keyed, side, row, sum);
+	if (keyed->keys > 0)
+		append_key(keyed, side, row, &out);
+	else
+		appendBinaryStringInfo(&out, (char *) sum, sizeof(sum));
+	appendStringInfoChar(&out, (char) side);
+	appendBinaryStringInfo(&out, (char *) sum, sizeof(sum));
+	for (int i = 7; i >= 0; i--)
+		appendStringInfoChar(&out, (char) (row >> (8 * i)));
+	SET_VARSIZE(out.data, out.len);
+	tuplesort_putdatum(keyed->sort, PointerGetDatum(out.data), false);
+	pfree(out.data);
+}
+
+void
+keyed_add(Keyed *keyed, int side, int64 first_row, int64 rows)
+{
+	for (int64 row = first_row; row < first_row + rows; row++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		add_row(keyed, side, row);
+	}
+}
+
+/* ---- what comes out ---- */
+
+void
+keyed_sort(Keyed *keyed)
+{
+	tuplesort_performsort(keyed->sort);
+	keyed->next = NULL;
+}
+
+static bytea *
+next_entry(Keyed *keyed)
+{
+	bytea	   *entry = keyed->next;
+	Datum		datum;
+	bool		null;
+
+	keyed->next = NULL;
+	if (entry != NULL)
+		return entry;
+	if (!tuplesort_getdatum(keyed->sort, true,
+#if PG_VERSION_NUM >= 160000
+							true,
+#endif
+							&datum, &null, NULL))
+		return NULL;
+	return DatumGetByteaP(datum);
+}
+
+static size_t
+key_length(const bytea *entry)
+{
+	return VARSIZE(entry) - VARHDRSZ - TAIL;
+}
+
+static bool
+same_key(const bytea *a, const bytea *b)
+{
+	return key_length(a) == key_length(b) && memcmp(VARDATA(a), VARDATA(b), key_length(a)) == 0;
+}
+
+static int64
+row_of(const bytea *entry)
+{
+	const uint8 *at = (const uint8 *) VARDATA(entry) + key_length(entry) + 1 + SPARSE_SHA256_BYTES;
+	uint64		row = 0;
+
+	for (int i = 0; i < 8; i++)
+		row = row << 8 | at[i];
+	return (int64) row;
+}
+
+pg_noreturn static void
+stands_twice(Keyed *keyed, int side, int64 row)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("duplicate key in version " INT64_FORMAT, keyed->side[side].split->version.id),
+			 errdetail("Key %s occurs more than once.",
+					   JsonbToCString(NULL, &keyed_key(keyed, side, row)->root, 0))));
+	pg_unreachable();
+}
+
+bool
+keyed_next(Keyed *keyed, KeyedGroup *group, void (*others) (void *state, int side, int64 row), void *state)
+{
+	bytea	   *first = next_entry(keyed);
+	bytea	   *entry;
+
+	if (first == NULL)
+		return false;
+	memset(group, 0, sizeof(*group));
+	for (entry = first; entry != NULL && same_key(first, entry); entry = next_entry(keyed))
+	{
+		int			side = VARDATA(entry)[key_length(entry)];
+		int64		row = row_of(entry);
+
+		CHECK_FOR_INTERRUPTS();
+		if (group->count[side]++ == 0)
+		{
+			group->row[side] = row;
+			memcpy(group->sum[side], VARDATA(entry) + key_length(entry) + 1, SPARSE_SHA256_BYTES);
+		}
+		else if (keyed->keys > 0)
+			stands_twice(keyed, side, row);
+		else
+			others(state, side, row);
+		if (entry != first)
+			pfree(entry);
+	}
+	keyed->next = entry;
+	pfree(first);
+	return true;
+}
+
+int64
+keyed_chunks_read(const Keyed *keyed)
+{
+	int64		read = 0;
+
+	for (int s = 0; s < keyed->sides; s++)
+		for (int c = 0; c < keyed->side[s].split->columns; c++)
+			if (keyed->side[s].reader[c] != NULL)
+				read += column_chunks_read(keyed->side[s].reader[c]);
+	return read;
+}
+
+void
+keyed_end(Keyed *keyed)
+{
+	tuplesort_end(keyed->sort);
+	for (int s = 0; s < keyed->sides; s++)
+		object_reader_free(keyed->side[s].objects);
+}
+
+void
+keyed_values(Keyed *keyed, int side, int64 row, Datum *value, bool *null)
+{
+	for (int c = 0; c < keyed->columns; c++)
+		value[c] = column_value(reader_of(&keyed->side[side], keyed->column[side][c]), row, &null[c]);
+}
+
+/* ---- rows as jsonb ---- */
+
+static Jsonb *
+some_columns(KeyedSide *side, const int *column, int columns, int64 row)
+{
+	ColumnReader **reader = palloc(Max(columns, 1) * sizeof(ColumnReader *));
+
+	for (int i = 0; i < columns; i++)
+		reader[i] = reader_of(side, column[i]);
+	return json_row(reader, side->split, column, columns, row);
+}
+
+Jsonb *
+keyed_row(Keyed *keyed, int side, int64 row)
+{
+	KeyedSide  *of = &keyed->side[side];
+	int		   *column = palloc(Max(of->split->columns, 1) * sizeof(int));
+
+	for (int i = 0; i < of->split->columns; i++)
+		column[i] = i;
+	return some_columns(of, column, of->split->columns, row);
+}
+
+Jsonb *
+keyed_key(Keyed *keyed, int side, int64 row)
+{
+	return some_columns(&keyed->side[side], keyed->key[side], keyed->keys, row);
+}

@@ -1,0 +1,281 @@
+/*
+ * layout.c: rows of sparse.split, sparse.column and sparse.column_chunk, read (see dataset.h).
+ */
+#include "postgres.h"
+#include "compat.h"
+
+#include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#include "model/answer.h"
+
+#include "dataset.h"
+
+int
+closed_path_enter(void)
+{
+	int			nest = NewGUCNestLevel();
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return nest;
+}
+
+void
+closed_path_leave(int nest)
+{
+	AtEOXact_GUC(true, nest);
+}
+
+void
+dataset_check(const StoreVersion *version)
+{
+	if (version->kind != 'd')
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("version " INT64_FORMAT " (\"%s@%d\") is a model, not a dataset",
+						version->id, version->name, version->revision)));
+}
+
+/* ---- splits ---- */
+
+static StoreQuery splits_query = {
+	.sql = "select ordinal, name, rows, key from sparse.split where version = $1 order by ordinal",
+	.args = 1, .arg = {INT8OID},
+	.columns = 4, .column = {INT2OID, TEXTOID, INT8OID, INT2ARRAYOID}};
+
+static StoreQuery columns_query = {
+	.sql = "select ordinal, name, type, structure, bytes, sha256 from sparse.column"
+	" where version = $1 and split = $2 order by ordinal",
+	.args = 2, .arg = {INT8OID, INT2OID},
+	.columns = 6, .column = {INT2OID, TEXTOID, TEXTOID, TEXTOID, INT8OID, BYTEAOID}};
+
+static void
+read_key(Split *split, MemoryContext context, Datum key)
+{
+	Datum	   *element;
+	bool	   *null;
+	int			count;
+
+	deconstruct_array(DatumGetArrayTypeP(key), INT2OID, 2, true, TYPALIGN_SHORT, &element, &null, &count);
+	split->key = MemoryContextAlloc(context, Max(count, 1) * sizeof(int16));
+	split->keys = count;
+	for (int i = 0; i < count; i++)
+		split->key[i] = null[i] ? -1 : DatumGetInt16(element[i]);
+}
+
+static void
+read_columns(Split *split, MemoryContext context)
+{
+	Datum		value[2] = {Int64GetDatum(split->version.id), Int16GetDatum(split->ordinal)};
+	SPITupleTable *rows;
+	uint64		count = query_run(&columns_query, value, NULL, true, &rows);
+
+	split->columns = (int) count;
+	split->column = MemoryContextAllocZero(context, Max(count, 1) * sizeof(SplitColumn));
+	for (uint64 i = 0; i < count; i++)
+	{
+		SplitColumn *column = &split->column[i];
+
+		column->ordinal = DatumGetInt16(row_datum(rows, i, 1));
+		column->name = row_text(context, rows, i, 2);
+		column->type = row_text(context, rows, i, 3);
+		column->structure = row_text(context, rows, i, 4);
+		column->bytes = row_int64(rows, i, 5);
+		row_sha256(rows, i, 6, column->sha256);
+	}
+	for (int i = 0; i < split->keys; i++)
+		if (split->key[i] < 0 || split->key[i] >= split->columns)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("the key of split \"%s\" of version " INT64_FORMAT " is corrupt",
+							split->name, split->version.id)));
+}
+
+pg_noreturn static void
+no_such_split(const StoreVersion *version, const char *name, const SPITupleTable *rows, uint64 count)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (uint64 i = 0; i < count; i++)
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", row_text(CurrentMemoryContext, rows, i, 2));
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
+				 errmsg("version \"%s@%d\" has several splits", version->name, version->revision),
+				 errhint("Name one of them: %s.", names.data)));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("version \"%s@%d\" has no split \"%s\"", version->name, version->revision, name),
+			 errhint("It has: %s.", names.data)));
+	pg_unreachable();
+}
+
+/* The row of the split that is meant. */
+static uint64
+choose_split(const StoreVersion *version, const char *name, const SPITupleTable *rows, uint64 count)
+{
+	const char *wanted = name != NULL ? name : DEFAULT_SPLIT;
+
+	if (name == NULL && count == 1)
+		return 0;
+	for (uint64 i = 0; i < count; i++)
+		if (strcmp(row_text(CurrentMemoryContext, rows, i, 2), wanted) == 0)
+			return i;
+	no_such_split(version, name, rows, count);
+}
+
+Split *
+split_open(const StoreVersion *version, const char *name)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Split	   *split = palloc0(sizeof(Split));
+	Datum		value = Int64GetDatum(version->id);
+	int			nest = closed_path_enter();
+	StoreAccess access;
+	SPITupleTable *rows;
+	uint64		row;
+
+	dataset_check(version);
+	split->version = *version;
+	store_enter(&access);
+	answer_connect();
+	row = query_run(&splits_query, &value, NULL, true, &rows);
+	row = choose_split(version, name, rows, row);
+	split->ordinal = DatumGetInt16(row_datum(rows, row, 1));
+	split->name = row_text(context, rows, row, 2);
+	split->rows = row_int64(rows, row, 3);
+	read_key(split, context, row_datum(rows, row, 4));
+	read_columns(split, context);
+	answer_finish();
+	store_leave(&access);
+	closed_path_leave(nest);
+	return split;
+}
+
+int
+split_names(int64 version, char ***name)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		value = Int64GetDatum(version);
+	int			nest = closed_path_enter();
+	StoreAccess access;
+	SPITupleTable *rows;
+	uint64		count;
+
+	store_enter(&access);
+	answer_connect();
+	count = query_run(&splits_query, &value, NULL, true, &rows);
+	*name = MemoryContextAlloc(context, Max(count, 1) * sizeof(char *));
+	for (uint64 i = 0; i < count; i++)
+		(*name)[i] = row_text(context, rows, i, 2);
+	answer_finish();
+	store_leave(&access);
+	closed_path_leave(nest);
+	return (int) count;
+}
+
+int
+split_find_column(const Split *split, const char *name)
+{
+	for (int i = 0; i < split->columns; i++)
+		if (strcmp(split->column[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+TypeCoder *
+split_coder(Split *split, int number)
+{
+	SplitColumn *column = &split->column[number];
+	Oid			type;
+	int32		typmod;
+	int			nest;
+	char	   *structure;
+
+	if (column->coder != NULL)
+		return column->coder;
+	nest = closed_path_enter();
+	type_named(column->type, column->name, &type, &typmod);
+	column->coder = type_coder(type, typmod, column->name);
+	structure = type_structure(column->coder);
+	closed_path_leave(nest);
+	if (strcmp(structure, column->structure) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("type %s of column \"%s\" has changed since the dataset was stored",
+						column->type, column->name),
+				 errdetail("It was made of \"%s\", and is made of \"%s\".", column->structure, structure)));
+	return column->coder;
+}
+
+/* ---- chunks ---- */
+
+static StoreQuery chunks_query = {
+	.sql = "select first_row, place, rows, object from sparse.column_chunk"
+	" where version = $1 and split = $2 and ordinal = $3 and first_row <= $4"
+	" order by first_row desc limit 1",
+	.args = 4, .arg = {INT8OID, INT2OID, INT2OID, INT8OID},
+	.columns = 4, .column = {INT8OID, INT2OID, INT4ARRAYOID, INT8ARRAYOID}};
+
+pg_noreturn static void
+chunks_corrupt(int64 version, int16 column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("the chunks of column %d of version " INT64_FORMAT " are corrupt", column, version)));
+	pg_unreachable();
+}
+
+static int
+read_chunks(int64 version, int16 column, const SPITupleTable *rows, ChunkEntry *entry)
+{
+	Datum	   *chunk_rows;
+	Datum	   *object;
+	bool	   *rows_null;
+	bool	   *object_null;
+	int			count;
+	int			objects;
+	int64		first = row_int64(rows, 0, 1);
+
+	deconstruct_array(DatumGetArrayTypeP(row_datum(rows, 0, 3)), INT4OID, 4, true, TYPALIGN_INT,
+					  &chunk_rows, &rows_null, &count);
+	deconstruct_array(DatumGetArrayTypeP(row_datum(rows, 0, 4)), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &object, &object_null, &objects);
+	if (count != objects || count < 1 || count > CHUNKS_A_ROW)
+		chunks_corrupt(version, column);
+	for (int i = 0; i < count; i++)
+	{
+		int32		signed_rows = DatumGetInt32(chunk_rows[i]);
+
+		if (rows_null[i] || object_null[i] || signed_rows == 0 || signed_rows == PG_INT32_MIN)
+			chunks_corrupt(version, column);
+		entry[i].first_row = first;
+		entry[i].rows = abs(signed_rows);
+		entry[i].plain = signed_rows < 0;
+		entry[i].place = DatumGetInt16(row_datum(rows, 0, 2));
+		entry[i].object = DatumGetInt64(object[i]);
+		first += entry[i].rows;
+	}
+	return count;
+}
+
+int
+split_chunks(int64 version, int16 split, int16 column, int64 first_row, bool read_only, ChunkEntry *entry)
+{
+	Datum		value[4] = {Int64GetDatum(version), Int16GetDatum(split), Int16GetDatum(column), Int64GetDatum(first_row)};
+	SPITupleTable *rows;
+	int			count;
+
+	if (query_run(&chunks_query, value, NULL, read_only, &rows) == 0)
+		chunks_corrupt(version, column);
+	count = read_chunks(version, column, rows, entry);
+	SPI_freetuptable(rows);
+	if (first_row < entry[0].first_row || first_row >= entry[count - 1].first_row + entry[count - 1].rows)
+		chunks_corrupt(version, column);
+	return count;
+}
