@@ -6,7 +6,7 @@
  * store's owner; of the cheapest the caller is then shown those that he can see. An
  * estimate is what the residuals of the samples come to: for each tensor that both have,
  * the entropy of "equal or not", and of each difference its size in units of the child's
- * last place.
+ * last place (docs/predictors-find.md).
  */
 #include "postgres.h"
 #include "compat.h"
@@ -29,6 +29,13 @@ PG_FUNCTION_INFO_V1(model_find_parent_file);
 /* A parent pays when it is estimated to leave at most so much of what the child takes alone. */
 #define PAYS 0.9
 
+/*
+ * What is left takes so much more where the parent has a wider dtype, and where it has another
+ * one and another number of rows: measured 1.1 to 1.6 on the models of docs/predictors-find.md.
+ */
+#define WIDER_DTYPE 1.2
+#define OTHER_ROWS 1.2
+
 /* What the exponents of trained weights take, coded. */
 #define EXPONENT_BITS 2.7
 
@@ -40,6 +47,7 @@ typedef struct Candidate
 	int64		version;
 	double		bytes;
 	int32		matched;
+	float		unlike;			/* elements that one of the two has more */
 } Candidate;
 
 typedef struct Search
@@ -186,6 +194,18 @@ tally_sample(Tally *tally, const SketchTensor *child, float value, float from, i
 	tally->bits += bits_of_difference(d);
 }
 
+static double
+handicap(const SketchTensor *child, const SketchTensor *parent)
+{
+	double		factor = 1;
+
+	if (sparse_dtype_get(parent->dtype)->mantissa_bits > sparse_dtype_get(child->dtype)->mantissa_bits)
+		factor *= WIDER_DTYPE;
+	if (parent->dtype != child->dtype && parent->rows_log != child->rows_log)
+		factor *= OTHER_ROWS;
+	return factor;
+}
+
 /* Bits of an element of the child, from that parent; `alone` where it is no help. */
 static double
 bits_from(const SketchTensor *child, const SketchTensor *parent, int used, double alone)
@@ -208,7 +228,16 @@ bits_from(const SketchTensor *child, const SketchTensor *parent, int used, doubl
 	bits = tally.bits / tally.compared + binary_entropy((double) tally.differ / tally.compared);
 	if (tally.largest_pruned > tally.smallest_kept)
 		bits += binary_entropy((double) tally.pruned / tally.compared);
-	return isfinite(bits) ? Min(alone, bits) : alone;
+	return isfinite(bits) ? Min(alone, bits * handicap(child, parent)) : alone;
+}
+
+/* The same, of all of the child's rows: those that the parent has not take what they take alone. */
+static double
+bits_of_rows(const SketchTensor *child, const SketchTensor *parent, int used, double alone)
+{
+	const double common = ldexp(1, Min(0, parent->rows_log - child->rows_log));
+
+	return common * bits_from(child, parent, used, alone) + (1 - common) * alone;
 }
 
 /* ---- candidates ---- */
@@ -228,8 +257,8 @@ cheapest(const Search *search, int ordinal, const Sketch *parent, int first, boo
 
 	for (int i = first; i < parent->tensors && parent->tensor[i].shape == child->shape; i++)
 		if (!by_name || parent->tensor[i].name == child->name)
-			best = Min(best, bits_from(child, &parent->tensor[i], search->precision[ordinal],
-									   search->alone[ordinal]));
+			best = Min(best, bits_of_rows(child, &parent->tensor[i], search->precision[ordinal],
+										  search->alone[ordinal]));
 	return best;
 }
 
@@ -253,6 +282,16 @@ bits_of_tensor(const Search *search, int ordinal, const Sketch *parent, int *nex
 	return cheapest(search, ordinal, parent, first, false);
 }
 
+static float
+elements(const Sketch *sketch)
+{
+	float		sum = 0;
+
+	for (int i = 0; i < sketch->tensors; i++)
+		sum += sketch->tensor[i].weight;
+	return sum;
+}
+
 static void
 estimate(const Search *search, const Sketch *parent, Candidate *candidate)
 {
@@ -260,6 +299,7 @@ estimate(const Search *search, const Sketch *parent, Candidate *candidate)
 
 	candidate->bytes = 0;
 	candidate->matched = 0;
+	candidate->unlike = fabsf(elements(parent) - elements(search->child));
 	for (int i = 0; i < search->child->tensors; i++)
 	{
 		double		bits = bits_of_tensor(search, i, parent, &next);
@@ -317,6 +357,8 @@ compare_candidates(const void *a, const void *b)
 
 	if (x->bytes != y->bytes)
 		return x->bytes < y->bytes ? -1 : 1;
+	if (x->unlike != y->unlike)
+		return x->unlike < y->unlike ? -1 : 1;
 	return x->version < y->version ? -1 : x->version > y->version;
 }
 
@@ -359,9 +401,10 @@ static StoreQuery visible_query = {
 	.args = 1, .arg = {INT8ARRAYOID},
 	.columns = 3, .column = {INT8OID, TEXTOID, INT4OID}};
 
-/* Of candidates from `first` on, those that he can see: calls `found` for at most `count`. */
+/* Called for each candidate that the caller can see: `row` is its id, name and revision. */
 typedef void (*Found) (void *state, const SPITupleTable *rows, uint64 row, const Candidate *candidate);
 
+/* Of candidates from `first` to `end`, best first, those that he can see, but no more than `count`. */
 static uint64
 show_batch(Search *search, uint64 first, uint64 end, uint64 count, Found found, void *state)
 {
