@@ -90,6 +90,7 @@ reserve_object(Import *import, ObjectReader *reader, PlanObject *object)
 	object_reserve(&spec, &result);
 	object->id = result.id;
 	object->is_new = !result.existed;
+	object->wants_siblings = object->is_new && recipes_want_siblings(import, object);
 }
 
 static void
@@ -194,7 +195,7 @@ import_contents(Import *import)
 			in_context(import, reader, context, reserve_object, object[i]);
 	for (int last = 0; last <= 1; last++)
 		for (uint64 i = 0; i < count; i++)
-			if (object[i]->is_new && recipes_want_siblings(import, object[i]) == last)
+			if (object[i]->is_new && object[i]->wants_siblings == last)
 				in_context(import, reader, context, store_object, object[i]);
 	object_reader_free(reader);
 	MemoryContextDelete(context);

@@ -36,17 +36,19 @@ recipes_add(RecipeSearch *search, sparse_predictor predictor)
 }
 
 void
-recipe_add_source(Recipe *recipe, int64 object, uint64 per, uint64 count)
+recipe_add_source(Recipe *recipe, int64 object, sparse_dtype dtype, uint64 per, uint64 count)
 {
 	if (recipe->sources == lengthof(recipe->source))
 		elog(ERROR, "a recipe has too many sources");
-	recipe->source[recipe->sources++] = (RecipeSource) {.object = object, .per = per, .count = count};
+	recipe->source[recipe->sources++] = (RecipeSource) {
+		.object = object, .per = per, .count = count, .dtype = dtype
+	};
 }
 
 void
-recipe_add_elements(Recipe *recipe, int64 object)
+recipe_add_elements(Recipe *recipe, const Kin *kin)
 {
-	recipe_add_source(recipe, object, 1, 1);
+	recipe_add_source(recipe, kin->object, kin->dtype, 1, 1);
 }
 
 void
@@ -150,12 +152,7 @@ recipes_find(const RecipeSearch *search, int64 version, char **name, int names, 
 const PlanTensor *
 recipes_sibling(const RecipeSearch *search, const char *name)
 {
-	const PlanFile *file = &search->import->plan->file[search->object->file];
-
-	for (uint32 i = 0; i < file->tensors; i++)
-		if (strcmp(file->tensor[i].name, name) == 0)
-			return &file->tensor[i];
-	return NULL;
+	return plan_find_tensor(&search->import->plan->file[search->object->file], name);
 }
 
 /* The tensors of its name in the parents. */
@@ -180,7 +177,7 @@ search_cast(RecipeSearch *search)
 
 		if (search->is_float && kin->elements == search->elements && kin->dtype != search->spec->dtype
 			&& sparse_dtype_get(kin->dtype)->exponent_bits > 0)
-			recipe_add_elements(recipes_add(search, SPARSE_PREDICT_CAST), kin->object);
+			recipe_add_elements(recipes_add(search, SPARSE_PREDICT_CAST), kin);
 	}
 }
 
@@ -201,8 +198,8 @@ import_recipes(const Import *import, ObjectReader *reader, const PlanObject *obj
 	search_cast(&search);
 	search_blend(&search);
 	search_pruned(&search);
-	search_scaled(&search);
 	search_adapter(&search);
+	search_scaled(&search);
 	search_lowrank(&search);
 	spec->recipe = search.recipe;
 	spec->recipes = search.recipes;

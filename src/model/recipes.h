@@ -10,7 +10,7 @@
 #include "import.h"
 #include "store/recipe.h"
 
-#define MAX_RECIPES 24
+#define MAX_RECIPES 64
 #define MAX_KIN 8
 #define MAX_RANK_OF_TENSOR 8	/* dimensions of tensors that recipes are for */
 
@@ -44,10 +44,10 @@ typedef struct RecipeSearch
 extern Recipe *recipes_add(RecipeSearch *search, sparse_predictor predictor);
 
 /* Adds a source that is read element by element. */
-extern void recipe_add_elements(Recipe *recipe, int64 object);
+extern void recipe_add_elements(Recipe *recipe, const Kin *kin);
 
-/* Adds a source of `count` elements for every `per` elements of content (0: always those). */
-extern void recipe_add_source(Recipe *recipe, int64 object, uint64 per, uint64 count);
+/* Adds a source of `count` elements of a dtype for every `per` elements of content (0: always those). */
+extern void recipe_add_source(Recipe *recipe, int64 object, sparse_dtype dtype, uint64 per, uint64 count);
 
 /* `count` elements of the tensor at hand, or of an object, from element `first` on, as reals. */
 extern void sample_content(const RecipeSearch *search, uint64 first, uint64 count, float *x);
