@@ -105,15 +105,14 @@ recipe_references(const Recipe *recipe, uint64 first, uint64 count,
 	return refs;
 }
 
-/* Of one source: see recipe_consider. An object whose row was only reserved so far takes no bytes. */
+/* Of one source: see recipe_consider. What takes no bytes was only reserved so far: the object at hand itself, others of its import. */
 static bool
-consider_source(ObjectReader *reader, const ObjectSpec *spec, int64 id, uint64 elements, RecipeSource *source)
+consider_source(ObjectReader *reader, const ObjectSpec *spec, uint64 elements, RecipeSource *source)
 {
 	const int	most = spec->max_depth > 0 ? spec->max_depth : sparse_max_chain_depth;
 	ObjectInfo	info;
 
-	if (source->object == id || !object_info(reader, spec->place, source->object, &info)
-		|| info.stored_bytes == 0 || info.depth >= most)
+	if (!object_info(reader, spec->place, source->object, &info) || info.stored_bytes == 0 || info.depth >= most)
 		return false;
 	source->elements = info.bytes / element_bytes(source->dtype);
 	source->depth = info.depth;
@@ -134,8 +133,7 @@ formula_fits(const Recipe *recipe, sparse_dtype dtype, uint64 first, uint64 coun
 }
 
 bool
-recipe_consider(ObjectReader *reader, const ObjectSpec *spec, int64 id, uint64 chunk_bytes, Recipe *recipe,
-				int32 *depth)
+recipe_consider(ObjectReader *reader, const ObjectSpec *spec, uint64 chunk_bytes, Recipe *recipe, int32 *depth)
 {
 	const uint64 elements = spec->bytes / element_bytes(spec->dtype);
 	const uint64 chunk = Min(chunk_bytes, spec->bytes) / element_bytes(spec->dtype);
@@ -144,7 +142,7 @@ recipe_consider(ObjectReader *reader, const ObjectSpec *spec, int64 id, uint64 c
 	*depth = 0;
 	for (int i = 0; i < recipe->sources; i++)
 	{
-		if (!consider_source(reader, spec, id, elements, &recipe->source[i]))
+		if (!consider_source(reader, spec, elements, &recipe->source[i]))
 			return false;
 		*depth = Max(*depth, recipe->source[i].depth);
 		decoded += object_decodes(reader, spec->place, recipe->source[i].object, RECIPE_MOST_DECODED);

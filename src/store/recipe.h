@@ -43,11 +43,11 @@ typedef struct Recipe
 } Recipe;
 
 /*
- * Whether object `id` can be computed so: its sources are there, written, shallow enough and long enough for all of
+ * Whether an object can be computed so: its sources are there, written, shallow enough and long enough for all of
  * the content; the formula fits them; and, with chunks of chunk_bytes, never too much of them is
  * needed at once, nor too many chunks decoded for one. Gives the depth of the deepest.
  */
-extern bool recipe_consider(ObjectReader *reader, const ObjectSpec *spec, int64 id, uint64 chunk_bytes,
+extern bool recipe_consider(ObjectReader *reader, const ObjectSpec *spec, uint64 chunk_bytes,
 							Recipe *recipe, int32 *depth);
 
 /* The references and the formula of a chunk, whose place is in elements; the number of references. */

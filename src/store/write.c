@@ -348,7 +348,7 @@ choose_prediction(Writer *writer)
 			.recipe = &spec->recipe[i]
 		};
 
-		if (recipe_consider(writer->reader, spec, writer->id, writer->chunk_bytes, &spec->recipe[i], &computed.depth))
+		if (recipe_consider(writer->reader, spec, writer->chunk_bytes, &spec->recipe[i], &computed.depth))
 			compare_prediction(writer, &computed, &best, &best_cost);
 	}
 	return best;
