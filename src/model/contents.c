@@ -185,9 +185,11 @@ import_contents(Import *import)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "sparse object",
 												  ALLOCSET_DEFAULT_SIZES);
 	ObjectReader *reader = object_reader_create(CurrentMemoryContext, false);
+	MemoryContext kin_context = AllocSetContextCreate(CurrentMemoryContext, "sparse kin", ALLOCSET_DEFAULT_SIZES);
 	uint64		count;
 	PlanObject **object = plan_sorted_objects(import->plan, &count);
 
+	import->kin = kin_index_create(kin_context, import->parents);
 	for (uint64 i = 0; i < count; i++)
 		if (i > 0 && compare_objects(&object[i - 1], &object[i]) == 0)
 			object[i]->id = object[i - 1]->id;
@@ -198,6 +200,7 @@ import_contents(Import *import)
 			if (object[i]->is_new && object[i]->wants_siblings == last)
 				in_context(import, reader, context, store_object, object[i]);
 	object_reader_free(reader);
+	MemoryContextDelete(kin_context);
 	MemoryContextDelete(context);
 	pfree(object);
 }
