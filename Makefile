@@ -62,9 +62,9 @@ FIT_OBJS := $(filter src/fit/%,$(OBJS))
 CLIENT_OBJS := $(CLIENT_SOURCES:.c=.o)
 CLIENT := $(if $(CLIENT_SOURCES),pg_sparse)
 
-CODEC_LIBS = -lzstd -lxxhash -lyajl
+CODEC_LIBS = -lzstd -lxxhash -lyajl -lm
 CLIENT_LIBS = $(CODEC_LIBS) -lcrypto -L$(shell $(PG_CONFIG) --libdir) -lpq -pthread
-SHLIB_LINK = $(CODEC_LIBS) -lm
+SHLIB_LINK = $(CODEC_LIBS)
 
 # The coder's inner loops want the vectoriser. A prediction must come out the same
 # on every machine: no fused multiply-add, nothing tuned to the machine that builds.

@@ -180,9 +180,11 @@ propose(RecipeSearch *search, const Factored *f)
 {
 	Recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_LOW_RANK);
 
-	recipe_add_elements(recipe, f->base->object);
-	recipe_add_source(recipe, store_factor(search, f->fit.left, f->rows * f->fit.rank), f->columns, f->fit.rank);
-	recipe_add_source(recipe, store_factor(search, f->fit.right, f->columns * f->fit.rank), 0, f->columns * f->fit.rank);
+	recipe_add_elements(recipe, f->base);
+	recipe_add_source(recipe, store_factor(search, f->fit.left, f->rows * f->fit.rank), SPARSE_I16, f->columns,
+					  f->fit.rank);
+	recipe_add_source(recipe, store_factor(search, f->fit.right, f->columns * f->fit.rank), SPARSE_I16, 0,
+					  f->columns * f->fit.rank);
 	recipe->formula = formula_of(f);
 }
 
