@@ -145,7 +145,7 @@ select relname, relkind, relowner::regrole, relrowsecurity as rls from pg_class
 where relnamespace = 'sparse'::regnamespace and relkind not in ('i', 'I') order by relname;
 select c.conrelid::regclass as relation, contype, pg_get_constraintdef(c.oid) as definition from pg_constraint c
 where c.connamespace = 'sparse'::regnamespace and contype in ('p', 'f', 'u') order by conrelid::regclass::text collate "C", 2, 3;
-select tgrelid::regclass, tgname, tgfoid::regproc from pg_trigger where not tgisinternal order by tgrelid::regclass::text, tgname;
+select tgrelid::regclass, tgname, tgfoid::regproc from pg_trigger where not tgisinternal order by tgrelid::regclass::text collate "C", tgname;
 select count(*) as members_of_the_extension from pg_depend
 where refclassid = 'pg_extension'::regclass and deptype = 'e'
   and classid = 'pg_class'::regclass and objid in (select oid from pg_class where relnamespace = 'sparse'::regnamespace);

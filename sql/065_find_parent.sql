@@ -66,6 +66,23 @@ select sparse_import_bytes('made/child', model('', 'BF16', 40, floats(1, 900) ||
 select p.role, v.name from sparse.parent p join sparse.version v on v.id = p.parent join sparse.version c on c.id = p.child where c.name = 'made/child';
 select sparse_import_bytes('made/alone', model('', 'BF16', 40, floats(9, 960)), find_parents => true) > 0 as imported;
 select count(*) from sparse.parent p join sparse.version c on c.id = p.child where c.name = 'made/alone';
+-- a guess that turns out wrong (its sketch is another version's) is no parent
+update sparse.sketch s set sketch = o.sketch from sparse.sketch o, sparse.version v, sparse.version w
+where s.version = v.id and v.name = 'made/alone' and o.version = w.id and w.name = 'made/other';
+select sparse_import_bytes('made/misled', model('', 'BF16', 40, floats(2, 930) || floats(5, 30)), find_parents => true) > 0 as imported;
+select sparse_drop('made/other');
+select sparse_drop('made/misled');
+select sparse_import_bytes('made/misled', model('', 'BF16', 40, floats(2, 900) || floats(5, 60)), find_parents => true) > 0 as imported;
+select count(*) from sparse.parent p join sparse.version c on c.id = p.child where c.name = 'made/misled' and c.revision = 2;
+select sparse_reconstruct('made/misled') = model('', 'BF16', 40, floats(2, 900) || floats(5, 60)) as exact;
+delete from sparse.sketch s using sparse.version v where s.version = v.id and v.name = 'made/alone';
+-- of a file as of bytes, and the same model under other names
+select sparse_import_file('found/light', data_file('mini-finetune-light'), find_parents => true) > 0 as imported;
+select sparse_import_bytes('made/renamed', model('language_model.model.', 'BF16', 40, floats(1, 950) || floats(6, 10)), find_parents => true) > 0 as imported;
+-- what is no model has no parent: a file without tensors, and small ones
+select sparse_import_bytes('made/empty', framed('{}'), find_parents => true) > 0 as imported;
+select sparse_import_bytes('made/empty2', framed('{ }'), find_parents => true) > 0 as imported;
+select sparse_import_bytes('made/random', floats(7, 500), find_parents => true);
 -- one that is named already is not named again
 select sparse_import_bytes('made/named', model('', 'BF16', 40, floats(1, 930) || floats(4, 30)), '{made/child}', '{finetune}', find_parents => true) > 0 as imported;
 select p.role, v.name from sparse.parent p join sparse.version v on v.id = p.parent join sparse.version c on c.id = p.child where c.name = 'made/named' order by p.ordinal;
@@ -82,19 +99,24 @@ select string_agg(name, ' ') like '%base%' as found from sparse_find_parent('tun
 drop role if exists regress_sparse_reader;
 create role regress_sparse_reader;
 grant usage on schema sparse to regress_sparse_reader;
-grant select on sparse.version to regress_sparse_reader;
+grant select, insert on sparse.version to regress_sparse_reader;
 alter table sparse.version enable row level security;
 create policy own on sparse.version for select to regress_sparse_reader using (name not in ('base', 'made/base', 'made/prefix'));
-select data_file('mini-finetune') as file \gset
+create policy add on sparse.version for insert to regress_sparse_reader with check (true);
+select data_file('mini-finetune') as file, model('', 'BF16', 40, floats(1, 920) || floats(8, 40)) as hidden \gset
 set role regress_sparse_reader;
 select count(*) filter (where name = 'base') as hidden, count(*) > 0 as some from sparse_find_parent('tuned');
 select * from sparse_find_parent('base');
 select sparse_sketch('base');
+set client_min_messages = notice;
+select sparse_import_bytes('reader/child', :'hidden'::bytea, find_parents => true) > 0 as imported;
+set client_min_messages = warning;
 select * from sparse_find_parent_file(:'file');
 select * from sparse.sketch;
 reset role;
 drop owned by regress_sparse_reader;
 drop role regress_sparse_reader;
+drop policy if exists add on sparse.version;
 drop policy if exists own on sparse.version;
 alter table sparse.version disable row level security;
 

@@ -53,9 +53,9 @@ typedef struct Candidate
 typedef struct Search
 {
 	const Sketch *child;
-	int			precision[SKETCH_TENSORS];	/* mantissa bits that the child's values use */
 	double		alone[SKETCH_TENSORS];	/* bits of an element without a parent */
-	double		alone_bytes;
+	double		per_unit[SKETCH_TENSORS][SKETCH_SAMPLES];	/* one by the child's last place */
+	double		most_bytes;		/* of a parent that pays */
 	int64		except;			/* version */
 	bool		read_only;
 	MemoryContext context;		/* of the candidates: SPI leaves the current one its own */
@@ -102,21 +102,19 @@ bits_alone(const SketchTensor *tensor, int used)
 }
 
 /*
- * The distance in units of the last place of `value` with so many mantissa bits, when `from`
- * is rounded to them: a cast that loses bits is no distance.
+ * One by the unit of the last place of a value of so many mantissa bits. Distances are rounded
+ * to such units, so that a cast that loses bits is no distance.
  */
 static double
-distance(float value, float from, uint8 dtype, int used)
+per_unit(float value, uint8 dtype, int used)
 {
 	const sparse_dtype_info *info = sparse_dtype_get(dtype);
-	int			last = 0;		/* exponent of the last place */
+	int			exponent;
 
-	if (info->mantissa_bits > 0)
-	{
-		(void) frexpf(value == 0 ? from : value, &last);
-		last = Max(last - 1, 2 - (1 << (info->exponent_bits - 1))) - used;
-	}
-	return floor(ldexp(fabs((double) value - from), -last) + 0.5);
+	if (info->mantissa_bits == 0)
+		return 1;
+	(void) frexpf(value, &exponent);
+	return ldexp(1, used - Max(exponent - 1, 2 - (1 << (info->exponent_bits - 1))));
 }
 
 static double
@@ -125,22 +123,12 @@ binary_entropy(double p)
 	return p <= 0 || p >= 1 ? 0 : -p * log2(p) - (1 - p) * log2(1 - p);
 }
 
-/*
- * Bits of a difference of `d` last places: its sign, its size, and what its size is not
- * known by. Of a normal distribution that is 1.96 above the mean of log2(d); where
- * differences are few units, less.
- */
-static double
-bits_of_difference(double d)
-{
-	return isfinite(d) ? 1 + log2(d) + 1.96 - 1.2 / d : 64;
-}
-
 /* Whether both versions have the elements of a run; where row counts differ much, they kept others. */
 static bool
 runs_agree(const SketchTensor *child, const SketchTensor *parent, int run)
 {
-	return sketch_run_row(child->shape, run, child->rows_log)
+	return child->rows_log == parent->rows_log
+		|| sketch_run_row(child->shape, run, child->rows_log)
 		== sketch_run_row(child->shape, run, parent->rows_log);
 }
 
@@ -168,17 +156,23 @@ scale_of_run(const SketchTensor *child, const SketchTensor *parent, int first)
 typedef struct Tally
 {
 	int			compared;
-	int			differ;
-	double		bits;			/* of the differences */
+	int			differ;			/* by d units each: */
+	double		product;		/* of all d */
+	double		inverse;		/* sum of 1 / d */
+	int			odd;			/* infinite or no number */
 	int			pruned;			/* zeros of the child that are none of the parent, */
-	double		largest_pruned; /* and whether a threshold explains them */
-	double		smallest_kept;
+	float		largest_pruned; /* and whether a threshold explains them */
+	float		smallest_kept;
 } Tally;
 
+/* So that the product of all samples of a tensor is finite. */
+#define MOST_UNITS 1152921504606846976.0	/* 2^60 */
+
 static void
-tally_sample(Tally *tally, const SketchTensor *child, float value, float from, int used)
+tally_sample(Tally *tally, float value, float from, double units)
 {
-	const double d = distance(value, from, child->dtype, used);
+	const double rounded = fabs((double) value - from) * units + 0.5;
+	double		d;
 
 	tally->compared++;
 	if (value == 0 && from != 0)
@@ -188,10 +182,29 @@ tally_sample(Tally *tally, const SketchTensor *child, float value, float from, i
 		return;
 	}
 	tally->smallest_kept = Min(tally->smallest_kept, fabsf(from));
-	if (d == 0)
+	if (rounded < 1)
 		return;
 	tally->differ++;
-	tally->bits += bits_of_difference(d);
+	if (!isfinite(rounded))
+	{
+		tally->odd++;
+		return;
+	}
+	d = (double) (int64) Min(rounded, MOST_UNITS);
+	tally->product *= d;
+	tally->inverse += 1 / d;
+}
+
+/*
+ * Bits of all differences: of each its sign, its size, and what its size is not known by. Of
+ * a normal distribution that is 1.96 above the mean of log2(d); where differences are few
+ * units, less.
+ */
+static double
+bits_of_differences(const Tally *tally)
+{
+	return 64.0 * tally->odd + (1 + 1.96) * (tally->differ - tally->odd)
+		+ log2(tally->product) - 1.2 * tally->inverse;
 }
 
 static double
@@ -206,11 +219,14 @@ handicap(const SketchTensor *child, const SketchTensor *parent)
 	return factor;
 }
 
-/* Bits of an element of the child, from that parent; `alone` where it is no help. */
+/* Bits of an element of a tensor of the child, from that parent; what it takes alone where that is no help. */
 static double
-bits_from(const SketchTensor *child, const SketchTensor *parent, int used, double alone)
+bits_from(const Search *search, int ordinal, const SketchTensor *parent)
 {
-	Tally		tally = {.smallest_kept = HUGE_VAL};
+	const SketchTensor *child = &search->child->tensor[ordinal];
+	const double *units = search->per_unit[ordinal];
+	const double alone = search->alone[ordinal];
+	Tally		tally = {.product = 1, .smallest_kept = HUGE_VALF};
 	double		bits;
 
 	for (int run = 0; run < SKETCH_RUNS; run++)
@@ -221,11 +237,11 @@ bits_from(const SketchTensor *child, const SketchTensor *parent, int used, doubl
 			continue;
 		scale = scale_of_run(child, parent, run * SKETCH_RUN);
 		for (int i = run * SKETCH_RUN; i < (run + 1) * SKETCH_RUN; i++)
-			tally_sample(&tally, child, child->value[i], (float) (scale * parent->value[i]), used);
+			tally_sample(&tally, child->value[i], (float) (scale * parent->value[i]), units[i]);
 	}
 	if (tally.compared == 0)
 		return alone;
-	bits = tally.bits / tally.compared + binary_entropy((double) tally.differ / tally.compared);
+	bits = bits_of_differences(&tally) / tally.compared + binary_entropy((double) tally.differ / tally.compared);
 	if (tally.largest_pruned > tally.smallest_kept)
 		bits += binary_entropy((double) tally.pruned / tally.compared);
 	return isfinite(bits) ? Min(alone, bits * handicap(child, parent)) : alone;
@@ -233,11 +249,12 @@ bits_from(const SketchTensor *child, const SketchTensor *parent, int used, doubl
 
 /* The same, of all of the child's rows: those that the parent has not take what they take alone. */
 static double
-bits_of_rows(const SketchTensor *child, const SketchTensor *parent, int used, double alone)
+bits_of_rows(const Search *search, int ordinal, const SketchTensor *parent)
 {
-	const double common = ldexp(1, Min(0, parent->rows_log - child->rows_log));
+	const int	lacking = search->child->tensor[ordinal].rows_log - parent->rows_log;
+	const double common = lacking > 0 ? ldexp(1, -lacking) : 1;
 
-	return common * bits_from(child, parent, used, alone) + (1 - common) * alone;
+	return common * bits_from(search, ordinal, parent) + (1 - common) * search->alone[ordinal];
 }
 
 /* ---- candidates ---- */
@@ -257,8 +274,7 @@ cheapest(const Search *search, int ordinal, const Sketch *parent, int first, boo
 
 	for (int i = first; i < parent->tensors && parent->tensor[i].shape == child->shape; i++)
 		if (!by_name || parent->tensor[i].name == child->name)
-			best = Min(best, bits_of_rows(child, &parent->tensor[i], search->precision[ordinal],
-										  search->alone[ordinal]));
+			best = Min(best, bits_of_rows(search, ordinal, &parent->tensor[i]));
 	return best;
 }
 
@@ -292,21 +308,23 @@ elements(const Sketch *sketch)
 	return sum;
 }
 
-static void
+/* False where it would not pay. */
+static bool
 estimate(const Search *search, const Sketch *parent, Candidate *candidate)
 {
 	int			next = 0;
 
 	candidate->bytes = 0;
 	candidate->matched = 0;
-	candidate->unlike = fabsf(elements(parent) - elements(search->child));
-	for (int i = 0; i < search->child->tensors; i++)
+	for (int i = 0; i < search->child->tensors && candidate->bytes <= search->most_bytes; i++)
 	{
 		double		bits = bits_of_tensor(search, i, parent, &next);
 
 		candidate->matched += bits < search->alone[i];
 		candidate->bytes += bits * search->child->tensor[i].weight / 8;
 	}
+	candidate->unlike = fabsf(elements(parent) - elements(search->child));
+	return candidate->matched > 0 && candidate->bytes <= search->most_bytes;
 }
 
 static void
@@ -314,11 +332,16 @@ search_begin(Search *search, const Sketch *child)
 {
 	search->child = child;
 	search->context = CurrentMemoryContext;
+	search->most_bytes = 0;
 	for (int i = 0; i < child->tensors; i++)
 	{
-		search->precision[i] = precision(&child->tensor[i]);
-		search->alone[i] = bits_alone(&child->tensor[i], search->precision[i]);
-		search->alone_bytes += search->alone[i] * child->tensor[i].weight / 8;
+		const SketchTensor *tensor = &child->tensor[i];
+		const int	used = precision(tensor);
+
+		for (int j = 0; j < SKETCH_SAMPLES; j++)
+			search->per_unit[i][j] = per_unit(tensor->value[j], tensor->dtype, used);
+		search->alone[i] = bits_alone(tensor, used);
+		search->most_bytes += PAYS * search->alone[i] * tensor->weight / 8;
 	}
 }
 
@@ -344,8 +367,7 @@ consider(Search *search, const SPITupleTable *rows, uint64 row, Sketch *parent)
 	if (candidate.version == search->except
 		|| !sketch_unpack((uint8 *) VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), parent))
 		return;
-	estimate(search, parent, &candidate);
-	if (candidate.bytes <= PAYS * search->alone_bytes)
+	if (estimate(search, parent, &candidate))
 		add_candidate(search, &candidate);
 }
 

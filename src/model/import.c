@@ -159,12 +159,16 @@ find_parents(Import *import)
 				errdetail("No version that you can see is estimated to make it smaller."));
 		return;
 	}
-	if (has_parent(import, found))
+	if (has_parent(import, found) || import->parents == MAX_PARENTS)
 		return;
 	import->parent = repalloc(import->parent, (import->parents + 1) * sizeof(ImportParent));
-	parent = &import->parent[import->parents++];
+	parent = &import->parent[import->parents];
 	resolve_now(psprintf(INT64_FORMAT, found), &parent->version);
 	parent->role = "finetune";
+	if (import->parents > 0 && parent->version.place != import->parent[0].version.place)
+		return;
+	import->parents++;
+	import->guessed = true;
 	ereport(NOTICE,
 			errmsg("found \"%s@%d\" as parent of \"%s\"", parent->version.name,
 				   parent->version.revision, import->name),
@@ -330,6 +334,56 @@ keep_sketch(const Import *import)
 	pfree(sketch);
 }
 
+static StoreQuery helped_query = {
+	.sql = "select 1 from unnest($2) o (id)"
+	" where exists (select from sparse.tensor t where t.object = o.id and t.version = $1)"
+	" or exists (select from sparse.object_parent e, sparse.tensor t"
+	"  where e.place = $3 and e.object = o.id and t.object = e.parent and t.version = $1)"
+	" limit 1",
+	.args = 3, .arg = {INT8OID, INT8ARRAYOID, INT2OID},
+	.columns = 1, .column = {INT4OID}};
+
+/* Whether any tensor is one of the version's, or is predicted from one. */
+static bool
+has_helped(const Import *import, int64 version)
+{
+	const ImportPlan *plan = import->plan;
+	SPITupleTable *rows;
+	Datum	   *id;
+	Datum		argument[3];
+	int			tensors = 0;
+
+	for (int i = 0; i < plan->files; i++)
+		tensors += (int) plan->file[i].tensors;
+	id = palloc(Max(tensors, 1) * sizeof(Datum));
+	tensors = 0;
+	for (int i = 0; i < plan->files; i++)
+		for (uint32 j = 0; j < plan->file[i].tensors; j++)
+			id[tensors++] = Int64GetDatum(plan->file[i].tensor[j].object.id);
+	argument[0] = Int64GetDatum(version);
+	argument[1] = array_datum(INT8OID, id, tensors);
+	argument[2] = Int16GetDatum(import->place);
+	pfree(id);
+	return query_run(&helped_query, argument, NULL, false, &rows) > 0;
+}
+
+/* A parent that was found but is of no use is none. */
+static void
+check_guess(Import *import)
+{
+	const StoreVersion *guess;
+
+	if (!import->guessed)
+		return;
+	guess = &import->parent[import->parents - 1].version;
+	if (has_helped(import, guess->id))
+		return;
+	ereport(NOTICE,
+			errmsg("\"%s@%d\" is not kept as parent of \"%s\"", guess->name, guess->revision, import->name),
+			errdetail("No tensor is smaller when predicted from it."));
+	import->parents--;
+}
+
 static void
 store(Import *import)
 {
@@ -338,6 +392,7 @@ store(Import *import)
 	store_enter(&access);
 	answer_connect();
 	import_contents(import);
+	check_guess(import);
 	import_rows(import);
 	import_make_ready(import);
 	keep_sketch(import);

@@ -29,6 +29,7 @@ typedef struct Import
 	Datum		metadata;		/* jsonb */
 	int			parents;
 	ImportParent *parent;
+	bool		guessed;		/* the last parent was found, not named */
 
 	int64		version;		/* ids, once they are known */
 	int32		revision;

@@ -434,7 +434,11 @@ unpack_tensor(const uint8 *bytes, SketchTensor *tensor)
 	tensor->dtype = bytes[8];
 	tensor->rows_log = bytes[9];
 	for (int i = 0; i < SKETCH_SAMPLES; i++)
-		tensor->value[i] = float_of(get(bytes + 12 + 3 * i, 3) << 8);
+	{
+		const uint8 *upper = bytes + 12 + 3 * i;
+
+		tensor->value[i] = float_of((uint32) upper[0] << 8 | (uint32) upper[1] << 16 | (uint32) upper[2] << 24);
+	}
 	return tensor->dtype < SPARSE_DTYPES && tensor->rows_log < 32;
 }
 
