@@ -156,7 +156,7 @@ scale_of_run(const SketchTensor *child, const SketchTensor *parent, int first)
 typedef struct Tally
 {
 	int			compared;
-	int			differ;			/* by d units each: */
+	int			differ;			/* by d units each; those that are equal count as d = 1: */
 	double		product;		/* of all d */
 	double		inverse;		/* sum of 1 / d */
 	int			odd;			/* infinite or no number */
@@ -182,15 +182,14 @@ tally_sample(Tally *tally, float value, float from, double units)
 		return;
 	}
 	tally->smallest_kept = Min(tally->smallest_kept, fabsf(from));
-	if (rounded < 1)
-		return;
-	tally->differ++;
 	if (!isfinite(rounded))
 	{
 		tally->odd++;
 		return;
 	}
-	d = (double) (int64) Min(rounded, MOST_UNITS);
+	/* whether it differs is a coin's throw, so that no branch asks it */
+	tally->differ += rounded >= 1;
+	d = (double) (int64) Max(1.0, Min(rounded, MOST_UNITS));
 	tally->product *= d;
 	tally->inverse += 1 / d;
 }
@@ -203,8 +202,10 @@ tally_sample(Tally *tally, float value, float from, double units)
 static double
 bits_of_differences(const Tally *tally)
 {
-	return 64.0 * tally->odd + (1 + 1.96) * (tally->differ - tally->odd)
-		+ log2(tally->product) - 1.2 * tally->inverse;
+	const int	equal = tally->compared - tally->pruned - tally->odd - tally->differ;
+
+	return 64.0 * tally->odd + (1 + 1.96) * tally->differ
+		+ log2(tally->product) - 1.2 * (tally->inverse - equal);
 }
 
 static double
@@ -241,7 +242,7 @@ bits_from(const Search *search, int ordinal, const SketchTensor *parent)
 	}
 	if (tally.compared == 0)
 		return alone;
-	bits = bits_of_differences(&tally) / tally.compared + binary_entropy((double) tally.differ / tally.compared);
+	bits = bits_of_differences(&tally) / tally.compared + binary_entropy((double) (tally.differ + tally.odd) / tally.compared);
 	if (tally.largest_pruned > tally.smallest_kept)
 		bits += binary_entropy((double) tally.pruned / tally.compared);
 	return isfinite(bits) ? Min(alone, bits * handicap(child, parent)) : alone;
