@@ -266,16 +266,20 @@ compare_to(const SketchTensor *a, const SketchTensor *b)
 	return a->shape != b->shape ? (int) a->shape - (int) b->shape : (int) a->name - (int) b->name;
 }
 
-/* The cheapest of the parent's tensors in [first, end) of the child's shape, or also its name. */
+/* The cheapest of the parent's tensors from `first` on that have the child's shape, or also its name. */
 static double
 cheapest(const Search *search, int ordinal, const Sketch *parent, int first, bool by_name)
 {
 	const SketchTensor *child = &search->child->tensor[ordinal];
 	double		best = search->alone[ordinal];
 
-	for (int i = first; i < parent->tensors && parent->tensor[i].shape == child->shape; i++)
-		if (!by_name || parent->tensor[i].name == child->name)
-			best = Min(best, bits_of_rows(search, ordinal, &parent->tensor[i]));
+	for (int i = first; i < parent->tensors && parent->tensor[i].shape == child->shape
+		 && (!by_name || parent->tensor[i].name == child->name); i++)
+	{
+		const double bits = bits_of_rows(search, ordinal, &parent->tensor[i]);
+
+		best = Min(best, bits);
+	}
 	return best;
 }
 
