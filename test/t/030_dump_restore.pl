@@ -86,7 +86,7 @@ sub rows_of
 	return sql(q{
 		select string_agg(format('%s %s', t, xpath('/row/n/text()', query_to_xml(format(
 			'select count(*) || '' '' || md5(string_agg(r::text, '','' order by r::text)) as n from sparse.%I r', t), false, true, ''))), E'\n' order by t)
-		from unnest(array['place', 'family', 'version', 'parent', 'file', 'tensor', 'object', 'object_parent', 'chunk', 'tag', 'tag_history', 'quota', 'upload', 'staged']) t}, $database);
+		from unnest(array['place', 'family', 'version', 'parent', 'file', 'tensor', 'object', 'object_parent', 'chunk', 'tag', 'tag_history', 'quota', 'upload', 'staged', 'sketch']) t}, $database);
 }
 
 my %sha256 = map { $_->[0] => sha256_of_file(data_file($_->[1])) }
@@ -110,6 +110,7 @@ sub check_store
 	like($guarded, qr/are written by the functions of sparse/, "$how: versions are guarded");
 	is(sql("set role writer; select created_by from sparse.version where id = sparse_import_bytes('writer/own', '\\x02000000000000007b7d'); reset role; select created_by from sparse.version where name = 'writer/own'", $database),
 		'writer', "$how: and written by those who may");
+	is(sql("select name from sparse_find_parent('child', 1)", $database), 'base', "$how: parents are found by their sketches");
 	is(sql("select count(*) from sparse_lineage('grandchild')", $database), '3', "$how: lineage crosses the tombstone");
 
 	my $upload = sql("select id from sparse.version where name = 'upload'", $database);
