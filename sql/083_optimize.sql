@@ -50,7 +50,7 @@ create function problems() returns table (problem text) language sql as $$
 create function predictors(version text) returns text language sql as $$
     select string_agg(p, ', ' order by p) from (select distinct predictor as p from sparse_tensors(version)) x $$;
 create function stored(version text) returns bigint language sql as $$
-    select stored_bytes from sparse.version where id = sparse_resolve(version) $$;
+    select stored_bytes from sparse.version where id = sparse_resolve($1) $$;
 create table child (n serial, name text, parents text[]);
 insert into child (name, parents) values
     ('mini-merge-linear', '{mini-finetune,mini-finetune-strong}'), ('mini-merge-slerp', '{mini-finetune,mini-finetune-strong}'),

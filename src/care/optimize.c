@@ -65,12 +65,8 @@ list_objects(Care *care, Work *work)
 static void
 find_work(Care *care, const StoreVersion *version, Work *work)
 {
-	MemoryContext step;
-
 	care_step_begin(care);
-	step = MemoryContextSwitchTo(care->context);
-	work->import = stored_import(version);
-	MemoryContextSwitchTo(step);
+	work->import = stored_import(version, care->context);
 	care_step_end(care);
 	if (work->import->parents == 0)
 		ereport(ERROR,

@@ -119,18 +119,21 @@ load_objects(int64 version, int number, PlanFile *file)
 }
 
 static void
-load_tensors(ObjectReader *reader, int64 version, const VersionFile *stored, PlanFile *file)
+load_tensors(ObjectReader *reader, int64 version, const VersionFile *stored, MemoryContext context, PlanFile *file)
 {
 	char	   *header = palloc_extended(stored->object_bytes, MCXT_ALLOC_HUGE);
+	MemoryContext scratch;
 
 	object_read(reader, stored->place, stored->object, 0, stored->object_bytes, header);
+	scratch = MemoryContextSwitchTo(context);
 	plan_header(file, stored->ordinal, header, stored->object_bytes, stored->bytes);
+	MemoryContextSwitchTo(scratch);
 	pfree(header);
 	load_objects(version, stored->ordinal, file);
 }
 
 static void
-load_stored_file(ObjectReader *reader, int64 version, const VersionFile *stored, PlanFile *file)
+load_stored_file(ObjectReader *reader, int64 version, const VersionFile *stored, MemoryContext context, PlanFile *file)
 {
 	file->path = stored->path;
 	file->safetensors = stored->safetensors;
@@ -140,23 +143,23 @@ load_stored_file(ObjectReader *reader, int64 version, const VersionFile *stored,
 		.id = stored->object, .bytes = stored->object_bytes, .file = stored->ordinal, .dtype = SPARSE_BYTES
 	};
 	if (stored->safetensors)
-		load_tensors(reader, version, stored, file);
+		load_tensors(reader, version, stored, context, file);
 }
 
 static ImportPlan *
-stored_plan(const StoreVersion *version)
+stored_plan(const StoreVersion *version, MemoryContext context)
 {
-	ObjectReader *reader = object_reader_create(CurrentMemoryContext, false);
-	ImportPlan *plan = palloc0(sizeof(ImportPlan));
+	ObjectReader *reader = object_reader_create(context, false);
+	ImportPlan *plan = MemoryContextAllocZero(context, sizeof(ImportPlan));
 	VersionFile *stored;
 
-	plan->files = plan->room = version_files(CurrentMemoryContext, version->id, &stored);
-	plan->file = palloc0(Max(plan->files, 1) * sizeof(PlanFile));
+	plan->files = plan->room = version_files(context, version->id, &stored);
+	plan->file = MemoryContextAllocZero(context, Max(plan->files, 1) * sizeof(PlanFile));
 	for (int i = 0; i < plan->files; i++)
 	{
 		if (stored[i].ordinal != i)
 			elog(ERROR, "file %d of version " INT64_FORMAT " is missing", i, version->id);
-		load_stored_file(reader, version->id, &stored[i], &plan->file[i]);
+		load_stored_file(reader, version->id, &stored[i], context, &plan->file[i]);
 	}
 	object_reader_free(reader);
 	return plan;
@@ -176,19 +179,20 @@ mark_siblings(const Import *import)
 	}
 }
 
+/* (A query leaves its own memory as the current one.) */
 Import *
-stored_import(const StoreVersion *version)
+stored_import(const StoreVersion *version, MemoryContext context)
 {
-	Import	   *import = palloc0(sizeof(Import));
+	Import	   *import = MemoryContextAllocZero(context, sizeof(Import));
 
-	import->name = pstrdup(version->name);
+	import->name = MemoryContextStrdup(context, version->name);
 	import->version = version->id;
 	import->revision = version->revision;
 	import->family = version->family;
 	import->place = version->place;
-	load_parents(import, CurrentMemoryContext);
-	import->plan = stored_plan(version);
-	import->kin = kin_index_create(CurrentMemoryContext, import->parents);
+	load_parents(import, context);
+	import->plan = stored_plan(version, context);
+	import->kin = kin_index_create(context, import->parents);
 	mark_siblings(import);
 	return import;
 }

@@ -10,10 +10,10 @@
 #include "import.h"
 
 /*
- * Plan and parents of a version, in the current context, as the store's owner, within
- * SPI_connect, under a snapshot. Parents are those that are ready and lie in its place.
+ * Plan and parents of a version, in `context`, as the store's owner, within SPI_connect,
+ * under a snapshot. Parents are those that are ready and lie in its place.
  */
-extern Import *stored_import(const StoreVersion *version);
+extern Import *stored_import(const StoreVersion *version, MemoryContext context);
 
 /*
  * Later, in a transaction that keeps collections away: leaves out parents that are no longer
