@@ -146,6 +146,14 @@ select * from problems();
 call sparse_optimize('mini-merge-slerp') \gset was_
 select stored('mini-merge-slerp') < 1.03 * bytes + 2000 as as_small from imported where name = 'mini-merge-slerp';
 select * from problems();
+-- One of its parents is predicted from it: the other is left
+call sparse_materialize('mini-merge-slerp') \gset was_
+call sparse_materialize('mini-finetune-strong') \gset was_
+call sparse_rebase('mini-finetune-strong', 'mini-merge-slerp') \gset was_
+select :was_objects > 0 as rebased;
+call sparse_optimize('mini-merge-slerp') \gset was_
+select predictors('mini-merge-slerp'), :was_objects > 0 as recoded;
+select * from problems();
 -- With a parent that is dropped and collected, the other is left
 call sparse_materialize('mini-lora-merged') \gset was_
 select sparse_drop('mini-lora-adapter'), sparse_collect() is not null as collected;
