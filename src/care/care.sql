@@ -52,6 +52,34 @@ as 'MODULE_PATHNAME', 'care_rebase';
 comment on procedure sparse_rebase(bigint, text, bigint, bigint, bigint) is
 'Codes the objects of a version against those of another. For the store''s owner.';
 
+create procedure sparse_optimize(
+    version text,
+    max_depth integer default null,
+    budget interval default null,
+    inout objects bigint default null,
+    inout bytes_before bigint default null,
+    inout bytes_after bigint default null,
+    inout finished boolean default null
+)
+language c
+as 'MODULE_PATHNAME', 'care_optimize';
+comment on procedure sparse_optimize(text, integer, interval, bigint, bigint, bigint, boolean) is
+'Codes the objects of a version by the best that an import of its files would find: another parent, or a formula of several. For what was uploaded. Stops when a time is over. For the store''s owner.';
+
+create procedure sparse_optimize(
+    version bigint,
+    max_depth integer default null,
+    budget interval default null,
+    inout objects bigint default null,
+    inout bytes_before bigint default null,
+    inout bytes_after bigint default null,
+    inout finished boolean default null
+)
+language c
+as 'MODULE_PATHNAME', 'care_optimize';
+comment on procedure sparse_optimize(bigint, integer, interval, bigint, bigint, bigint, boolean) is
+'Codes the objects of a version by the best that an import of its files would find: another parent, or a formula of several. For what was uploaded. Stops when a time is over. For the store''s owner.';
+
 create function sparse_expire(
     keep_last integer default null,
     keep_tagged boolean default true,

@@ -94,10 +94,13 @@ static StoreQuery collect_objects = {
 	.scans = true
 };
 
-/* A counter of a tombstone that is written is counted anew, with the others: by the trigger version_tally. */
+/*
+ * A counter that is written is counted anew, with the others: by the trigger version_tally. (A ready
+ * version may lose the factors of a low-rank change that it is no longer predicted by.)
+ */
 static StoreQuery count_anew = {
 	.sql = "update sparse.version set new_objects = new_objects operator(pg_catalog.-) 1 "
-		"where id operator(pg_catalog.=) any ($1) and state operator(pg_catalog.=) 'dropped'",
+		"where id operator(pg_catalog.=) any ($1) and state operator(pg_catalog.<>) 'open'",
 	.args = 1, .arg = {INT8ARRAYOID}
 };
 

@@ -12,6 +12,9 @@
  *      their values stay where they are in TOAST.
  *   4. The counters of the version that brought the object follow, by the trigger object_recoded.
  *
+ * What to predict it from is said (spec->parent), or proposed: then several parents and recipes
+ * are considered as for a new object, but none that is predicted from the object itself.
+ *
  * All of it in the caller's transaction, which holds a lock that keeps writers away
  * (store_lock_for_recoding): they read what they predict from by several snapshots. A
  * reader has one, and sees either the old chunks and edges or the new ones.
@@ -32,6 +35,7 @@
 #include "store/predict.h"
 #include "store/query.h"
 #include "store/reader.h"
+#include "store/recipe.h"
 #include "store/recode.h"
 #include "store/write.h"
 
@@ -58,6 +62,7 @@ typedef struct Recoding
 	ObjectInfo	old;
 	uint8		sha256[SPARSE_SHA256_BYTES];
 	int64		fresh;			/* the object without a name */
+	bool		proposed;		/* something to predict it from */
 } Recoding;
 
 bool
@@ -246,6 +251,99 @@ read_old(void *state, uint64 first, uint64 bytes, char *target)
 	object_read(recoding->reader, recoding->spec->place, recoding->old.id, first, bytes, target);
 }
 
+/* ---- what is proposed ---- */
+
+static bool
+is_of_its_tree(const Recoding *recoding, const Descendants *below, int64 object)
+{
+	return object == recoding->old.id || hash_search(below->by_object, &object, HASH_FIND, NULL) != NULL;
+}
+
+static bool
+recipe_makes_circle(const Recoding *recoding, const Descendants *below, const Recipe *recipe)
+{
+	for (int i = 0; i < recipe->sources; i++)
+		if (is_of_its_tree(recoding, below, recipe->source[i].object))
+			return true;
+	return false;
+}
+
+/* (Ancestors that stand in for a candidate make no circle where that makes none.) */
+static void
+leave_out_circles(const Recoding *recoding, const Descendants *below, ObjectSpec *object)
+{
+	int			candidates = 0;
+	int			recipes = 0;
+
+	for (int i = 0; i < object->candidates; i++)
+		if (!is_of_its_tree(recoding, below, object->candidate[i]))
+			object->candidate[candidates++] = object->candidate[i];
+	for (int i = 0; i < object->recipes; i++)
+		if (!recipe_makes_circle(recoding, below, &object->recipe[i]))
+			object->recipe[recipes++] = object->recipe[i];
+	object->candidates = candidates;
+	object->recipes = recipes;
+}
+
+/* As deep as the object may become, so that the deepest of its descendants stays within max_depth. */
+static void
+propose(Recoding *recoding, ObjectSpec *object)
+{
+	const RecodeSpec *spec = recoding->spec;
+	Descendants below;
+
+	find_descendants(recoding, recoding->old.depth, &below);
+	object->max_depth = spec->max_depth - (deepest_now(recoding, &below) - recoding->old.depth);
+	object->version = spec->version;
+	if (object->max_depth <= 0)
+		return;
+	spec->propose(spec->propose_state, recoding->reader, object);
+	leave_out_circles(recoding, &below, object);
+	recoding->proposed = object->candidates + object->recipes > 0;
+}
+
+static StoreQuery made_query = {
+	.sql = "select o.id, o.stored_bytes, exists (select from sparse.object_parent p "
+		"  where p.place operator(pg_catalog.=) $1 and p.parent operator(pg_catalog.=) o.id) "
+		"from sparse.object o where o.place operator(pg_catalog.=) $1 and o.id operator(pg_catalog.>) $2",
+	.args = 2, .arg = {INT2OID, INT8OID},
+	.columns = 3, .column = {INT8OID, INT8OID, BOOLOID}
+};
+
+/*
+ * What was stored on the way, after the object without a name, for no other writer is there:
+ * removes what the recipe that was chosen does not need. Bytes of the rest.
+ */
+static uint64
+keep_what_is_needed(const Recoding *recoding)
+{
+	int16		place = recoding->spec->place;
+	Datum		value[2] = {Int16GetDatum(place), Int64GetDatum(recoding->fresh)};
+	SPITupleTable *rows;
+	uint64		count = query_run(&made_query, value, NULL, false, &rows);
+	uint64		bytes = 0;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		if (DatumGetBool(row_datum(rows, i, 3)))
+			bytes += (uint64) row_int64(rows, i, 2);
+		else
+		{
+			object_remove_content(place, row_int64(rows, i, 1));
+			object_remove_row(place, row_int64(rows, i, 1));
+		}
+	}
+	SPI_freetuptable(rows);
+	return bytes;
+}
+
+/* A counter that is written is counted anew, with the others: by the trigger version_tally. */
+static StoreQuery count_anew = {
+	.sql = "update sparse.version set new_objects = new_objects operator(pg_catalog.+) 1 "
+		"where id operator(pg_catalog.=) $1 and state operator(pg_catalog.<>) 'open'",
+	.args = 1, .arg = {INT8OID}
+};
+
 static void
 encode_anew(Recoding *recoding, ObjectResult *written)
 {
@@ -266,6 +364,10 @@ encode_anew(Recoding *recoding, ObjectResult *written)
 	};
 
 	recoding->fresh = make_fresh(recoding);
+	if (spec->propose != NULL)
+		propose(recoding, &object);
+	if (spec->propose != NULL && !recoding->proposed)
+		return;
 	object_write_content(recoding->reader, &object, recoding->fresh, written);
 }
 
@@ -389,12 +491,21 @@ exchange(const Recoding *recoding)
 
 /* ---- the whole of it ---- */
 
+static bool
+is_to_be_taken(const Recoding *recoding, uint64 bytes)
+{
+	if (recoding->spec->propose != NULL && (!recoding->proposed || bytes >= recoding->old.stored_bytes))
+		return false;
+	return bytes <= recoding->spec->at_most;
+}
+
 static RecodeOutcome
 recode(Recoding *recoding, RecodeResult *result)
 {
 	const RecodeSpec *spec = recoding->spec;
 	ObjectResult written = {0};
 	RecodeOutcome outcome;
+	uint64		made = 0;
 	int32		depth;
 
 	if (!find_object(recoding))
@@ -405,15 +516,25 @@ recode(Recoding *recoding, RecodeResult *result)
 	if (outcome != RECODE_DONE)
 		return outcome;
 	encode_anew(recoding, &written);
-	if (written.stored_bytes > spec->at_most)
+	if (spec->propose != NULL)
+		made = keep_what_is_needed(recoding);
+	if (!is_to_be_taken(recoding, written.stored_bytes + made))
 	{
 		object_remove_content(spec->place, recoding->fresh);
+		if (spec->propose != NULL)
+			(void) keep_what_is_needed(recoding);
 		object_remove_row(spec->place, recoding->fresh);
 		return RECODE_NO_GAIN;
 	}
-	result->bytes_after = written.stored_bytes;
+	result->bytes_after = written.stored_bytes + made;
 	result->depth_after = depth_of(spec->place, recoding->fresh);
 	exchange(recoding);
+	if (made > 0)
+	{
+		Datum		version = Int64GetDatum(spec->version);
+
+		query_run(&count_anew, &version, NULL, false, NULL);
+	}
 	return RECODE_DONE;
 }
 

@@ -6,6 +6,9 @@
 
 #include "store/store.h"
 
+/* Fills in spec's candidates and recipes; all else is known. May store objects that recipes need. */
+typedef void (*RecodePropose) (void *state, ObjectReader *reader, ObjectSpec *spec);
+
 typedef struct RecodeSpec
 {
 	int16		place;
@@ -14,6 +17,9 @@ typedef struct RecodeSpec
 	uint64		row_bytes;		/* of a tensor's rows, where its parent may have fewer; 0: none */
 	int			max_depth;		/* of the object and of all that are predicted from it */
 	uint64		at_most;		/* bytes; with more it stays as it is */
+	RecodePropose propose;		/* instead of parent: the best of these, if it takes fewer bytes than now */
+	void	   *propose_state;
+	int64		version;		/* that brings what is stored on the way */
 } RecodeSpec;
 
 typedef enum RecodeOutcome
@@ -28,7 +34,7 @@ typedef enum RecodeOutcome
 typedef struct RecodeResult
 {
 	uint64		bytes_before;	/* of its deltas */
-	uint64		bytes_after;
+	uint64		bytes_after;	/* with those of objects that were stored on the way */
 	int32		depth_before;
 	int32		depth_after;
 	int32		deepest_before; /* of the object and of all that are predicted from it */

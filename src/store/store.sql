@@ -55,7 +55,7 @@ begin
 end
 $function$;
 comment on function sparse_version_tally() is
-'Trigger of sparse.version: counts what a version holds when it becomes ready, and anew when a tombstone''s objects were collected.';
+'Trigger of sparse.version: counts what a version holds when it becomes ready, and anew when some of it was collected or came later.';
 
 create function sparse_version_forgotten()
 returns trigger
@@ -231,11 +231,11 @@ begin
         before insert or update or delete on sparse.version
         for each row execute function @extschema@.sparse_version_guard();
 
-    -- after the guard, and before the quota; sparse_collect() writes the counters of tombstones
+    -- after the guard, and before the quota; a counter that is written later asks for a count
     create trigger version_tally
         before update of state, new_objects on sparse.version
         for each row when ((new.state = 'ready' and old.state = 'open')
-                           or (new.state = 'dropped' and new.new_objects <> old.new_objects))
+                           or (old.state <> 'open' and new.new_objects <> old.new_objects))
         execute function @extschema@.sparse_version_tally();
 
     create trigger version_forgotten

@@ -1,0 +1,155 @@
+/*
+ * optimize.c: sparse_optimize: the objects of one version, coded by the best of what an import of its
+ * files would find: another parent, or a formula of several.
+ *
+ * For versions that came over the wire: their chunks were stored as they arrived, each against
+ * the same place of one parent, before the whole of a tensor was there to be looked at.
+ */
+#include "care.h"
+
+#include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+
+#include "model/answer.h"
+#include "model/stored.h"
+#include "repack.h"
+
+PG_FUNCTION_INFO_V1(care_optimize);
+
+#define ACTION "optimize a version"
+
+/* The objects of a version, each once, those that others of it predict after those. */
+typedef struct Work
+{
+	Import	   *import;
+	HTAB	   *seen;
+	uint64		count;
+	const PlanObject **object;
+} Work;
+
+static void
+add_object(Work *work, const PlanObject *object)
+{
+	bool		found;
+
+	if (object->bytes == 0)
+		return;
+	(void) hash_search(work->seen, &object->id, HASH_ENTER, &found);
+	if (!found)
+		work->object[work->count++] = object;
+}
+
+static void
+list_objects(Care *care, Work *work)
+{
+	const ImportPlan *plan = work->import->plan;
+	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(int64), .hcxt = care->context};
+
+	work->seen = hash_create("sparse objects", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	work->object = MemoryContextAllocHuge(care->context, (plan->files + plan_tensors(plan) + 1) * sizeof(PlanObject *));
+	for (int last = 0; last <= 1; last++)
+		for (int i = 0; i < plan->files; i++)
+		{
+			const PlanFile *file = &plan->file[i];
+
+			if (!last)
+				add_object(work, &file->object);
+			for (uint32 t = 0; t < file->tensors; t++)
+				if (file->tensor[t].object.wants_siblings == last)
+					add_object(work, &file->tensor[t].object);
+		}
+}
+
+static void
+find_work(Care *care, const StoreVersion *version, Work *work)
+{
+	care_step_begin(care);
+	work->import = stored_import(version, care->context);
+	care_step_end(care);
+	if (work->import->parents == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("version \"%s@%d\" has no parents", version->name, version->revision),
+				errhint("sparse_rebase() codes a version against any other."));
+	list_objects(care, work);
+}
+
+/* ---- one of them ---- */
+
+typedef struct Proposal
+{
+	Import	   *import;
+	const PlanObject *object;
+} Proposal;
+
+static void
+propose(void *state, ObjectReader *reader, ObjectSpec *spec)
+{
+	Proposal   *proposal = state;
+
+	if (stored_import_renew(proposal->import))
+		stored_propose(proposal->import, reader, proposal->object, spec);
+}
+
+/* False when the time was up. */
+static bool
+optimize_object(Care *care, Import *import, const PlanObject *object, int max_depth)
+{
+	Proposal	proposal = {import, object};
+	RecodeSpec	spec = {
+		.place = import->place, .object = object->id, .row_bytes = object->row_bytes, .max_depth = max_depth,
+		.at_most = PG_UINT64_MAX, .propose = propose, .propose_state = &proposal, .version = import->version
+	};
+	RecodeOutcome outcome;
+	RecodeResult result;
+
+	return !care_is_over(care) && care_recode(care, &spec, &outcome, &result);
+}
+
+/* ---- the procedure ---- */
+
+static void
+check_model(const StoreVersion *version)
+{
+	if (version->kind == 'd')
+		ereport(ERROR,
+				errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				errmsg("version \"%s@%d\" is a dataset", version->name, version->revision),
+				errhint("sparse_repack() chooses the parents of datasets."));
+}
+
+static Datum
+answer(FunctionCallInfo fcinfo, const Care *care, bool finished)
+{
+	Datum		value[4] = {Int64GetDatum(care->recoded), Int64GetDatum(care->bytes_before), Int64GetDatum(care->bytes_after),
+	BoolGetDatum(finished)};
+	bool		null[4] = {false};
+
+	return care_answer(fcinfo, value, null);
+}
+
+/* sparse_optimize(version, max_depth, budget) */
+Datum
+care_optimize(PG_FUNCTION_ARGS)
+{
+	int			max_depth = repack_max_depth_argument(fcinfo, 1);
+	bool		finished = true;
+	StoreVersion version;
+	Work		work = {0};
+	Care		care;
+
+	store_check_owner(ACTION);
+	version_from_argument_now(fcinfo, 0, false, &version);
+	check_model(&version);
+	care_begin(fcinfo, &care, ACTION, 2);
+	find_work(&care, &version, &work);
+	for (uint64 i = 0; i < work.count && finished; i++)
+		finished = optimize_object(&care, work.import, work.object[i], max_depth);
+	ereport(NOTICE,
+			errmsg("version \"%s@%d\": " INT64_FORMAT " objects coded anew, from " INT64_FORMAT " to " INT64_FORMAT " bytes",
+				   version.name, version.revision, care.recoded, care.bytes_before, care.bytes_after));
+	care_end(&care);
+	return answer(fcinfo, &care, finished);
+}

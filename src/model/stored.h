@@ -1,0 +1,27 @@
+/*
+ * stored.h: a version that is stored, as an import would see it.
+ *
+ * The searches of recipes.h are written for what is being imported. For them, a stored
+ * version is an import whose objects have ids, and whose contents the store has.
+ */
+#ifndef SPARSE_MODEL_STORED_H
+#define SPARSE_MODEL_STORED_H
+
+#include "import.h"
+
+/*
+ * Plan and parents of a version, in `context`, as the store's owner, within SPI_connect,
+ * under a snapshot. Parents are those that are ready and lie in its place.
+ */
+extern Import *stored_import(const StoreVersion *version, MemoryContext context);
+
+/*
+ * Later, in a transaction that keeps collections away: leaves out parents that are no longer
+ * ready. False when the version itself is not.
+ */
+extern bool stored_import_renew(Import *import);
+
+/* What an import would propose to predict one of its objects from. spec: all but that. */
+extern void stored_propose(const Import *import, ObjectReader *reader, const PlanObject *object, ObjectSpec *spec);
+
+#endif
