@@ -403,6 +403,7 @@ set_import(FunctionCallInfo fcinfo, Run *run)
 	import->name = PG_ARGISNULL(4) ? psprintf("%s-%s", run->exact.name, run->approximation.method_name)
 		: text_to_cstring(PG_GETARG_TEXT_PP(4));
 	version_check_name(import->name);
+	import->approximate = true;
 	import->parents = 1;
 	import->parent = palloc0(sizeof(ImportParent));
 	import->parent[0].version = run->exact;

@@ -520,12 +520,12 @@ most_rank(const Work *work)
 	return (unsigned) Min(rank, Min(FIT_SVD_MAX_RANK, Min(work->rows, work->columns)));
 }
 
-/* The rank given, or the lowest that leaves no more than the error; false where no rank is worth it. */
+/* The rank given, or the lowest that leaves no more than the error (0: the base does); false where none is worth it. */
 static bool
 choose_factors(Work *work, fit_svd *fit)
 {
 	const Approximation *approximation = work->approximation;
-	const double target = approximation->max_error * WITHIN;
+	const double target = Min(approximation->max_error * WITHIN, work->base != 0 ? INFINITY : WITHIN);
 	const unsigned most = most_rank(work);
 	unsigned	rank = FIRST_RANK;
 
@@ -534,19 +534,29 @@ choose_factors(Work *work, fit_svd *fit)
 		if (approximation->rank > (int) most)
 			return false;
 		find_factors(work, approximation->rank, 0, fit);
-		return fit->rank > 0;
+		return fit->rank > 0 || work->base != 0;
 	}
 	for (; most > 0; rank *= 2)
 	{
 		find_factors(work, Min(rank, most), target * target * work->squares, fit);
-		if (fit->rank > 0 && relative(work, fit->left_over) <= target)
-			return true;
+		if (relative(work, fit->left_over) <= target)
+			return fit->rank > 0 || work->base != 0;
 		free_factors(fit);
 		if (rank >= most)
 			break;
 	}
 	/* (what the factors cannot do, or not in fewer bytes, is left as it is) */
 	return false;
+}
+
+/* What gives the base's own content, and so its object. */
+static Recipe *
+recipe_of_base(const Work *work)
+{
+	Recipe	   *recipe = new_recipe(SPARSE_PREDICT_CAST);
+
+	add_source(recipe, work->base, work->dtype, 1, 1);
+	return recipe;
 }
 
 static Recipe *
@@ -558,6 +568,8 @@ prepare_svd(Work *work, TensorErrors *errors)
 
 	if (!choose_factors(work, &fit))
 		return NULL;
+	if (fit.rank == 0)
+		return recipe_of_base(work);
 	if (base == 0)
 	{
 		Content		zeros = {
