@@ -89,9 +89,9 @@ read_limits(FunctionCallInfo fcinfo, Approximation *approximation)
 				errmsg("method \"svd\" needs a rank or max_error"));
 }
 
-/* What was asked for, in the version's metadata: by this the same is found again. */
+/* What was asked for: by this the same is found again. */
 static Datum
-metadata(const Run *run)
+request(const Run *run)
 {
 	const Approximation *a = &run->approximation;
 	char	   *rank = a->rank > 0 ? psprintf("%d", a->rank) : "null";
@@ -168,6 +168,38 @@ resolve(FunctionCallInfo fcinfo, Run *run)
 				errhint("Approximate the exact version that it was made from."));
 	if (run->bases > 0)
 		leave_readable(run);
+}
+
+/* The exact version's, by which policies may go, with the request. */
+static StoreQuery metadata_query = {
+	.sql = "select case when jsonb_typeof(v.metadata) = 'object' then v.metadata || $2 else $2 end"
+	"  from sparse.version v"
+	" where v.id = $1",
+	.args = 2, .arg = {INT8OID, JSONBOID},
+	.columns = 1, .column = {JSONBOID}};
+
+/* In the memory context of the call. */
+static Datum
+metadata(const Run *run)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		argument[2] = {Int64GetDatum(run->exact.id), request(run)};
+	Datum		value = argument[1];
+	StoreAccess access;
+	SPITupleTable *rows;
+
+	store_enter(&access);
+	answer_connect();
+	if (query_run(&metadata_query, argument, NULL, false, &rows) > 0)
+	{
+		MemoryContext previous = MemoryContextSwitchTo(caller);
+
+		value = PointerGetDatum(PG_DETOAST_DATUM_COPY(row_datum(rows, 0, 1)));
+		MemoryContextSwitchTo(previous);
+	}
+	answer_finish();
+	store_leave(&access);
+	return value;
 }
 
 static StoreQuery same_query = {
