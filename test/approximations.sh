@@ -11,6 +11,7 @@ source test/lib/private-server.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 models=$(realpath "${1:-test/data}")
+pairs=("mini-finetune mini-base" "mini-finetune-strong mini-base" "mini-lora-merged mini-base" "main-finetune main-base" "mini-base")
 methods=("svd 8" "svd 32" "int8 null" "bit1 null")
 work=
 
@@ -41,10 +42,10 @@ measure() {
         --command="call sparse_rebase('$name', 'near', null, null, null)" >/dev/null 2>&1
     query --dbname=pair --command="
         select format('| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |', e.name, coalesce(nullif('$parent', ''), '-'),
-                      '$method' || coalesce(' ' || $rank, ''), a.approximated,
+                      '$method' || coalesce(' ' || $rank::text, ''), a.approximated,
                       round(n.stored_bytes / e.raw_bytes::numeric, 4), round(e.stored_bytes / e.raw_bytes::numeric, 4),
                       round((n.stored_bytes + v.stored_bytes) / e.raw_bytes::numeric, 4),
-                      round(a.l2::numeric, 5), to_char(a.max_abs, '0.0000'), a.ulp)
+                      round(a.l2::numeric, 5), round(a.max_abs::numeric, 5), a.ulp)
         from before e
         join before n on n.name = 'near'
         join sparse.version v on v.name = e.name
@@ -53,19 +54,27 @@ measure() {
         where e.name = '$name'"
 }
 
-main() {
-    local method
-    find_server_programs
-    [ -x sparse.so ] || die "sparse.so is not built: make"
-    work=$(mktemp -d /tmp/sparse-approximations.XXXXXX)
-    start_server_at "$work"
-    echo "| model | parent | method | tensors | approximation | exact alone | approximation + exact on top | relative L2 | largest | ULP |"
-    echo "|---|---|---|--:|--:|--:|--:|--:|--:|--:|"
-    for method in "${methods[@]}"; do
-        measure mini-finetune mini-base $method
-        measure mini-finetune-strong mini-base $method
-        measure mini-lora-merged mini-base $method
-        measure mini-base "" $method
+bash test/install-packages.sh
+choose_user
+make -s
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/sparse-approximations.XXXXXX")
+chmod 755 "$work"
+if [ "$(id -u)" -eq 0 ]; then chown "$run_user" "$work"; fi
+run_home=$work
+install_private "$top" "$work/server"
+init_cluster "$work/data" "$work/s" </dev/null
+start_cluster "$work/data"
+# the server's user may not be able to read the models where they lie
+as_user mkdir "$work/models"
+for file in "$models"/*.safetensors; do as_user tee "$work/models/$(basename "$file")" <"$file" >/dev/null; done
+models=$work/models
+
+echo "| model | parent | method | tensors | approximation | exact alone | both, the exact one on top | relative L2 | largest difference | ULP |"
+echo "|---|---|---|--:|--:|--:|--:|--:|--:|--:|"
+for method in "${methods[@]}"; do
+    for pair in "${pairs[@]}"; do
+        read -r name parent <<<"$pair"
+        read -r how rank <<<"$method"
+        measure "$name" "$parent" "$how" "$rank"
     done
-}
-main
+done
