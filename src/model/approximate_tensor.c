@@ -28,7 +28,7 @@
 #include "store/recipe.h"
 
 #define BLOCK 8192				/* elements that are looked at together */
-#define SVD_BYTES (48.0 * 1024 * 1024)	/* of memory */
+#define SVD_BYTES (40.0 * 1024 * 1024)	/* of memory: with sparse.cache_size and blocks it stays below 64 MiB */
 #define FIRST_RANK 8			/* that is tried for an error, then twice as many and so on */
 #define WITHIN 0.95				/* of the error: what is left for rounding */
 
