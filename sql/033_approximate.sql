@@ -178,5 +178,24 @@ insert into sparse.quota values ('regress_sparse_ann', 1, null, null);
 set role regress_sparse_ann;
 select sparse_approximate('odd-child', 'int8', name => 'odd-child-more');
 reset role;
+-- Who may insert the columns that an import writes, and not exact, makes no approximations
+reset role;
+revoke insert on sparse.version from regress_sparse_ann;
+grant insert (id, kind, name, revision, family, created_by, message, metadata) on sparse.version to regress_sparse_ann;
+set role regress_sparse_ann;
+select sparse_approximate('odd-child', 'int8', name => 'odd-child-less');
+reset role;
 drop owned by regress_sparse_ann;
 drop role regress_sparse_ann;
+
+-- What was measured goes with the tensors, when a dropped approximation is collected
+select count(*) as measured from sparse.approximation where version = (select id from sparse.version where name = 'odd-int8');
+select sparse_drop('odd-int8');
+select versions from sparse_collect();
+select count(*) as measured from sparse.approximation where version = (select id from sparse.version where name = 'odd-int8');
+-- A cancelled one leaves nothing behind
+select count(*) as versions from sparse.version \gset before_
+set statement_timeout = '1ms';
+select sparse_approximate('mini-base', 'svd', 200, name => 'cancelled');
+reset statement_timeout;
+select count(*) - :before_versions as more, (select count(*) from sparse_verify('mini-base')) as problems from sparse.version;

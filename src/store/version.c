@@ -500,9 +500,17 @@ version_from_argument(FunctionCallInfo fcinfo, int arg, bool any_state, StoreVer
 /* ---- writing ---- */
 
 static StoreQuery insert_version = {
+	.sql = "insert into sparse.version (id, kind, name, revision, family, created_by, message, metadata) "
+		"values ($1, $2, $3, $4, $5, $6, $7, $8)",
+	.args = 8, .arg = {INT8OID, TEXTOID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, JSONBOID},
+	.scans = true
+};
+
+/* Apart, for whoever may insert only those columns. */
+static StoreQuery insert_approximation = {
 	.sql = "insert into sparse.version (id, kind, name, revision, family, created_by, message, metadata, exact) "
-		"values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-	.args = 9, .arg = {INT8OID, TEXTOID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, JSONBOID, BOOLOID},
+		"values ($1, $2, $3, $4, $5, $6, $7, $8, false)",
+	.args = 8, .arg = {INT8OID, TEXTOID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, JSONBOID},
 	.scans = true
 };
 
@@ -546,8 +554,8 @@ void
 version_insert(int64 id, const char *kind, bool exact, const char *name, int32 revision, int64 family,
 			   const char *message, Datum metadata_jsonb)
 {
-	Datum		value[9];
-	char		null[9] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
+	Datum		value[8];
+	char		null[8] = "        ";
 
 	version_check_name(name);
 	SPI_connect();
@@ -560,8 +568,7 @@ version_insert(int64 id, const char *kind, bool exact, const char *name, int32 r
 	value[6] = message == NULL ? (Datum) 0 : CStringGetTextDatum(message);
 	null[6] = message == NULL ? 'n' : ' ';
 	value[7] = metadata_jsonb;
-	value[8] = BoolGetDatum(exact);
-	if (write_version(&insert_version, id, value, null) != 1)
+	if (write_version(exact ? &insert_version : &insert_approximation, id, value, null) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("version \"%s@%d\" was not inserted", name, revision),

@@ -28,6 +28,7 @@ sql(q{
 	insert into sparse.quota values ('*', 100, null, null);
 	select sparse_tag('base', 'production'), sparse_tag('child', 'production');
 	select sparse_drop('gone');
+	select sparse_approximate('child', 'bit1');
 	select sparse_write(sparse_begin('upload', jsonb_build_array(
 		jsonb_build_object('path', 'a', 'size', 3, 'sha256', encode(sha256('one'), 'hex')),
 		jsonb_build_object('path', 'b', 'size', 3, 'sha256', encode(sha256('two'), 'hex')))), null, 0, 'one', 'a');
