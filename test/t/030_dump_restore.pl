@@ -102,7 +102,7 @@ sub check_store
 	is(sql('select count(*) from sparse.version v, sparse_verify(v.id) where state = \'ready\'', $database), '0', "$how: no version has a problem");
 
 	is(sql("set role reader; select string_agg(name, ' ' order by name) from sparse.version", $database),
-		'child gone grandchild grown upload', "$how: a reader sees what his policies show");
+		'child child-bit1 gone grandchild grown upload', "$how: a reader sees what his policies show");
 	my (undef, undef, $hidden) = $node->psql($database, "set role reader; select sparse_reconstruct('base')");
 	like($hidden, qr/does not exist/, "$how: and nothing else");
 	my (undef, undef, $refused) = $node->psql($database, "set role reader; select from sparse.chunk");
