@@ -69,7 +69,7 @@ drop schema sparse cascade;
 -- Columns of a type of her own bring casts of her own.
 select sparse_create_store();
 create type sparse.number as (n bigint);
-alter table sparse.version alter exact drop default, alter exact type sparse.number using row(1)::sparse.number;
+alter table sparse.version alter files drop default, alter files type sparse.number using row(1)::sparse.number;
 reset role;
 select test.outcome($$select sparse_drop('a/b')$$);
 set role regress_sparse_mallory;

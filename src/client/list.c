@@ -12,7 +12,7 @@
 #define LOG_LINES "30"
 
 /* What describes a version v in a line. */
-#define VERSION_COLUMNS "v.id as version, v.name || '@' || v.revision as name, v.state, v.raw_bytes, v.stored_bytes," \
+#define VERSION_COLUMNS "v.id as version, v.name || '@' || v.revision as name, v.state, v.exact, v.raw_bytes, v.stored_bytes," \
 	" to_char(v.created_at, 'YYYY-MM-DD HH24:MI') as created_at, v.created_by"
 
 static const char *
@@ -102,7 +102,7 @@ static const char show_version[] =
 " from sparse.version v where v.id = $1::bigint";
 
 static const char show_parents[] =
-"select p.role, v.id as version, v.name || '@' || v.revision as name, v.state"
+"select p.role, v.id as version, v.name || '@' || v.revision as name, v.state, v.exact"
 " from sparse.parent p join sparse.version v on v.id = p.parent where p.child = $1::bigint order by p.ordinal";
 
 static const char show_files[] =

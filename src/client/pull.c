@@ -345,13 +345,57 @@ open_haves(puller *p, conn *c, const remote *r)
 	haves_ask(&p->haves, c);
 }
 
+/* ---- which version ---- */
+
+/* The newest approximation of the version that is asked for; itself where it is one, or has none. */
+static const char newest_approximation[] =
+"select coalesce((select max(a.id) from sparse.parent p join sparse.version a on a.id = p.child"
+" where p.parent = v.id and p.role = 'approximation' and v.exact and not a.exact and a.state = 'ready'), v.id)"
+" from sparse.version v where v.id = @.sparse_version_id($1::text)";
+
+static const char not_exact[] =
+"select v.name || '@' || v.revision from sparse.version v where v.id = $1::bigint and not v.exact";
+
+/* Says that a version is an approximation; false where it is exact. */
+static bool
+tell_approximation(conn *c, const char *id, bool quiet)
+{
+	PGresult   *result = conn_query(c, not_exact, 1, &id);
+	bool		found = PQntuples(result) > 0;
+
+	if (found && !quiet)
+		note("note: \"%s\" is an approximation, not exact", PQgetvalue(result, 0, 0));
+	PQclear(result);
+	return found;
+}
+
+static void
+open_version(puller *p, conn *c, const remote *r)
+{
+	const char *reference = r->argument[0];
+	PGresult   *result;
+
+	if (!r->approx)
+		pull_version_open(&p->version, c, reference);
+	else
+	{
+		result = conn_query(c, newest_approximation, 1, &reference);
+		if (PQntuples(result) == 0)
+			fail(STATUS_REFUSED, "pg_sparse log lists the versions.", "there is no version \"%s\"", reference);
+		pull_version_open(&p->version, c, PQgetvalue(result, 0, 0));
+		PQclear(result);
+	}
+	if (!tell_approximation(c, p->version.id, r->quiet) && r->approx)
+		fail(STATUS_REFUSED, "sparse_approximate() makes one.", "\"%s\" has no approximation", reference);
+}
+
 void
 pull_run(conn *c, const remote *r)
 {
 	puller		p = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
 
 	open_many_files();
-	pull_version_open(&p.version, c, r->argument[0]);
+	open_version(&p, c, r);
 	open_haves(&p, c, r);
 	if (r->tensors.count > 0)
 		pull_tensors(c, &p.version, &p.haves, r);

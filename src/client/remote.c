@@ -18,7 +18,7 @@
 /* Options without a short form. */
 enum
 {
-	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_HELP
+	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_APPROX, OPTION_HELP
 };
 
 /* An option of some commands (by its mark), or of all. */
@@ -40,6 +40,7 @@ static const remote_option known[] = {
 	{'b', "as-bytes", 'B', NULL, "store what is no safetensors file as plain bytes"},
 	{'o', "output", 'o', "PATH", "where to write: a file, a folder, or - for standard output"},
 	{'t', "tensor", 't', "NAME", "only this tensor; may be repeated"},
+	{'x', "approx", OPTION_APPROX, NULL, "its newest approximation instead"},
 	{'j', "jobs", 'j', "N", "connections at the same time (2)"},
 	{'n', "count", 'n', "N", "at most so many"},
 	{'l', "all", 'a', NULL, "everything"},
@@ -65,7 +66,7 @@ const remote_command remote_commands[] = {
 		"MODEL is a .safetensors file, the .index.json of a sharded model, or a folder as Hugging Face tools\n"
 		"write it. With --have, a local copy of a parent, the delta is made here and only it travels.\n"
 	"After an interruption the same command goes on where it broke off.", push_run},
-	{"pull", "REF", 1, 1, "ohtjq", "get a version, byte for byte",
+	{"pull", "REF", 1, 1, "ohtxjq", "get a version, byte for byte",
 		"Deltas travel and are decoded here; with --have only what the local files lack. The SHA-256 of each\n"
 		"file is checked before it gets its name. After an interruption the same command goes on where it\n"
 	"broke off.", pull_run},
@@ -215,6 +216,9 @@ take_option(remote *r, const remote_command *command, int letter)
 			break;
 		case 't':
 			add_name(&r->tensors, optarg);
+			break;
+		case OPTION_APPROX:
+			r->approx = true;
 			break;
 		case 'j':
 			r->jobs = parse_jobs(command->name, optarg);

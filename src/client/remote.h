@@ -35,6 +35,7 @@ typedef struct remote
 	const char *older_than;
 	int			jobs;			/* connections */
 	bool		as_bytes;
+	bool		approx;
 	bool		all;
 	bool		delete;
 	bool		quiet;

@@ -183,7 +183,7 @@ find_or_store(Commit *commit)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not store \"%s\" because of concurrent updates", import->name),
 				 errhint("The transaction might succeed if retried.")));
-	version_insert(import->version, "dataset", import->name, import->revision, import->family,
+	version_insert(import->version, "dataset", true, import->name, import->revision, import->family,
 				   NULL, import->metadata);
 	commit_store(commit);
 	return import->version;

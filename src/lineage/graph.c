@@ -99,12 +99,13 @@ walk_from(int64 asked, int most, bool *cut)
 
 static StoreQuery nodes_query = {
 	.sql = "select v.id, v.name, v.revision, v.state, v.kind, v.raw_bytes, v.stored_bytes,"
-	"       coalesce((select string_agg(t.tag, ', ' order by t.tag) from sparse.tag t where t.version = v.id), '')"
+	"       coalesce((select string_agg(t.tag, ', ' order by t.tag) from sparse.tag t where t.version = v.id), ''),"
+	"       v.exact"
 	"  from sparse.version v"
 	" where v.id = any ($1)"
 	" order by v.id",
 	.args = 1, .arg = {INT8ARRAYOID},
-	.columns = 8, .column = {INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID},
+	.columns = 9, .column = {INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, BOOLOID},
 	.scans = true};
 
 static StoreQuery edges_query = {
@@ -127,6 +128,7 @@ fill_node(MemoryContext context, const SPITupleTable *rows, uint64 row, GraphNod
 	node->raw_bytes = row_int64(rows, row, 6);
 	node->stored_bytes = row_int64(rows, row, 7);
 	node->tags = row_text(context, rows, row, 8);
+	node->exact = DatumGetBool(row_datum(rows, row, 9));
 }
 
 static void

@@ -20,6 +20,7 @@ typedef struct GraphNode
 	const char *label;			/* name@revision */
 	const char *state;
 	const char *kind;
+	bool		exact;
 	const char *tags;			/* joined by ", "; empty: none */
 	int64		raw_bytes;
 	int64		stored_bytes;

@@ -292,8 +292,8 @@ draw_disc(const Picture *picture, int number)
 					 x, y, radius, ready ? color : "#f8fafc",
 					 ready ? "" : " stroke=\"#94a3b8\" stroke-width=\"1.5\" stroke-dasharray=\"3 2\"");
 	append_xml(picture->out, node->label);
-	appendStringInfo(picture->out, "\n%s %s (id " INT64_FORMAT ")\n%s stored of %s</title></circle>\n",
-					 node->state, node->kind, node->id, graph_bytes(node->stored_bytes), graph_bytes(node->raw_bytes));
+	appendStringInfo(picture->out, "\n%s %s%s (id " INT64_FORMAT ")\n%s stored of %s</title></circle>\n",
+					 node->state, node->kind, node->exact ? "" : ", not exact", node->id, graph_bytes(node->stored_bytes), graph_bytes(node->raw_bytes));
 }
 
 /* Under the disc: the name, then how much is stored of how much; tags above it. */
@@ -310,7 +310,8 @@ draw_node_label(const Picture *picture, int number)
 	append_short(picture->out, node->label);
 	appendStringInfo(picture->out, "</text>\n<text x=\"%.1f\" y=\"%.1f\" class=\"s\">", x, y + radius + 28);
 	if (ready)
-		appendStringInfo(picture->out, "%s of %s", graph_bytes(node->stored_bytes), graph_bytes(node->raw_bytes));
+		appendStringInfo(picture->out, "%s of %s%s", graph_bytes(node->stored_bytes), graph_bytes(node->raw_bytes),
+						 node->exact ? "" : ", not exact");
 	else
 		appendStringInfoString(picture->out, node->state);
 	appendStringInfoString(picture->out, "</text>\n");

@@ -58,6 +58,8 @@ append_facts(const TreeDrawing *tree, const GraphNode *node)
 	appendStringInfoString(tree->out, graph_bytes(node->stored_bytes));
 	if (node->tags[0] != '\0')
 		appendStringInfo(tree->out, "  [%s]", node->tags);
+	if (!node->exact)
+		appendStringInfoString(tree->out, "  (not exact)");
 	if (strcmp(node->state, "ready") != 0)
 		appendStringInfo(tree->out, "  (%s)", node->state);
 	for (int i = 1; i < node->edges; i++)
@@ -126,7 +128,7 @@ append_dot_node(StringInfo out, const GraphNode *node, bool asked)
 {
 	appendStringInfo(out, "  v" INT64_FORMAT " [label=\"", node->id);
 	append_dot_text(out, node->label);
-	appendStringInfo(out, "\\n%s", graph_bytes(node->stored_bytes));
+	appendStringInfo(out, "\\n%s%s", graph_bytes(node->stored_bytes), node->exact ? "" : ", not exact");
 	if (node->tags[0] != '\0')
 	{
 		appendStringInfoString(out, "\\n[");
@@ -186,7 +188,7 @@ append_mermaid_node(StringInfo out, const GraphNode *node, bool asked)
 {
 	appendStringInfo(out, "    v" INT64_FORMAT "[\"", node->id);
 	append_mermaid_text(out, node->label);
-	appendStringInfo(out, "<br/>%s", graph_bytes(node->stored_bytes));
+	appendStringInfo(out, "<br/>%s%s", graph_bytes(node->stored_bytes), node->exact ? "" : ", not exact");
 	if (node->tags[0] != '\0')
 	{
 		appendStringInfoString(out, "<br/>");

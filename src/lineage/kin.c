@@ -24,13 +24,13 @@ PG_FUNCTION_INFO_V1(lineage_path);
 /* ---- a family ---- */
 
 static StoreQuery members = {
-	.sql = "select v.id, v.name, v.revision, v.kind, v.state, v.created_at, v.raw_bytes, v.stored_bytes"
+	.sql = "select v.id, v.name, v.revision, v.kind, v.state, v.created_at, v.raw_bytes, v.stored_bytes, v.exact"
 	"  from sparse.version v"
 	" where v.family = $1 and v.id > $2"
 	" order by v.id"
 	" limit $3",
 	.args = 3, .arg = {INT8OID, INT8OID, INT8OID},
-	.columns = 8, .column = {INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8OID}};
+	.columns = 9, .column = {INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8OID, BOOLOID}};
 
 /* Adds the members behind `last`, which moves on; their number. */
 static uint64
@@ -86,13 +86,13 @@ lineage_family(PG_FUNCTION_ARGS)
 /* The lowest: no other common ancestor is made from them. */
 static StoreQuery common_ancestors = {
 	.sql = COMMON
-	" select v.id, v.name, v.revision, v.state, c.distance_a, c.distance_b"
+	" select v.id, v.name, v.revision, v.state, c.distance_a, c.distance_b, v.exact"
 	"   from common c"
 	"   join sparse.version v on v.id = c.id"
 	"  where c.id not in (select e.parent from common d join sparse.parent e on e.child = d.id)"
 	"  order by c.distance_a + c.distance_b, v.id desc",
 	.args = 2, .arg = {INT8OID, INT8OID},
-	.columns = 6, .column = {INT8OID, TEXTOID, INT4OID, TEXTOID, INT4OID, INT4OID}};
+	.columns = 7, .column = {INT8OID, TEXTOID, INT4OID, TEXTOID, INT4OID, INT4OID, BOOLOID}};
 
 /*
  * way_<x> (id, distance, role): from the best common ancestor down to the version;
@@ -122,12 +122,12 @@ static StoreQuery path = {
 	"  union all"
 	"  select b.distance_a + b.distance_b - w.distance, w.id, 'down', w.role"
 	"    from way_b w cross join best b where w.distance < b.distance_b)"
-	" select s.step, v.id, v.name, v.revision, v.state, s.direction, s.role"
+	" select s.step, v.id, v.name, v.revision, v.state, s.direction, s.role, v.exact"
 	"   from step s"
 	"   join sparse.version v on v.id = s.id"
 	"  order by s.step",
 	.args = 2, .arg = {INT8OID, INT8OID},
-	.columns = 7, .column = {INT4OID, INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID}};
+	.columns = 8, .column = {INT4OID, INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID}};
 
 static Datum
 answer_about_two(FunctionCallInfo fcinfo, StoreQuery *query)

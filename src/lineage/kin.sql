@@ -11,7 +11,8 @@ returns table (
     state text,
     created_at timestamptz,
     raw_bytes bigint,
-    stored_bytes bigint
+    stored_bytes bigint,
+    exact boolean
 )
 language c
 stable
@@ -32,7 +33,8 @@ returns table (
     state text,
     created_at timestamptz,
     raw_bytes bigint,
-    stored_bytes bigint
+    stored_bytes bigint,
+    exact boolean
 )
 language c
 stable
@@ -51,7 +53,8 @@ returns table (
     revision integer,
     state text,
     distance_a integer,
-    distance_b integer
+    distance_b integer,
+    exact boolean
 )
 language c
 stable
@@ -70,7 +73,8 @@ returns table (
     revision integer,
     state text,
     distance_a integer,
-    distance_b integer
+    distance_b integer,
+    exact boolean
 )
 language c
 stable
@@ -90,7 +94,8 @@ returns table (
     revision integer,
     state text,
     direction text,
-    role text
+    role text,
+    exact boolean
 )
 language c
 stable
@@ -110,7 +115,8 @@ returns table (
     revision integer,
     state text,
     direction text,
-    role text
+    role text,
+    exact boolean
 )
 language c
 stable

@@ -27,14 +27,14 @@ PG_FUNCTION_INFO_V1(lineage_descendants);
 
 /* From the versions $1 along the edges of sparse.parent, from their column `from` to their column `to`. */
 #define STEP(from, to) \
-	"select $2, v.id, v.name, v.revision, v.state, e.role, e." from ", v.created_at" \
+	"select $2, v.id, v.name, v.revision, v.state, e.role, e." from ", v.created_at, v.exact" \
 	"  from sparse.parent e" \
 	"  join sparse.version v on v.id operator(pg_catalog.=) e." to \
 	" where e." from " operator(pg_catalog.=) any ($1)" \
 	" order by v.id, e." from ", e.ordinal"
 #define STEP_ARGUMENTS .args = 2, .arg = {INT8ARRAYOID, INT4OID}
-#define STEP_RESULT .columns = 8, \
-	.column = {INT4OID, INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID}
+#define STEP_RESULT .columns = 9, \
+	.column = {INT4OID, INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID, BOOLOID}
 
 static StoreQuery ancestors = {
 	.sql = STEP("child", "parent"),

@@ -37,7 +37,8 @@ returns table (
     state text,
     role text,
     child bigint,
-    created_at timestamptz
+    created_at timestamptz,
+    exact boolean
 )
 language c
 stable
@@ -58,7 +59,8 @@ returns table (
     state text,
     role text,
     child bigint,
-    created_at timestamptz
+    created_at timestamptz,
+    exact boolean
 )
 language c
 stable
@@ -79,7 +81,8 @@ returns table (
     state text,
     role text,
     parent bigint,
-    created_at timestamptz
+    created_at timestamptz,
+    exact boolean
 )
 language c
 stable
@@ -100,7 +103,8 @@ returns table (
     state text,
     role text,
     parent bigint,
-    created_at timestamptz
+    created_at timestamptz,
+    exact boolean
 )
 language c
 stable

@@ -428,7 +428,7 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 		find_parents(&import);
 	store_lock_for_writing();
 	import_prepare(&import);
-	version_insert(import.version, "model", import.name, import.revision, import.family,
+	version_insert(import.version, "model", true, import.name, import.revision, import.family,
 				   NULL, import.metadata);
 	store(&import);
 	open_file_close(&plan->open_file);

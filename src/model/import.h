@@ -26,6 +26,7 @@ typedef struct Import
 	ImportPlan *plan;
 	const char *name;
 	bool		dataset;		/* what becomes of it is a dataset, not a model */
+	bool		approximate;	/* it is not exact */
 	Datum		metadata;		/* jsonb */
 	int			parents;
 	ImportParent *parent;

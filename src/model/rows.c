@@ -20,11 +20,12 @@
 static StoreQuery version_query = {
 	.sql = "select nextval(pg_get_serial_sequence('sparse.version', 'id')),"
 	"       coalesce(max(v.revision), 0) + 1,"
-	"       (array_agg(v.family order by v.revision desc))[1]"
+	"       (array_agg(v.family order by v.revision desc))[1],"
+	"       coalesce(bool_or(v.exact = $2), false)"
 	"  from sparse.version v"
 	" where v.name = $1",
-	.args = 1, .arg = {TEXTOID},
-	.columns = 3, .column = {INT8OID, INT4OID, INT8OID}};
+	.args = 2, .arg = {TEXTOID, BOOLOID},
+	.columns = 4, .column = {INT8OID, INT4OID, INT8OID, BOOLOID}};
 
 static StoreQuery family_query = {
 	.sql = "insert into sparse.family (name) values ($1) returning id",
@@ -53,15 +54,28 @@ family_of(const Import *import, int64 of_earlier)
 	return row_int64(rows, 0, 1);
 }
 
+/* Whoever asks for a name gets its newest revision, and must not wonder what it is. */
+pg_noreturn static void
+refuse_mixture(const Import *import)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("the versions named \"%s\" are %s", import->name,
+				   import->approximate ? "exact" : "approximations"),
+			errhint("Give %s a name of its own.", import->approximate ? "the approximation" : "the version"));
+}
+
 void
 import_assign(Import *import)
 {
-	Datum		name = CStringGetTextDatum(import->name);
+	Datum		argument[2] = {CStringGetTextDatum(import->name), BoolGetDatum(import->approximate)};
 	Datum		family;
 	int64		of_earlier;
 	SPITupleTable *rows;
 
-	query_run(&version_query, &name, NULL, false, &rows);
+	query_run(&version_query, argument, NULL, false, &rows);
+	if (DatumGetBool(row_datum(rows, 0, 4)))
+		refuse_mixture(import);
 	import->version = row_int64(rows, 0, 1);
 	import->revision = row_int32(rows, 0, 2);
 	of_earlier = row_is_null(rows, 0, 3) ? 0 : row_int64(rows, 0, 3);

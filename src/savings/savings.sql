@@ -149,8 +149,9 @@ begin
                    round(s.raw_file_bytes / nullif(s.stored_bytes, 0)::numeric, 2) as raw_files_to_stored,
                    s.by_predictor,
                    round(s.stored_bytes * price.of_byte, 6) as stored_cost_per_month,
-                   round((s.raw_file_bytes - s.stored_bytes) * price.of_byte, 6) as saved_against_raw_files_per_month
-            from (select id as version, name, revision, kind, state, family, created_at, created_by, by_predictor,
+                   round((s.raw_file_bytes - s.stored_bytes) * price.of_byte, 6) as saved_against_raw_files_per_month,
+                   s.exact
+            from (select id as version, name, revision, exact, kind, state, family, created_at, created_by, by_predictor,
                          case when state = 'ready' then 1 else 0 end as ready,
                          case when state = 'ready' then raw_bytes else 0 end as raw_file_bytes,
                          case when state = 'ready' then unique_file_bytes else 0 end as whole_file_dedup_bytes,

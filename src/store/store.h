@@ -111,7 +111,7 @@ extern int64 version_row_id(HeapTuple tuple, TupleDesc columns);
  * Insert the open version `id` as the caller (whose insert policies decide), and
  * change a version's state as the caller. The guard trigger lets only these through.
  */
-extern void version_insert(int64 id, const char *kind, const char *name, int32 revision, int64 family,
+extern void version_insert(int64 id, const char *kind, bool exact, const char *name, int32 revision, int64 family,
 						   const char *message, Datum metadata_jsonb);
 extern void version_drop(int64 id);
 extern void version_undrop(int64 id);

@@ -527,6 +527,7 @@ begin
         using ((from_version is null or exists (select from sparse.version v where v.id = from_version))
                and (to_version is null or exists (select from sparse.version v where v.id = to_version)));
 
+    perform @extschema@.sparse_create_approximation();
     perform @extschema@.sparse_create_savings();
 
     execute format($view$

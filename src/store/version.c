@@ -506,6 +506,14 @@ static StoreQuery insert_version = {
 	.scans = true
 };
 
+/* Apart, for whoever may insert only those columns. */
+static StoreQuery insert_approximation = {
+	.sql = "insert into sparse.version (id, kind, name, revision, family, created_by, message, metadata, exact) "
+		"values ($1, $2, $3, $4, $5, $6, $7, $8, false)",
+	.args = 8, .arg = {INT8OID, TEXTOID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, JSONBOID},
+	.scans = true
+};
+
 static StoreQuery drop_version = {
 	.sql = "update sparse.version set state = 'dropped', dropped_at = pg_catalog.now() "
 		"where id operator(pg_catalog.=) $1 and state operator(pg_catalog.<>) 'dropped'",
@@ -543,7 +551,7 @@ static StoreQuery tombstone = {
 };
 
 void
-version_insert(int64 id, const char *kind, const char *name, int32 revision, int64 family,
+version_insert(int64 id, const char *kind, bool exact, const char *name, int32 revision, int64 family,
 			   const char *message, Datum metadata_jsonb)
 {
 	Datum		value[8];
@@ -560,7 +568,7 @@ version_insert(int64 id, const char *kind, const char *name, int32 revision, int
 	value[6] = message == NULL ? (Datum) 0 : CStringGetTextDatum(message);
 	null[6] = message == NULL ? 'n' : ' ';
 	value[7] = metadata_jsonb;
-	if (write_version(&insert_version, id, value, null) != 1)
+	if (write_version(exact ? &insert_version : &insert_approximation, id, value, null) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("version \"%s@%d\" was not inserted", name, revision),

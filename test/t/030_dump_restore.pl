@@ -28,6 +28,7 @@ sql(q{
 	insert into sparse.quota values ('*', 100, null, null);
 	select sparse_tag('base', 'production'), sparse_tag('child', 'production');
 	select sparse_drop('gone');
+	select sparse_approximate('child', 'bit1');
 	select sparse_write(sparse_begin('upload', jsonb_build_array(
 		jsonb_build_object('path', 'a', 'size', 3, 'sha256', encode(sha256('one'), 'hex')),
 		jsonb_build_object('path', 'b', 'size', 3, 'sha256', encode(sha256('two'), 'hex')))), null, 0, 'one', 'a');
@@ -101,7 +102,7 @@ sub check_store
 	is(sql('select count(*) from sparse.version v, sparse_verify(v.id) where state = \'ready\'', $database), '0', "$how: no version has a problem");
 
 	is(sql("set role reader; select string_agg(name, ' ' order by name) from sparse.version", $database),
-		'child gone grandchild grown upload', "$how: a reader sees what his policies show");
+		'child child-bit1 gone grandchild grown upload', "$how: a reader sees what his policies show");
 	my (undef, undef, $hidden) = $node->psql($database, "set role reader; select sparse_reconstruct('base')");
 	like($hidden, qr/does not exist/, "$how: and nothing else");
 	my (undef, undef, $refused) = $node->psql($database, "set role reader; select from sparse.chunk");

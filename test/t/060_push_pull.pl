@@ -91,6 +91,19 @@ ok($code eq '0' && $out eq read_whole(data_file('mini-finetune')), 'a version st
 client_fails(1, 'could not', 'a place that cannot be is an error', 'pull', 'alone/mini-base', '-o', data_file('mini-base') . '/x');
 leaves_nothing_beside($folder, 'nothing is left beside what was pulled');
 
+# ---- approximations ----
+
+client_fails(6, 'no approximation', 'what has no approximation is not pulled as one', 'pull', 'alone/mini-finetune', '-o', scratch('near'), '--approx');
+ok(!-e scratch('near'), '... and leaves no file');
+psql_one("select sparse_approximate('alone/mini-finetune', m, name => 'near-' || m) from unnest(array['int8', 'bit1']) m");
+client_works('the newest approximation is pulled', 'pull', 'alone/mini-finetune', '-o', scratch('near'), '--approx');
+is(psql_one("select encode(sha256, 'hex') from sparse_files('near-bit1')"), sha256_of_file(scratch('near')), '... byte for byte');
+my ($near_code, $near_out, $near_err) = client('pull', 'near-int8', '-o', scratch('near'));
+like($near_err, qr/near-int8\@1" is an approximation/, 'an approximation that is pulled by its name says what it is');
+is(psql_one("select encode(sha256, 'hex') from sparse_files('near-int8')"), sha256_of_file(scratch('near')), '... and is pulled');
+client_works('without --approx', 'pull', 'alone/mini-finetune', '-o', scratch('near'));
+is_file(scratch('near'), data_file('mini-finetune'), '... a version is exact');
+
 # ---- tensors ----
 
 my $tensor = 'model.layers.0.self_attn.q_proj.weight';
