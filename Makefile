@@ -47,7 +47,7 @@ else
 EXTENSION = sparse
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" sparse.control)
 
-LAYERS = codec sdelta store model wire dataset lineage savings care
+LAYERS = codec fit sdelta store model wire dataset lineage savings care routing
 SQL_PARTS := $(strip $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.sql))))
 SOURCES := $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.c)))
 CLIENT_SOURCES := $(sort $(wildcard src/client/*.c))
@@ -58,10 +58,11 @@ DATA_built = sparse--$(EXTVERSION).sql
 PGFILEDESC = "sparse - versions of models and datasets at the price of what changed"
 
 CODEC_OBJS := $(filter src/codec/%,$(OBJS))
+FIT_OBJS := $(filter src/fit/%,$(OBJS))
 CLIENT_OBJS := $(CLIENT_SOURCES:.c=.o)
 CLIENT := $(if $(CLIENT_SOURCES),pg_sparse)
 
-CODEC_LIBS = -lzstd -lxxhash -lyajl
+CODEC_LIBS = -lzstd -lxxhash -lyajl -lm
 CLIENT_LIBS = $(CODEC_LIBS) -lcrypto -L$(shell $(PG_CONFIG) --libdir) -lpq -pthread
 SHLIB_LINK = $(CODEC_LIBS)
 
@@ -88,7 +89,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 override CFLAGS := $(filter-out -Wdeclaration-after-statement,$(CFLAGS))
-$(CODEC_OBJS): override CFLAGS += $(CODEC_CFLAGS)
+$(CODEC_OBJS) $(FIT_OBJS): override CFLAGS += $(CODEC_CFLAGS)
 
 $(OBJS) $(CLIENT_OBJS): Makefile
 -include $(wildcard $(DEPENDENCIES))

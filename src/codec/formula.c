@@ -14,13 +14,23 @@
  * The arithmetic (formula_real.h) is compiled twice, for float and for double; the loops over
  * elements do the same operations in the same order whatever vectors a compiler makes of them.
  */
+#include <fenv.h>
+#include <float.h>
+
 #include "codec.h"
 #include "convert.h"
 #include "formula.h"
 
+#if FLT_EVAL_METHOD != 0
+#error "floats must be computed as floats: on 32-bit x86 compile with -msse2 -mfpmath=sse"
+#endif
+
 #define STRETCH 512				/* elements that are worked on at a time */
 
 #define SCALED_BYTES 32			/* parameters of quantised and dequantised */
+
+/* Multiplications of a product: a few seconds of what nobody can interrupt. */
+#define MOST_PRODUCTS (UINT64_C(1) << 32)
 
 static inline double
 load_real(const uint8_t *at)
@@ -235,7 +245,7 @@ check_product(const sparse_delta_info *info, const sparse_formula *f, uint64_t e
 	SPARSE_CHECK(info->refs == 3);
 	SPARSE_CHECK(is_float(info->ref[0].dtype) && info->ref[0].count == elements);
 	SPARSE_CHECK(convert_loads(left->dtype) && convert_loads(right->dtype));
-	SPARSE_CHECK(right->count == (uint64_t) f->rank * f->columns);
+	SPARSE_CHECK(right->count == (uint64_t) f->rank * f->columns && f->rank * elements <= MOST_PRODUCTS);
 	if (f->style & SPARSE_LEFT_TRANSPOSED)
 		SPARSE_CHECK(left->count % f->rank == 0 && f->row <= left->count / f->rank && rows <= left->count / f->rank - f->row);
 	else
@@ -456,6 +466,32 @@ scratch_bytes(const sparse_delta_info *info, const sparse_formula *f)
 	return info->predictor == SPARSE_PREDICT_LOW_RANK ? (size_t) f->rank * STRETCH * sizeof(double) : 0;
 }
 
+static void
+predict(const work *w)
+{
+	if (w->info->predictor == SPARSE_PREDICT_PRUNED)
+		predict_pruned(w);
+	else if (wants_doubles(w->info))
+		predict_double(w);
+	else
+		predict_float(w);
+}
+
+/*
+ * The caller's process may round otherwise, or flush small numbers to zero (a library compiled
+ * with -ffast-math is enough): while predicting it does not.
+ */
+static void
+predict_as_ieee(const work *w)
+{
+	fenv_t		callers;
+
+	fegetenv(&callers);
+	fesetenv(FE_DFL_ENV);
+	predict(w);
+	fesetenv(&callers);
+}
+
 sparse_status
 formula_predict(sparse_codec *codec, const sparse_delta_info *info, const sparse_formula *f,
 				const uint8_t *references, uint8_t *predicted)
@@ -472,11 +508,6 @@ formula_predict(sparse_codec *codec, const sparse_delta_info *info, const sparse
 	}
 	SPARSE_TRY(buffer_reserve(codec, &codec->wide, scratch_bytes(info, f)));
 	w.scratch = codec->wide.bytes;
-	if (info->predictor == SPARSE_PREDICT_PRUNED)
-		predict_pruned(&w);
-	else if (wants_doubles(info))
-		predict_double(&w);
-	else
-		predict_float(&w);
+	predict_as_ieee(&w);
 	return SPARSE_OK;
 }

@@ -90,6 +90,7 @@ reserve_object(Import *import, ObjectReader *reader, PlanObject *object)
 	object_reserve(&spec, &result);
 	object->id = result.id;
 	object->is_new = !result.existed;
+	object->wants_siblings = object->is_new && recipes_want_siblings(import, object);
 }
 
 static void
@@ -184,9 +185,11 @@ import_contents(Import *import)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "sparse object",
 												  ALLOCSET_DEFAULT_SIZES);
 	ObjectReader *reader = object_reader_create(CurrentMemoryContext, false);
+	MemoryContext kin_context = AllocSetContextCreate(CurrentMemoryContext, "sparse kin", ALLOCSET_DEFAULT_SIZES);
 	uint64		count;
 	PlanObject **object = plan_sorted_objects(import->plan, &count);
 
+	import->kin = kin_index_create(kin_context, import->parents);
 	for (uint64 i = 0; i < count; i++)
 		if (i > 0 && compare_objects(&object[i - 1], &object[i]) == 0)
 			object[i]->id = object[i - 1]->id;
@@ -194,9 +197,10 @@ import_contents(Import *import)
 			in_context(import, reader, context, reserve_object, object[i]);
 	for (int last = 0; last <= 1; last++)
 		for (uint64 i = 0; i < count; i++)
-			if (object[i]->is_new && recipes_want_siblings(import, object[i]) == last)
+			if (object[i]->is_new && object[i]->wants_siblings == last)
 				in_context(import, reader, context, store_object, object[i]);
 	object_reader_free(reader);
+	MemoryContextDelete(kin_context);
 	MemoryContextDelete(context);
 	pfree(object);
 }

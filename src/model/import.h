@@ -35,6 +35,8 @@ typedef struct Import
 	int64		family;
 	int16		place;
 
+	struct KinIndex *kin;		/* recipe_renamed.c: the parents' tensors by shape; NULL: they are not looked through */
+
 	int32		new_objects;	/* counters of what was written */
 	int64		new_bytes;
 	int64		stored_bytes;

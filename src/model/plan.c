@@ -179,6 +179,36 @@ plan_tensor(PlanTensor *planned, const sparse_tensor *tensor, int file, uint64 h
 	planned->object.tensor = planned;
 }
 
+static int
+compare_by_name(const void *a, const void *b)
+{
+	return strcmp((*(const PlanTensor *const *) a)->name, (*(const PlanTensor *const *) b)->name);
+}
+
+static int
+compare_name(const void *name, const void *tensor)
+{
+	return strcmp(name, (*(const PlanTensor *const *) tensor)->name);
+}
+
+const PlanTensor *
+plan_find_tensor(PlanFile *file, const char *name)
+{
+	const PlanTensor **found;
+
+	if (file->tensors == 0)
+		return NULL;
+	if (file->by_name == NULL)
+	{
+		file->by_name = MemoryContextAllocHuge(GetMemoryChunkContext(file->tensor), file->tensors * sizeof(PlanTensor *));
+		for (uint32 i = 0; i < file->tensors; i++)
+			file->by_name[i] = &file->tensor[i];
+		qsort(file->by_name, file->tensors, sizeof(PlanTensor *), compare_by_name);
+	}
+	found = bsearch(name, file->by_name, file->tensors, sizeof(PlanTensor *), compare_name);
+	return found == NULL ? NULL : *found;
+}
+
 char *
 plan_shape_text(const PlanTensor *tensor)
 {

@@ -31,6 +31,7 @@ typedef struct PlanObject
 	uint64		row_bytes;		/* 0: no rows */
 	int64		id;				/* once its row is there */
 	bool		is_new;			/* and its content is to be written */
+	bool		wants_siblings; /* after those from which it may be predicted */
 	int32		file;
 	sparse_dtype dtype;
 	PlanTensor *tensor;			/* NULL: a header or a whole file */
@@ -55,6 +56,7 @@ typedef struct PlanFile
 	PlanObject	object;			/* the header, or all of it */
 	uint32		tensors;
 	PlanTensor *tensor;
+	const PlanTensor **by_name;	/* sorted, once one was looked for */
 } PlanFile;
 
 typedef struct ImportPlan
@@ -85,6 +87,9 @@ extern uint64 plan_header_bytes(const PlanFile *file, const char *first8);
  */
 extern void plan_header(PlanFile *file, int number, const char *header, uint64 header_bytes,
 						uint64 file_bytes);
+
+/* A tensor of the file by its name; NULL when there is none. */
+extern const PlanTensor *plan_find_tensor(PlanFile *file, const char *name);
 
 /* A tensor's shape as the text of an array, palloc'd. */
 extern char *plan_shape_text(const PlanTensor *tensor);

@@ -15,7 +15,7 @@
 #include "recipes.h"
 
 #define SAMPLE_ROWS 16			/* in four places */
-#define MOST_COLUMNS 65536		/* of a tensor whose scale is measured */
+#define MOST_COLUMNS 65536		/* of a tensor whose scale is measured: one factor is read, of at most 64 MiB */
 
 /* The factors of one module in an adapter. */
 typedef struct Adapter
@@ -49,7 +49,7 @@ factor_names(const char *module, const char *factor, char **name, int room)
 static bool
 find_factor(const RecipeSearch *search, int64 version, const char *module, const char *factor, Kin *kin)
 {
-	char	   *name[64];
+	char	   *name[96];
 	int			names = factor_names(module, factor, name, lengthof(name));
 
 	return recipes_find(search, version, name, names, kin) && kin->rank == 2 && kin->elements > 0;
@@ -93,20 +93,42 @@ find_adapter(const RecipeSearch *search, int64 version, Adapter *adapter)
 		|| find_factors(search, version, module, "lora_embedding_A", "lora_embedding_B", adapter);
 }
 
-/* A row of the product, without its scale. */
+/* The row of the tensor at sample i. */
+static uint64
+sample_row(const Adapter *adapter, int i)
+{
+	return (adapter->rows - 1) * i / (SAMPLE_ROWS - 1);
+}
+
+/* What the left factor has for the rows of the sample: `rank` numbers each. */
 static void
-product_row(const Adapter *adapter, const float *a, const float *b, uint64 row, float *x)
+sample_left(const RecipeSearch *search, const Adapter *adapter, float *left)
 {
 	const uint64 rank = adapter->rank;
 
-	memset(x, 0, adapter->columns * sizeof(float));
+	if (!adapter->transposed)
+		for (int i = 0; i < SAMPLE_ROWS; i++)
+			sample_object(search, &adapter->b, sample_row(adapter, i) * rank, rank, left + i * rank);
+	else
+		for (uint64 k = 0; k < rank; k++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			for (int i = 0; i < SAMPLE_ROWS; i++)
+				sample_object(search, &adapter->a, k * adapter->rows + sample_row(adapter, i), 1, left + i * rank + k);
+		}
+}
+
+/* A row of the product, without its scale. */
+static void
+product_row(const Adapter *adapter, const float *left, const float *right, float *x)
+{
+	const uint64 rank = adapter->rank;
+	const uint64 columns = adapter->columns;
+
+	memset(x, 0, columns * sizeof(float));
 	for (uint64 k = 0; k < rank; k++)
-		if (adapter->transposed)
-			for (uint64 j = 0; j < adapter->columns; j++)
-				x[j] += a[k * adapter->rows + row] * b[j * rank + k];
-		else
-			for (uint64 j = 0; j < adapter->columns; j++)
-				x[j] += b[row * rank + k] * a[k * adapter->columns + j];
+		for (uint64 j = 0; j < columns; j++)
+			x[j] += left[k] * (adapter->transposed ? right[j * rank + k] : right[k * columns + j]);
 }
 
 /* The scale of the product that is nearest to what changed, over some rows; 0 where there is none. */
@@ -114,22 +136,23 @@ static double
 measure_scale(const RecipeSearch *search, const Adapter *adapter, const Kin *base)
 {
 	const uint64 columns = adapter->columns;
-	float	   *a = palloc_extended(adapter->a.elements * sizeof(float), MCXT_ALLOC_HUGE);
-	float	   *b = palloc_extended(adapter->b.elements * sizeof(float), MCXT_ALLOC_HUGE);
+	const Kin  *whole = adapter->transposed ? &adapter->b : &adapter->a;
+	float	   *right = palloc(whole->elements * sizeof(float));
+	float	   *left = palloc(SAMPLE_ROWS * adapter->rank * sizeof(float));
 	float	   *x = palloc(3 * columns * sizeof(float));
 	float	   *content = x + columns;
 	float	   *parent = content + columns;
 	double		squares = 0;
 	double		both = 0;
 
-	sample_object(search, &adapter->a, 0, adapter->a.elements, a);
-	sample_object(search, &adapter->b, 0, adapter->b.elements, b);
+	sample_object(search, whole, 0, whole->elements, right);
+	sample_left(search, adapter, left);
 	for (int i = 0; i < SAMPLE_ROWS; i++)
 	{
-		uint64		row = (adapter->rows - 1) * i / (SAMPLE_ROWS - 1);
+		uint64		row = sample_row(adapter, i);
 
 		CHECK_FOR_INTERRUPTS();
-		product_row(adapter, a, b, row, x);
+		product_row(adapter, left + i * adapter->rank, right, x);
 		sample_content(search, row * columns, columns, content);
 		sample_object(search, base, row * columns, columns, parent);
 		for (uint64 j = 0; j < columns; j++)
@@ -142,8 +165,8 @@ measure_scale(const RecipeSearch *search, const Adapter *adapter, const Kin *bas
 			both += x[j] * change;
 		}
 	}
-	pfree(a);
-	pfree(b);
+	pfree(left);
+	pfree(right);
 	pfree(x);
 	return squares > 0 ? both / squares : 0;
 }
@@ -153,17 +176,17 @@ propose(RecipeSearch *search, const Adapter *adapter, const Kin *base, double sc
 {
 	Recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_LOW_RANK);
 
-	recipe_add_elements(recipe, base->object);
+	recipe_add_elements(recipe, base);
 	if (adapter->transposed)
 	{
-		recipe_add_source(recipe, adapter->a.object, 0, adapter->a.elements);
-		recipe_add_source(recipe, adapter->b.object, 0, adapter->b.elements);
+		recipe_add_source(recipe, adapter->a.object, adapter->a.dtype, 0, adapter->a.elements);
+		recipe_add_source(recipe, adapter->b.object, adapter->b.dtype, 0, adapter->b.elements);
 		flags |= SPARSE_LEFT_TRANSPOSED | SPARSE_RIGHT_TRANSPOSED;
 	}
 	else
 	{
-		recipe_add_source(recipe, adapter->b.object, adapter->columns, adapter->rank);
-		recipe_add_source(recipe, adapter->a.object, 0, adapter->a.elements);
+		recipe_add_source(recipe, adapter->b.object, adapter->b.dtype, adapter->columns, adapter->rank);
+		recipe_add_source(recipe, adapter->a.object, adapter->a.dtype, 0, adapter->a.elements);
 	}
 	recipe->formula.style = flags;
 	recipe->formula.rank = adapter->rank;

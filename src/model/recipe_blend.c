@@ -37,6 +37,27 @@ typedef struct Blend
 	float	   *term;
 } Blend;
 
+/* Leaves out of the sample what a sum cannot explain. */
+static void
+keep_finite(Blend *blend)
+{
+	uint64		kept = 0;
+
+	for (uint64 i = 0; i < blend->count; i++)
+	{
+		bool		finite = isfinite(blend->content[i]);
+
+		for (int k = 0; k < blend->parents; k++)
+		{
+			finite &= isfinite(blend->x[k][i]) != 0;
+			blend->x[k][kept] = blend->x[k][i];
+		}
+		blend->content[kept] = blend->content[i];
+		kept += finite;
+	}
+	blend->count = kept;
+}
+
 static void
 take_sample(const RecipeSearch *search, Blend *blend)
 {
@@ -55,6 +76,7 @@ take_sample(const RecipeSearch *search, Blend *blend)
 		if (length == search->elements)
 			break;
 	}
+	keep_finite(blend);
 	store_floats(blend->dtype, blend->content, blend->count, blend->stored);
 }
 
@@ -110,8 +132,6 @@ fit(const Blend *blend, bool sum_is_one, double weight[MAX_KIN])
 		for (int k = 1; k < n; k++)
 			v[k] = (double) blend->x[k][i] - blend->x[0][i];
 		v[n] = (double) blend->content[i] - blend->x[0][i];
-		if (!isfinite(v[n]))
-			continue;
 		for (int r = 0; r < n; r++)
 			for (int c = r; c <= n; c++)
 				a[r][c] += v[r] * v[c];
@@ -173,8 +193,7 @@ squares_left(const Blend *blend, const double *weight)
 				for (int j = 0; j < blend->parents; j++)
 					p += weight[j] * blend->x[j][i];
 			p -= blend->content[i];
-			if (isfinite(p))
-				squares += p * p;
+			squares += p * p;
 		}
 		if (k < 0)
 			left = squares;
@@ -203,7 +222,7 @@ propose(RecipeSearch *search, const Blend *blend, const double *weight, sparse_b
 	recipe->formula.style = style;
 	for (int k = 0; k < blend->parents; k++)
 	{
-		recipe_add_elements(recipe, blend->parent[k]->object);
+		recipe_add_elements(recipe, blend->parent[k]);
 		recipe->formula.coefficient[k] = weight[k];
 	}
 }
@@ -230,8 +249,12 @@ find_weights(RecipeSearch *search, const Blend *blend)
 			rounded[k] = rint(weight[k] * multiple[m]) / multiple[m];
 		keep_better(blend, rounded, best, &most);
 	}
-	if (most == 0)
+	/* (of 64-bit floats nothing looks exact here) */
+	if (most == 0 && blend->dtype != SPARSE_F64)
 		return;
+	if (most == 0)
+		for (int k = 0; k < blend->parents; k++)
+			best[k] = rint(weight[k] * 1000) / 1000;
 	propose(search, blend, best, SPARSE_BLEND_EXACT);
 	propose(search, blend, best, SPARSE_BLEND_STEPS);
 	propose(search, blend, best, SPARSE_BLEND_TASKS);

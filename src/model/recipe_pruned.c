@@ -161,7 +161,7 @@ propose(RecipeSearch *search, const Kin *kin, const Pruned *sample, uint64 thres
 {
 	Recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_PRUNED);
 
-	recipe_add_elements(recipe, kin->object);
+	recipe_add_elements(recipe, kin);
 	recipe->formula.signed_zeros = sample->negative > 0;
 	recipe->formula.threshold = threshold;
 	if (of > 0)

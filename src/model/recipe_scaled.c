@@ -11,6 +11,7 @@
 #include "postgres.h"
 #include "compat.h"
 
+#include "codec/convert.h"
 #include "recipes.h"
 
 /* Endings: of the name of a tensor, what is added to it or put in its place. */
@@ -95,7 +96,7 @@ find_zeros(const RecipeSearch *search, uint64 scales)
 		char	   *name = with_ending(search->object->tensor->name, zero_ending[i][0], zero_ending[i][1]);
 		const PlanTensor *zeros = name == NULL ? NULL : recipes_sibling(search, name);
 
-		if (zeros != NULL && zeros->object.bytes == scales * sparse_dtype_get(zeros->object.dtype)->bytes)
+		if (zeros != NULL && convert_loads(zeros->object.dtype) && zeros->object.bytes == scales * sparse_dtype_get(zeros->object.dtype)->bytes)
 			return zeros;
 	}
 	return NULL;
@@ -121,10 +122,10 @@ propose_quantised(RecipeSearch *search, const Kin *kin, const PlanTensor *scales
 	if (values != search->elements * per_byte || group == 0 || group % per_byte != 0)
 		return;
 	recipe = recipes_add(search, SPARSE_PREDICT_QUANTISED);
-	recipe_add_source(recipe, kin->object, 1, per_byte);
-	recipe_add_source(recipe, scales->object.id, group / per_byte, 1);
+	recipe_add_source(recipe, kin->object, kin->dtype, 1, per_byte);
+	recipe_add_source(recipe, scales->object.id, scales->object.dtype, group / per_byte, 1);
 	if (zeros != NULL)
-		recipe_add_source(recipe, zeros->object.id, group / per_byte, 1);
+		recipe_add_source(recipe, zeros->object.id, zeros->object.dtype, group / per_byte, 1);
 	recipe->formula.style = packing;
 	recipe->formula.lowest = lowest;
 	recipe->formula.highest = highest;
@@ -216,7 +217,7 @@ search_maxima(RecipeSearch *search)
 		{
 			Recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_MAXIMA);
 
-			recipe_add_source(recipe, kin.object, 1, group);
+			recipe_add_source(recipe, kin.object, kin.dtype, 1, group);
 			recipe->formula.group = group;
 			recipe->formula.factor = divisor[d];
 		}
@@ -254,8 +255,8 @@ propose_dequantised(RecipeSearch *search, const Kin *kin, const Kin *scales, dou
 	if (group == 0 || search->elements != kin->elements * per_byte)
 		return;
 	recipe = recipes_add(search, SPARSE_PREDICT_DEQUANTISED);
-	recipe_add_source(recipe, kin->object, per_byte, 1);
-	recipe_add_source(recipe, scales->object, group, 1);
+	recipe_add_source(recipe, kin->object, kin->dtype, per_byte, 1);
+	recipe_add_source(recipe, scales->object, scales->dtype, group, 1);
 	recipe->unit = per_byte;
 	recipe->formula.style = packing;
 	recipe->formula.highest = packing == SPARSE_PACK_ELEMENTS ? INT16_MAX : bias == 0 ? 7 : 15;

@@ -36,17 +36,19 @@ recipes_add(RecipeSearch *search, sparse_predictor predictor)
 }
 
 void
-recipe_add_source(Recipe *recipe, int64 object, uint64 per, uint64 count)
+recipe_add_source(Recipe *recipe, int64 object, sparse_dtype dtype, uint64 per, uint64 count)
 {
 	if (recipe->sources == lengthof(recipe->source))
 		elog(ERROR, "a recipe has too many sources");
-	recipe->source[recipe->sources++] = (RecipeSource) {.object = object, .per = per, .count = count};
+	recipe->source[recipe->sources++] = (RecipeSource) {
+		.object = object, .per = per, .count = count, .dtype = dtype
+	};
 }
 
 void
-recipe_add_elements(Recipe *recipe, int64 object)
+recipe_add_elements(Recipe *recipe, const Kin *kin)
 {
-	recipe_add_source(recipe, object, 1, 1);
+	recipe_add_source(recipe, kin->object, kin->dtype, 1, 1);
 }
 
 void
@@ -121,6 +123,18 @@ kin_shape(Kin *kin, Datum shape)
 }
 
 bool
+kin_of_row(const SPITupleTable *rows, uint64 row, int64 version, Kin *kin)
+{
+	char	   *dtype = TextDatumGetCString(row_datum(rows, row, 2));
+	bool		usable = sparse_dtype_find(dtype, strlen(dtype), &kin->dtype) && convert_loads(kin->dtype);
+
+	kin->object = row_int64(rows, row, 1);
+	kin->version = version;
+	pfree(dtype);
+	return usable && kin_shape(kin, row_datum(rows, row, 3));
+}
+
+bool
 recipes_find(const RecipeSearch *search, int64 version, char **name, int names, Kin *kin)
 {
 	Datum		argument[3];
@@ -133,16 +147,7 @@ recipes_find(const RecipeSearch *search, int64 version, char **name, int names, 
 	argument[0] = Int64GetDatum(version);
 	argument[1] = array_datum(TEXTOID, value, names);
 	argument[2] = Int16GetDatum(search->import->place);
-	found = query_run(&kin_query, argument, NULL, false, &rows) > 0;
-	if (found)
-	{
-		char	   *dtype = TextDatumGetCString(row_datum(rows, 0, 2));
-
-		kin->object = row_int64(rows, 0, 1);
-		kin->version = version;
-		found = sparse_dtype_find(dtype, strlen(dtype), &kin->dtype) && convert_loads(kin->dtype)
-			&& kin_shape(kin, row_datum(rows, 0, 3));
-	}
+	found = query_run(&kin_query, argument, NULL, false, &rows) > 0 && kin_of_row(rows, 0, version, kin);
 	SPI_freetuptable(rows);
 	return found;
 }
@@ -150,15 +155,10 @@ recipes_find(const RecipeSearch *search, int64 version, char **name, int names, 
 const PlanTensor *
 recipes_sibling(const RecipeSearch *search, const char *name)
 {
-	const PlanFile *file = &search->import->plan->file[search->object->file];
-
-	for (uint32 i = 0; i < file->tensors; i++)
-		if (strcmp(file->tensor[i].name, name) == 0)
-			return &file->tensor[i];
-	return NULL;
+	return plan_find_tensor(&search->import->plan->file[search->object->file], name);
 }
 
-/* The tensors of its name in the parents. */
+/* The tensors of its name in the parents, or else what they have under others. */
 static void
 find_kin(RecipeSearch *search)
 {
@@ -166,8 +166,25 @@ find_kin(RecipeSearch *search)
 	int			names = recipes_names(search->object->tensor->name, name, lengthof(name));
 
 	for (int i = 0; i < search->import->parents && search->kin < MAX_KIN; i++)
-		if (recipes_find(search, search->import->parent[i].version.id, name, names, &search->of_name[search->kin]))
-			search->kin++;
+	{
+		Kin		   *kin = &search->of_name[search->kin];
+		bool		found = recipes_find(search, search->import->parent[i].version.id, name, names, kin);
+
+		search->kin += found;
+		if (search->import->kin != NULL && (!found || !kin_is_alike(search, kin)))
+			search_renamed(search, i);
+	}
+}
+
+static void
+describe_self(RecipeSearch *search)
+{
+	const PlanTensor *tensor = search->object->tensor;
+
+	search->self.dtype = search->spec->dtype;
+	search->self.rank = (int) tensor->rank;
+	memcpy(search->self.shape, tensor->shape, tensor->rank * sizeof(uint64));
+	search->self.elements = search->elements;
 }
 
 /* The same weights in another dtype. */
@@ -180,7 +197,7 @@ search_cast(RecipeSearch *search)
 
 		if (search->is_float && kin->elements == search->elements && kin->dtype != search->spec->dtype
 			&& sparse_dtype_get(kin->dtype)->exponent_bits > 0)
-			recipe_add_elements(recipes_add(search, SPARSE_PREDICT_CAST), kin->object);
+			recipe_add_elements(recipes_add(search, SPARSE_PREDICT_CAST), kin);
 	}
 }
 
@@ -197,12 +214,14 @@ import_recipes(const Import *import, ObjectReader *reader, const PlanObject *obj
 	search.columns = object->row_bytes > 0 ? object->row_bytes / dtype->bytes : search.elements;
 	search.is_float = dtype->exponent_bits > 0;
 	search.recipe = palloc(MAX_RECIPES * sizeof(Recipe));
+	describe_self(&search);
 	find_kin(&search);
 	search_cast(&search);
 	search_blend(&search);
 	search_pruned(&search);
-	search_scaled(&search);
 	search_adapter(&search);
+	search_scaled(&search);
+	search_lowrank(&search);
 	spec->recipe = search.recipe;
 	spec->recipes = search.recipes;
 }

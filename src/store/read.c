@@ -352,6 +352,23 @@ object_parent(ObjectReader *reader, int16 place, int64 object, int ordinal, int6
 	return false;
 }
 
+int
+object_decodes(ObjectReader *reader, int16 place, int64 object, int most)
+{
+	KnownObject *known = most > 1 ? know_object(reader, place, object) : NULL;
+	int			parents = known == NULL ? 0 : known->parents;
+	int64		parent[SPARSE_MAX_REFS];
+	int			decoded = 1;
+
+	/* (what is known may be forgotten by the next look-up) */
+	parents = Min(parents, SPARSE_MAX_REFS);
+	for (int i = 0; i < parents; i++)
+		parent[i] = known->parent[i].parent;
+	for (int i = 0; i < parents && decoded < most; i++)
+		decoded += object_decodes(reader, place, parent[i], most - decoded);
+	return decoded;
+}
+
 void
 object_forget(ObjectReader *reader, int16 place, int64 object)
 {

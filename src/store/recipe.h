@@ -26,9 +26,9 @@ typedef struct RecipeSource
 	uint64		first;
 	uint64		per;
 	uint64		count;
+	sparse_dtype dtype;			/* as which it is read: equal bytes are one object, whatever tensors make of them */
 
 	/* filled in by recipe_consider */
-	sparse_dtype dtype;
 	uint64		elements;
 	int32		depth;
 } RecipeSource;
@@ -43,8 +43,9 @@ typedef struct Recipe
 } Recipe;
 
 /*
- * Whether the recipe's sources exist, are shallow enough and long enough for all of the content, and, with
- * chunks of chunk_bytes, never too much of them is needed at once. Gives the depth of the deepest.
+ * Whether an object can be computed so: its sources are there, written, shallow enough and long enough for all of
+ * the content; the formula fits them; and, with chunks of chunk_bytes, never too much of them is
+ * needed at once, nor too many chunks decoded for one. Gives the depth of the deepest.
  */
 extern bool recipe_consider(ObjectReader *reader, const ObjectSpec *spec, uint64 chunk_bytes,
 							Recipe *recipe, int32 *depth);

@@ -170,6 +170,9 @@ sparse_whole(const uint8 *sha256)
 /* False when there is no such object. */
 extern bool object_info(ObjectReader *reader, int16 place, int64 object, ObjectInfo *info);
 
+/* How many chunks are decoded to decode one of the object, itself included, if none is remembered: at most `most`. */
+extern int	object_decodes(ObjectReader *reader, int16 place, int64 object, int most);
+
 /*
  * What errors raised below should name: set before reading for a version's file
  * and tensor (any may be NULL); appears as errcontext.

@@ -540,6 +540,8 @@ begin
                            order by owner = '*'
                            limit 1) q on true$view$, as_caller);
     comment on view sparse.usage is 'what the ready versions of each owner come to, beside what his quota allows';
+
+    perform @extschema@.sparse_create_routing();
 end
 $function$;
 comment on function sparse_create_store() is

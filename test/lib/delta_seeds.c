@@ -3,9 +3,10 @@
  * coder and every kind of dtype. To be run again whenever the format changes, for
  * the old seeds then end at the first check (test_delta notices):
  *
- *   gcc -Isrc -Itest test/lib/delta_seeds.c src/codec/[a-z]*.c -lzstd -lxxhash -lyajl -o /tmp/seeds
+ *   gcc -Isrc -Itest test/lib/delta_seeds.c src/codec/[a-z]*.c -lzstd -lxxhash -lyajl -lm -o /tmp/seeds
  *   /tmp/seeds test/fuzz/corpus/fuzz_delta test/fuzz/corpus/fuzz_encode
  */
+#include "codec/codec.h"
 #include "codec/delta.h"
 #include "lib/made_prediction.h"
 
@@ -133,6 +134,90 @@ write_seeds(sparse_codec *codec, const seed *s, char **folder)
 	free(content);
 }
 
+/* Deltas of formulas, for fuzz_delta: as predicted, and with every fifth element changed or zero. */
+typedef struct formula_seed
+{
+	const char *name;
+	sparse_predictor predictor;
+	sparse_dtype dtype;
+	size_t		elements;
+	sparse_formula formula;
+	unsigned	refs;
+	sparse_ref	ref[3];
+} formula_seed;
+
+#define REF(ordinal, type, elements) {.parent = ordinal, .dtype = SPARSE_##type, .count = elements}
+
+static const formula_seed formula_seeds[] = {
+	{"cast", SPARSE_PREDICT_CAST, SPARSE_BF16, 300, {0}, 1, {REF(0, F32, 300)}},
+	{"blend", SPARSE_PREDICT_BLEND, SPARSE_BF16, 300, {.coefficient = {.3, .3, .4}}, 3,
+		{REF(0, BF16, 300), REF(1, F16, 300), REF(2, F32, 300)}},
+	{"steps", SPARSE_PREDICT_BLEND, SPARSE_F16, 200, {.style = SPARSE_BLEND_STEPS, .coefficient = {.5, .5}}, 2,
+		{REF(0, F16, 200), REF(1, F16, 200)}},
+	{"tasks", SPARSE_PREDICT_BLEND, SPARSE_F32, 100, {.style = SPARSE_BLEND_TASKS, .coefficient = {1, .5}}, 2,
+		{REF(0, F32, 100), REF(1, F32, 100)}},
+	{"product", SPARSE_PREDICT_LOW_RANK, SPARSE_F16, 300, {.rank = 3, .columns = 40, .offset = 7, .factor = .5}, 3,
+		{REF(0, F16, 300), REF(1, F32, 24), REF(2, I8, 120)}},
+	{"exponents", SPARSE_PREDICT_LOW_RANK, SPARSE_BF16, 120,
+		{.style = SPARSE_PRODUCT_EXPONENTS, .rank = 2, .columns = 40, .factor = 1, .exponent = {-20, -25}}, 3,
+		{REF(0, BF16, 120), REF(1, I16, 6), REF(2, I16, 80)}},
+	{"transposed", SPARSE_PREDICT_LOW_RANK, SPARSE_BF16, 120,
+		{.style = SPARSE_LEFT_TRANSPOSED | SPARSE_RIGHT_TRANSPOSED | SPARSE_PRODUCT_ROUNDED, .rank = 2, .columns = 40, .row = 1,
+			.factor = 2}, 3, {REF(0, BF16, 120), REF(1, BF16, 10), REF(2, BF16, 80)}},
+	{"quantised", SPARSE_PREDICT_QUANTISED, SPARSE_I8, 300,
+		{.lowest = -128, .highest = 127, .group = 100, .offset = 6, .factor = .01}, 3,
+		{REF(0, F32, 300), REF(1, F16, 4), REF(2, I8, 4)}},
+	{"packed", SPARSE_PREDICT_QUANTISED, SPARSE_U8, 150,
+		{.style = SPARSE_PACK_LOW_FIRST, .lowest = -8, .highest = 7, .bias = 8, .group = 100, .factor = .01}, 2,
+		{REF(0, BF16, 300), REF(1, F32, 3)}},
+	{"dequantised", SPARSE_PREDICT_DEQUANTISED, SPARSE_F32, 200,
+		{.style = SPARSE_PACK_HIGH_FIRST, .lowest = -7, .highest = 7, .group = 100, .factor = .01}, 2,
+		{REF(0, U8, 100), REF(1, F16, 2)}},
+	{"pruned", SPARSE_PREDICT_PRUNED, SPARSE_BF16, 400, {.threshold = 0x3c00}, 1, {REF(0, BF16, 400)}},
+	{"two-of-four", SPARSE_PREDICT_PRUNED, SPARSE_F32, 200, {.style = SPARSE_PRUNE_GROUPS, .keep = 2, .of = 4}, 1,
+		{REF(0, F32, 200)}},
+	{"maxima", SPARSE_PREDICT_MAXIMA, SPARSE_F32, 50, {.group = 10, .factor = 127}, 1, {REF(0, BF16, 500)}}
+};
+
+static void
+write_formula_seed(sparse_codec *codec, const formula_seed *s, int change, const char *folder)
+{
+	const uint8_t prediction_seed = 2;
+	const unsigned unit = sparse_dtype_get(s->dtype)->bytes;
+	const size_t bytes = s->elements * unit;
+	sparse_delta_info info = {.predictor = s->predictor, .dtype = s->dtype, .content_bytes = bytes, .refs = s->refs};
+	size_t		prediction_bytes = 0;
+	uint8_t    *prediction;
+	uint8_t    *content = malloc(bytes);
+	const uint8_t *delta;
+	size_t		delta_bytes;
+	char		name[64];
+
+	memcpy(info.ref, s->ref, sizeof s->ref);
+	for (unsigned i = 0; i < s->refs; i++)
+		prediction_bytes += s->ref[i].count * sparse_dtype_get(s->ref[i].dtype)->bytes;
+	prediction = malloc(prediction_bytes);
+	make_prediction(prediction_seed, prediction, prediction_bytes);
+	if (formula_check(&info, &s->formula) != SPARSE_OK
+		|| formula_predict(codec, &info, &s->formula, prediction, content) != SPARSE_OK)
+		abort();
+	for (size_t i = 0; i < s->elements && change > 0; i += 5)
+		if (change == 1)
+			content[i * unit] ^= 1;
+		else
+			memset(content + i * unit, 0, unit);
+	if (sparse_delta_encode_formula(codec, content, bytes, s->dtype, s->predictor, &s->formula, s->ref, s->refs,
+									prediction, prediction_bytes, &delta, &delta_bytes) != SPARSE_OK
+		|| sparse_delta_read(delta, delta_bytes, delta_bytes, &info) != SPARSE_OK)
+		abort();
+	snprintf(name, sizeof name, "%s-%d", s->name, change);
+	printf("%-14s %s, %s: %zu bytes, delta %zu\n", name, sparse_predictor_name(info.predictor),
+		   sparse_coding_name(info.coding), bytes, delta_bytes);
+	write_seed(folder, name, &prediction_seed, 1, delta, delta_bytes);
+	free(prediction);
+	free(content);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -142,6 +227,9 @@ main(int argc, char **argv)
 		return 2;
 	for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++)
 		write_seeds(codec, &seeds[i], argv + 1);
+	for (size_t i = 0; i < sizeof formula_seeds / sizeof formula_seeds[0]; i++)
+		for (int change = 0; change < 3; change++)
+			write_formula_seed(codec, &formula_seeds[i], change, argv[1]);
 	sparse_codec_free(codec);
 	return 0;
 }

@@ -6,7 +6,7 @@ use warnings;
 use File::Find;
 use Test::More;
 
-my @layers = qw(codec sdelta store model wire dataset lineage savings care);
+my @layers = qw(codec fit sdelta store model wire dataset lineage savings care);
 my %rank = map { $layers[$_] => $_ } 0 .. $#layers;
 
 sub read_whole
@@ -60,7 +60,7 @@ for my $path (@c_files)
 		my $header = $1;
 		my $used = layer_of_header($path, $header);
 		push @server_in_codec, "$path includes $header"
-		  if ($layer eq 'codec' || $layer eq 'client')
+		  if ($layer eq 'codec' || $layer eq 'fit' || $layer eq 'client')
 		  && $header =~ m{^(postgres|fmgr|utils/|catalog/|executor/|access/|storage/|funcapi|miscadmin|nodes/)};
 		next unless defined $used && exists $rank{$used};
 		my $allowed = $layer eq 'client' ? $used eq 'codec' : $rank{$used} <= ($rank{$layer} // -1);

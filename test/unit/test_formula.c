@@ -9,6 +9,7 @@
 #include "../../src/codec/codec.h"
 #include "../../src/codec/convert.h"
 
+#include <fenv.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -363,6 +364,40 @@ lost_bits_are_all_that_is_left(void)
 	free(parent);
 }
 
+#ifdef __SSE2__
+#include <xmmintrin.h>
+#define FLUSH_TO_ZERO (1u << 15 | 1u << 6)
+#endif
+
+/* Whatever the process has set: rounding, and what becomes of numbers below the normal ones. */
+static void
+the_environment_does_not_matter(void)
+{
+	float		parents[2][64];
+	float		expected[64];
+	float		predicted[64];
+	const sparse_ref ref[2] = {REF(0, SPARSE_F32, 64), REF(1, SPARSE_F32, 64)};
+	const sparse_formula blend = {.coefficient = {1 / 3.0, 0.7}};
+	sparse_delta_info info = {
+		.predictor = SPARSE_PREDICT_BLEND, .dtype = SPARSE_BF16, .content_bytes = 128, .refs = 2, .ref = {ref[0], ref[1]}
+	};
+
+	for (int i = 0; i < 64; i++)
+	{
+		parents[0][i] = weight() * (i % 2 ? 1e-38f : 1);
+		parents[1][i] = weight() * (i % 2 ? 1e-38f : 1);
+	}
+	(void) formula_predict(codec, &info, &blend, (const uint8_t *) parents, (uint8_t *) expected);
+	fesetround(FE_UPWARD);
+#ifdef __SSE2__
+	_mm_setcsr(_mm_getcsr() | FLUSH_TO_ZERO);
+#endif
+	(void) formula_predict(codec, &info, &blend, (const uint8_t *) parents, (uint8_t *) predicted);
+	ok(fegetround() == FE_UPWARD, "the caller's rounding is left as it was");
+	fesetenv(FE_DFL_ENV);
+	ok(memcmp(expected, predicted, 128) == 0, "a prediction does not depend on the caller's rounding");
+}
+
 /* ---- refusals ---- */
 
 static void
@@ -443,6 +478,7 @@ main(void)
 	merges_are_nearly_free();
 	pruned_ones_are_masks();
 	lost_bits_are_all_that_is_left();
+	the_environment_does_not_matter();
 	what_does_not_fit_is_refused();
 	damaged_heads_are_refused();
 	printf("1..%d\n", tests);

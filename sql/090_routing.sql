@@ -1,0 +1,120 @@
+-- Where to run a version: the ten requests of docs/routing.md, refusals, privileges.
+\set VERBOSITY terse
+\set SHOW_CONTEXT never
+set client_min_messages = notice;
+create extension sparse;
+select sparse_create_store();
+insert into sparse.family (place, name) values (0, 'llama'), (0, 'mix');
+insert into sparse.version (name, revision, family, state, content_sha256, raw_bytes, stored_bytes, metadata)
+select n, 1, f, 'ready', sha256(n::bytea), raw, stored, meta
+from (values (1, 'base8', 1, 16e9::bigint, 11e9::bigint, '{"config": {"num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 8}}'::jsonb),
+             (2, 'tune8', 1, 16e9, 2e9, '{"num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128}'),
+             (3, 'mix', 2, 93.4e9, 80e9, '{"config": {"num_hidden_layers": 32, "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32, "num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2}}'),
+             (4, 'plain', 2, 2e9, 1e9, '{}')) v(i, n, f, raw, stored, meta)
+order by i;
+insert into sparse.parent (child, ordinal, parent) values (2, 0, 1);
+insert into sparse.tag (name, tag, version) values ('tune8', 'production', 2);
+insert into sparse.quality values (1, 'chat', 0.6, 'ours'), (2, 'chat', 0.8, 'ours'), (3, 'chat', 0.9, 'ours');
+insert into sparse.deployment (host, hardware, version) values ('gpu1', 'H100 SXM', 1);
+
+create function route(request jsonb)
+returns table (n bigint, v bigint, hw text, host text, cost numeric, p50 numeric, p99 numeric, load numeric, q double precision, mem bigint)
+language sql as $$ select rank, version, hardware, host, cost_per_million, p50_ms, p99_ms, load_ms, quality, memory_bytes from sparse_route(request) $$;
+-- 1 one version, one GPU, one request at a time
+select * from route('{"versions": ["base8"], "hardware": ["A100 80GB"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
+-- 2 the same in batches of eight
+select * from route('{"versions": ["base8"], "hardware": ["A100 80GB"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 8}');
+-- 3 the base is resident on gpu1: only the delta is loaded
+select * from route('{"tag": "production", "hardware": ["H100 SXM"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
+-- 4 a quality floor
+select * from route('{"versions": [1, 2], "hardware": ["L40S"], "task": "chat", "quality_floor": 0.7, "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
+-- 5 a latency budget
+select * from route('{"versions": [1], "hardware": ["L4", "L40S"], "latency_ms": 10000, "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
+-- 6 memory: 16 GB and a long context
+select * from route('{"versions": [1], "hardware": ["L4", "L40S"], "context": 128000, "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
+-- 7 experts
+select * from route('{"versions": [3], "hardware": ["MI300X"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
+-- 8 experts in a batch
+select * from route('{"versions": [3], "hardware": ["MI300X"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 4}');
+-- 9 no config, no score
+select * from route('{"versions": [4], "hardware": ["T4"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
+select reason from sparse_route('{"versions": [4], "hardware": ["T4"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
+-- 10 the time to load counts
+select * from route('{"versions": [2], "hardware": ["H100 SXM"], "include_load": true, "latency_ms": 6000, "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
+
+-- Nothing fits, and why
+select * from route('{"versions": [3], "hardware": ["T4"]}');
+select refusal from sparse_route_candidates('{"versions": [3], "hardware": ["T4"]}');
+select refusal from sparse_route_candidates('{"versions": [4], "hardware": ["T4"], "quality_floor": 0.5}');
+select count(*), min(rank), max(rank) from sparse_route('{"family": 1, "alternatives": 3}');
+select count(*) > 0 from sparse_route('{"family": "tune8", "name": "base8"}');
+
+-- What a prompt asks for
+select * from sparse_classify('Translate to French: good morning');
+select * from sparse_classify('Summarise this text.', 10, 4000);
+select * from sparse_classify('Prove that x = 1 + 1 has one solution.');
+select * from sparse_classify('hello');
+select * from sparse_classify(null);
+select rank, version, reason from sparse_route('{"versions": [1], "hardware": ["L40S"], "prompt": "hello"}');
+
+-- Together
+select * from sparse_batch('[{"id": "a", "version": "base8"}, {"id": "b", "version": "tune8", "arrives_ms": 10}, {"id": "c", "version": 3, "arrives_ms": 5},
+    {"id": "d", "version": 2, "arrives_ms": 90}, {"id": "e", "version": 1, "arrives_ms": 95}, {"id": "f", "version": 1, "arrives_ms": 96}]', 2, 50);
+select * from sparse_batch('[]');
+
+-- What it saves
+create table log (request jsonb);
+insert into log values
+    ('{"requested": "mix", "family": 1, "hardware": ["MI300X"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}'),
+    ('{"requested": 3, "versions": [3], "hardware": ["MI300X"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}'),
+    ('{"requested": 3, "versions": [1], "hardware": ["T4"], "prompt_tokens": 1000, "output_tokens": 100}');
+select * from sparse_routing_savings('select request from public.log');
+
+-- Weights come from the tensors where there are some
+create function tensors(header text) returns bytea language sql as $$
+    select set_byte('\x0000000000000000'::bytea, 0, length(header)) || header::bytea || '\x000102030405060708090a0b'::bytea $$;
+select sparse_import_bytes('small', tensors('{"m.experts.0":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[8,12]}}'),
+                           metadata => '{"config": {"num_experts": 4, "num_experts_per_tok": 1}}');
+select * from sparse_weights(sparse_resolve('small'));
+
+-- A constant is a row
+update sparse.routing_constant set value = 1 where name = 'utilisation';
+select cost from route('{"versions": ["base8"], "hardware": ["A100 80GB"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
+delete from sparse.routing_constant where name = 'batch';
+select from sparse_route('{"versions": [1]}');
+insert into sparse.routing_constant values ('batch', 8, 'requests', 'test');
+
+-- What is no request
+\set VERBOSITY default
+select from sparse_route('{"versions": [1], "quality": 3}');
+\set VERBOSITY terse
+select from sparse_route('[]');
+select from sparse_route(null);
+select from sparse_route('{}');
+select from sparse_route('{"versions": "base8"}');
+select from sparse_route('{"versions": [[]]}');
+select from sparse_route('{"versions": ["nobody"]}');
+select from sparse_route('{"versions": [1], "latency_ms": "fast"}');
+select from sparse_route('{"versions": [1], "batch": -1}');
+select from sparse_route('{"versions": [1], "percentile": 95}');
+select from sparse_batch('{}');
+select from sparse_batch('[{"id": 1}]');
+select from sparse_batch('[]', 0);
+select from sparse_routing_savings('select ''{}''::jsonb');
+
+-- Who may not see a version sees no score and no host of it, and is not routed to it
+create role regress_sparse_router;
+grant usage on schema sparse to regress_sparse_router;
+grant select on sparse.version, sparse.tensor, sparse.parent, sparse.tag, sparse.hardware, sparse.quality, sparse.deployment,
+    sparse.routing_constant, sparse.routing_rule, sparse.routing_task to regress_sparse_router;
+alter table sparse.version enable row level security;
+create policy not_the_base on sparse.version for select to regress_sparse_router using (id <> 1);
+set role regress_sparse_router;
+select version from sparse.quality order by 1;
+select count(*) from sparse.deployment;
+select version, host from sparse_route('{"family": 1, "hardware": ["H100 SXM"]}');
+select from sparse_route('{"versions": ["base8"]}');
+insert into sparse.quality values (2, 'code', 1, 'mine');
+reset role;
+drop owned by regress_sparse_router;
+drop role regress_sparse_router;

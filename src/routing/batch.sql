@@ -1,0 +1,161 @@
+/*
+ * batch.sql: requests that can be served together, and what routing would have saved.
+ */
+
+create function sparse_routing_base(version bigint)
+returns bigint
+language plpgsql
+stable strict
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return (
+        with recursive up as (
+            select $1 as id
+            union all
+            select p.parent
+            from up u
+            join sparse.parent p on p.child = u.id and p.ordinal = 0
+        )
+        select min(u.id) from up u);
+end
+$function$;
+comment on function sparse_routing_base(bigint) is
+'The oldest ancestor along first parents: versions that share it share a base.';
+
+create function sparse_batch(
+    requests jsonb,
+    most integer default null,
+    wait_ms double precision default null,
+    out batch integer,
+    out base bigint,
+    out versions bigint[],
+    out members jsonb,
+    out size integer,
+    out starts_ms double precision
+)
+returns setof record
+language plpgsql
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $function$
+#variable_conflict use_column
+declare
+    item record;
+    first_ms double precision;
+begin
+    most := coalesce(most, @extschema@.sparse_routing_constant('batch')::integer);
+    wait_ms := coalesce(wait_ms, @extschema@.sparse_routing_constant('wait_ms'));
+    if most < 1 or wait_ms < 0 then
+        raise exception 'a batch holds at least one request and waits no negative time'
+            using errcode = 'invalid_parameter_value';
+    end if;
+    if requests is null or jsonb_typeof(requests) <> 'array' then
+        raise exception 'requests to batch are a JSON array of objects'
+            using errcode = 'invalid_parameter_value';
+    end if;
+    perform @extschema@.sparse_routing_check(r, '{"id": "number or string", "version": "number or string", "arrives_ms": "number"}')
+    from jsonb_array_elements(requests) r;
+    if exists (select from jsonb_array_elements(requests) r where not r ? 'version') then
+        raise exception 'a request to batch names its "version"'
+            using errcode = 'invalid_parameter_value';
+    end if;
+
+    batch := 0;
+    for item in
+        select r.n, coalesce(r.value -> 'id', to_jsonb(r.n)) as id, r.arrives, r.version, @extschema@.sparse_routing_base(r.version) as base
+        from (select e.ordinality as n, e.value, coalesce((e.value ->> 'arrives_ms')::double precision, 0) as arrives,
+                     @extschema@.sparse_resolve(e.value ->> 'version') as version
+              from jsonb_array_elements(requests) with ordinality e) r
+        order by 5, r.arrives, r.n
+    loop
+        if base is distinct from item.base or size >= most or item.arrives - first_ms > wait_ms then
+            if batch > 0 then
+                return next;
+            end if;
+            batch := batch + 1;
+            base := item.base;
+            versions := '{}';
+            members := '[]';
+            size := 0;
+            first_ms := item.arrives;
+        end if;
+        if item.version <> all (versions) then
+            versions := versions || item.version;
+        end if;
+        members := members || jsonb_build_array(item.id);
+        size := size + 1;
+        -- a full batch goes at once, another when its first request has waited long enough
+        starts_ms := case when size >= most then item.arrives else first_ms + wait_ms end;
+    end loop;
+    if batch > 0 then
+        return next;
+    end if;
+end
+$function$;
+comment on function sparse_batch(jsonb, integer, double precision) is
+'Groups requests whose versions share a base, at most so many, none waiting longer than given.';
+
+create function sparse_routing_savings(
+    query text,
+    out requests bigint,
+    out compared bigint,
+    out unroutable bigint,
+    out requested_cost numeric,
+    out routed_cost numeric,
+    out saved numeric,
+    out saved_fraction numeric
+)
+language plpgsql
+stable strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    logged jsonb;
+    plain jsonb;
+    fixed double precision;
+    routed double precision;
+    fixed_sum double precision := 0;
+    routed_sum double precision := 0;
+begin
+    requests := 0;
+    compared := 0;
+    for logged in execute query loop
+        requests := requests + 1;
+        if jsonb_typeof(logged -> 'requested') is distinct from 'string' and jsonb_typeof(logged -> 'requested') is distinct from 'number' then
+            raise exception 'a logged request names the version that was asked for as "requested"'
+                using errcode = 'invalid_parameter_value',
+                      detail = format('Row %s of the query does not.', requests);
+        end if;
+        if not logged ?& array['prompt_tokens', 'output_tokens'] then
+            raise exception 'a logged request has "prompt_tokens" and "output_tokens"'
+                using errcode = 'invalid_parameter_value',
+                      detail = format('Row %s of the query does not.', requests);
+        end if;
+        plain := logged - 'requested';
+        -- the requested model, wherever it is cheapest: quality is as it was asked for
+        select min(c.cost_per_million) into fixed
+        from @extschema@.sparse_route_candidates((plain - array['family', 'tag', 'name', 'quality_floor'])
+            || jsonb_build_object('versions', jsonb_build_array(logged -> 'requested'))) c
+        where c.refusal is null;
+        select min(c.cost_per_million) into routed
+        from @extschema@.sparse_route_candidates(plain) c
+        where c.refusal is null;
+        if fixed is not null and routed is not null then
+            compared := compared + 1;
+            fixed_sum := fixed_sum + fixed / 1e6 * ((logged ->> 'prompt_tokens')::double precision + (logged ->> 'output_tokens')::double precision);
+            routed_sum := routed_sum + routed / 1e6 * ((logged ->> 'prompt_tokens')::double precision + (logged ->> 'output_tokens')::double precision);
+        end if;
+    end loop;
+    unroutable := requests - compared;
+    requested_cost := round(fixed_sum::numeric, 6);
+    routed_cost := round(routed_sum::numeric, 6);
+    saved := round((fixed_sum - routed_sum)::numeric, 6);
+    saved_fraction := round(((fixed_sum - routed_sum) / nullif(fixed_sum, 0))::numeric, 4);
+end
+$function$;
+comment on function sparse_routing_savings(text) is
+'What routing saves on a log: a query of one jsonb column, each a request with the version "requested". Run as the caller; names in it qualified.';

@@ -1,0 +1,79 @@
+/*
+ * classify.sql: what a prompt asks for, by rules that stand in a table. Nothing is
+ * learnt and nothing hidden: every rule that matched is among the reasons.
+ */
+
+create function sparse_routing_constant(name text)
+returns double precision
+language plpgsql
+stable strict
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    found_value double precision;
+begin
+    select c.value into found_value from sparse.routing_constant c where c.name = $1;
+    if not found then
+        raise exception 'routing constant "%" is missing', $1
+            using errcode = 'undefined_object',
+                  hint = 'Insert a row of that name into sparse.routing_constant.';
+    end if;
+    return found_value;
+end
+$function$;
+comment on function sparse_routing_constant(text) is
+'The value of a row of sparse.routing_constant.';
+
+create function sparse_classify(
+    prompt text,
+    max_tokens integer default null,
+    context integer default null,
+    out task text,
+    out prompt_tokens bigint,
+    out output_tokens bigint,
+    out difficulty double precision,
+    out reasons text[]
+)
+language plpgsql
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $function$
+#variable_conflict use_column
+begin
+    with hit as (
+        select r.id, r.task, r.weight, r.difficulty, r.reason
+        from sparse.routing_rule r
+        where prompt ~* r.pattern
+    ), best as (
+        select h.task, sum(h.weight) as weight, sum(h.difficulty) as difficulty, array_agg(h.reason order by h.id) as reasons
+        from hit h
+        group by h.task
+        order by sum(h.weight) desc, h.task
+        limit 1
+    ), length as (
+        select ceil(length(coalesce(prompt, '')) / @extschema@.sparse_routing_constant('chars_per_token'))::bigint
+               + greatest(coalesce(context, 0), 0) as tokens
+    ), answer as (
+        select coalesce((select b.task from best b), 'chat') as task,
+               l.tokens,
+               coalesce((select ceil(round((t.output_tokens + t.output_ratio * l.tokens)::numeric, 6))
+                         from sparse.routing_task t
+                         where t.task = coalesce((select b.task from best b), 'chat')),
+                        @extschema@.sparse_routing_constant('output_tokens'))::bigint as output
+        from length l
+    )
+    select a.task,
+           a.tokens,
+           least(a.output, max_tokens)::bigint,
+           least(1, round((coalesce((select b.difficulty from best b), 0)
+               + 0.5 * least(1, a.tokens / @extschema@.sparse_routing_constant('difficult_tokens')))::numeric, 3))::double precision,
+           coalesce((select b.reasons from best b), array['no rule matched'])
+               || case when max_tokens < a.output then array[format('max_tokens cuts %s expected tokens', a.output)] else '{}' end
+    into task, prompt_tokens, output_tokens, difficulty, reasons
+    from answer a;
+end
+$function$;
+comment on function sparse_classify(text, integer, integer) is
+'What a prompt asks for, by sparse.routing_rule: task, tokens in and out, difficulty from 0 to 1, and why. context: tokens that come with the prompt.';
