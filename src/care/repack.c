@@ -63,8 +63,8 @@ typedef struct GroupPlan
 	const TreeProblem *problem;
 	const int  *wanted;			/* the parent of each member */
 	const int  *depth;			/* of each in that tree */
-	const int  *deepest;		/* in the present one, of those below each, itself included */
-	bool		may_grow;		/* a move may cost bytes */
+	const bool *shortens;		/* its move is needed for chains that are too long; it may cost any bytes */
+	bool		may_grow;		/* any other move may cost bytes */
 } GroupPlan;
 
 static int *
@@ -88,13 +88,32 @@ stays(const TreeProblem *problem, const Member *member, int node, int parent)
 }
 
 /*
+ * Members that must stand where they are planned for the bound to hold: those in chains that are too
+ * long, and what these are to hang on.
+ */
+static bool *
+find_shortening(const TreeProblem *problem, const int *present, const int *wanted)
+{
+	int			nodes = problem->nodes;
+	int		   *deepest = palloc(Max(nodes, 1) * sizeof(int));
+	bool	   *shortens = palloc0(Max(nodes, 1) * sizeof(bool));
+
+	tree_chains(problem, present, deepest);
+	for (int v = 0; v < nodes; v++)
+		if (deepest[v] > problem->max_depth)
+			for (int above = v; above != TREE_ROOT && !shortens[above]; above = wanted[above])
+				shortens[above] = true;
+	return shortens;
+}
+
+/*
  * How many bytes a move may leave: less than now; or what was planned, where it is to
  * cost bytes for others to save them; or any number, where a chain is too long.
  */
 static uint64
-allowed_bytes(const GroupPlan *plan, const Member *member, double planned, int deepest)
+allowed_bytes(const Member *member, double planned, bool shortens)
 {
-	if (deepest > plan->problem->max_depth)
+	if (shortens)
 		return PG_UINT64_MAX;
 	if (planned < (double) member->stored_bytes)
 		return member->stored_bytes - 1;
@@ -111,8 +130,7 @@ plan_move(const KinGroup *group, const GroupPlan *plan, int v, Moves *moves)
 
 	if (stays(plan->problem, member, v, parent))
 		return;
-	if (gain < LEAST_GAIN * member->stored_bytes && plan->deepest[v] <= plan->problem->max_depth &&
-		(gain >= 0 || !plan->may_grow))
+	if (gain < LEAST_GAIN * member->stored_bytes && !plan->shortens[v] && (gain >= 0 || !plan->may_grow))
 		return;
 	moves->move[moves->count++] = (Move) {
 		.spec = {
@@ -121,7 +139,7 @@ plan_move(const KinGroup *group, const GroupPlan *plan, int v, Moves *moves)
 			.parent = parent == TREE_ROOT ? 0 : group->member[parent].object,
 			.row_bytes = member->row_bytes,
 			.max_depth = plan->problem->max_depth,
-			.at_most = allowed_bytes(plan, member, planned, plan->deepest[v])
+			.at_most = allowed_bytes(member, planned, plan->shortens[v])
 		},
 		.depth = plan->depth[v]
 	};
@@ -144,8 +162,7 @@ plan_moves(Care *care, const KinGroup *group, const TreeProblem *problem, Moves 
 {
 	int		   *present = present_tree(group);
 	int		   *depth = palloc(Max(group->count, 1) * sizeof(int));
-	int		   *deepest = palloc(Max(group->count, 1) * sizeof(int));
-	GroupPlan	plan = {.problem = problem, .wanted = tree_within_depth(problem), .depth = depth, .deepest = deepest};
+	GroupPlan	plan = {.problem = problem, .wanted = tree_within_depth(problem), .depth = depth};
 	bool		too_deep;
 	double		cost = 0;
 	double		gain;
@@ -155,7 +172,7 @@ plan_moves(Care *care, const KinGroup *group, const TreeProblem *problem, Moves 
 	gain = cost - tree_cost(problem, plan.wanted);
 	plan.may_grow = gain > GAIN_WORTH_GROWTH * cost;
 	too_deep = tree_depths(problem, present, depth) > problem->max_depth;
-	tree_chains(problem, present, deepest);
+	plan.shortens = find_shortening(problem, present, plan.wanted);
 	(void) tree_depths(problem, plan.wanted, depth);
 	moves->count = 0;
 	moves->move = MemoryContextAllocHuge(care->context, Max(group->count, 1) * sizeof(Move));
