@@ -319,6 +319,10 @@ find_figures(Care *care, int64 family, FamilyFigures *figures)
 	SPI_freetuptable(rows);
 }
 
+static StoreQuery begin_query = {
+	.sql = "update sparse.family set repack_begun_at = clock_timestamp() where id = $1",
+	.args = 1, .arg = {INT8OID}};
+
 static StoreQuery finish_query = {
 	.sql = "update sparse.family set repacked_at = now(), repacked_versions = $2 where id = $1",
 	.args = 2, .arg = {INT8OID, INT8OID}};
@@ -355,12 +359,14 @@ static void
 repack_locked(Care *care, int64 family, int max_depth, Repacked *repacked)
 {
 	int64		recoded = care->recoded;
+	Datum		argument = Int64GetDatum(family);
 	FamilyFigures before;
 	FamilyFigures after;
 	GroupKey   *key;
 	int64		groups;
 
 	care_step_begin(care);
+	query_run(&begin_query, &argument, NULL, false, NULL);
 	find_figures(care, family, &before);
 	groups = group_keys(care->context, family, max_depth, &key);
 	care_step_end(care);
@@ -384,10 +390,11 @@ repack_family(Care *care, int64 family, int max_depth, Repacked *repacked)
 
 /* ---- all of them ---- */
 
+/* Those that were turned to longest ago come first: one that fails, or takes all the time there is, keeps no other from its turn. */
 static StoreQuery families_query = {
 	.sql = "select g.id from sparse.family g"
 	" where g.repacked_versions <> (select count(*) from sparse.version v where v.family = g.id and v.state <> 'open')"
-	" order by g.repacked_at nulls first, g.id",
+	" order by g.repack_begun_at nulls first, g.id",
 	.args = 0,
 	.columns = 1, .column = {INT8OID},
 	.scans = true};
