@@ -9,6 +9,7 @@
 #   make quickstart   a server with one base and its fine-tune in it, in a minute
 #   make bench-wire   push and pull over a network beside plain bytea; needs root; writes docs/wire-benchmarks.md
 #   make bench-datasets  datasets beside zstd and plain tables; writes docs/dataset-benchmarks.md
+#   make bench-care   repacking a family of 200 versions beside greedy nearest-parent; needs python3-numpy
 #   make bench        the codec beside others, the server beside plain bytea; writes docs/benchmarks.md
 #
 # The layers of src/ are listed once, in build order. The C of all of them goes
@@ -20,7 +21,7 @@ export PG_CONFIG TESTS FUZZ_SECONDS
 # These run scripts that start on a machine without PostgreSQL, where PGXS cannot
 # be included yet; the scripts call make again for what they need built.
 CHECK_PARTS = unit fuzz-replay regress isolation tap
-SCRIPTED = check $(CHECK_PARTS) quickstart bench bench-wire bench-datasets
+SCRIPTED = check $(CHECK_PARTS) quickstart bench bench-wire bench-datasets bench-care
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -39,6 +40,8 @@ bench-wire:
 	@bash test/bench-wire.sh
 bench-datasets:
 	@bash test/bench-datasets.sh
+bench-care:
+	@bash test/bench-care.sh
 $(filter-out $(SCRIPTED),$(MAKECMDGOALS)):
 	$(MAKE) $@
 

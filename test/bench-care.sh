@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Repack on a generated family (test/lib/make_branches.py): bytes and depth before and after,
 # beside greedy nearest-parent and the cheapest tree however deep, by the same estimates;
-# beside the family imported with its true parents; and how long it takes. Prints tables in Markdown.
+# beside the family imported by greedy nearest-parent, each version from the nearest of those that came
+# before it, and with its true parents; and how long it takes. Prints tables in Markdown.
 #
 #   test/bench-care.sh [VERSIONS]         200; needs python3-numpy (PYTHON names another interpreter)
 #
@@ -36,20 +37,37 @@ start_cluster "$work/data"
 database=postgres
 sql() { as_user "$bindir/psql" -XqAt -v ON_ERROR_STOP=1 -h "$work/s" -p "$server_port" -U postgres -d "$database" "$@"; }
 
-# import SEED: in the order of numbers with true parents for 0; else shuffled, with bad ones
+# import PARENTS: "true" in the order of numbers; "bad" and "nearest" shuffled, both in the same order.
+# Near is, of every eighth element of the file, what takes the fewest bits to tell its place among all bf16 from the other's.
 import() {
     "${PYTHON:-python3}" - "$1" "$work/files" <<'END' | sql >"$work/import.log"
 import random, sys
-seed, directory = int(sys.argv[1]), sys.argv[2]
+import numpy as np
+parents_are, directory = sys.argv[1], sys.argv[2]
+elements = {}
+
+def sketch(number):
+    bits = np.fromfile('%s/%s.safetensors' % (directory, number), np.uint16)[::8].astype(np.int32)
+    return np.where(bits >= 0x8000, -(bits & 0x7fff), bits)
+
+def nearest(number):
+    own = sketch(number)
+    bits = {other: np.log2(1 + np.abs(own - elements[other])).sum() for other in elements}
+    elements[number] = own
+    return min(bits, key=bits.get)
+
 order = [line.split() for line in open(f'{directory}/family')]
-draw = random.Random(seed)
+draw = random.Random(1)
 print("create extension sparse; select sparse_create_store();")
 print("select sparse_import_file('root', '%s/0.safetensors');" % directory)
 rest, there = order[1:], ['root']
-if seed:
+elements['0'] = sketch('0')
+if parents_are != 'true':
     draw.shuffle(rest)
 for number, parent in rest:
-    if not seed:
+    if parents_are == 'nearest':
+        parent = nearest(number)
+    if parents_are != 'bad':
         parents = 'm%s' % parent if parent != '0' else 'root'
     else:
         parents = '' if draw.random() < 1 / 3 else draw.choice(there)
@@ -73,7 +91,7 @@ repack() {
     echo "$((SECONDS - began)) s"
 }
 
-import 1
+import bad
 echo "$versions versions, $(sql -c "select to_char(sum(raw_bytes) / 1e6, 'FM9990') || ' MB of files, ' || (select count(*) from sparse.object) || ' objects' from sparse.version")"
 echo
 echo "| by the same estimates, depth at most 8 | bytes | deepest | mean depth |"
@@ -95,11 +113,17 @@ sql -c "select sha256(string_agg(p, '' order by n)), name from sparse.version v,
     sed -E 's/^\\x//; s/ root$/ m0/; s/ m([0-9]+)$/  \1.safetensors/' >"$work/sums"
 (cd "$work/files" && sha256sum --quiet -c "$work/sums")
 wrong=$(sql -c "select count(*) from sparse.version v where stored_bytes <> (select sum(stored_bytes) from sparse.object o where o.version = v.id)")
-sql -c 'create database true_parents' >/dev/null
-database=true_parents
-import 0
-echo "| imported with true parents (depth at most 8) | $(figures) | | $(read_all) |"
-took=$(repack 8)
-echo "| that, repacked | $(figures) | $took | $(read_all) |"
+for parents in nearest true; do
+    sql -c "create database by_$parents" >/dev/null
+    database=by_$parents
+    import $parents
+    case $parents in
+        nearest) echo "| imported by greedy nearest-parent (depth at most 8) | $(figures) | | $(read_all) |" ;;
+        true) echo "| imported with true parents (depth at most 8) | $(figures) | | $(read_all) |" ;;
+    esac
+    took=$(repack 8)
+    echo "| that, repacked | $(figures) | $took | $(read_all) |"
+    database=postgres
+done
 echo
 echo "$(wc -l <"$work/sums") versions come back with the SHA-256 of their files; counters of $wrong versions are wrong"
