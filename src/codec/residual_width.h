@@ -513,6 +513,39 @@ NAME(rebuild_block)(const LOOSE *p, const uint8_t *token, size_t count, const sh
 
 #if WIDTH == 16 && defined(PLAIN_STEP)
 
+#ifndef PLAIN_FIELDS
+
+/*
+ * The elements of a full block whose tokens have raw bits, all of which can be loaded; without a branch on the token.
+ * False when a token is out of range.
+ */
+static inline bool
+mend_marked16(const LOOSE *p, const uint8_t *token, bit_reader *raw, LOOSE *content)
+{
+	const uint8_t *bytes = raw->bytes;
+	uint64_t	position = raw->position;
+	bool		ok = true;
+
+	FOR_EACH_MARKED(k, token, BLOCK,
+					{
+						const uint32_t t = token[k];
+						const bool	escaped = t == FAMILY_ESCAPE;
+						const unsigned width = escaped ? 16 : ((t >> 3) - (TOKEN_DIRECT / 8 - 4u)) & 15;
+						const uint32_t lead = escaped ? 0 : (t & 7) | 8;
+						const uint32_t folded = lead << width | (uint32_t) bits_get_fast(bytes, position, width);
+						const uint32_t m = (p[k] & 0x7fffu) + (folded >> 1 ^ (0 - (folded & 1)));
+						const uint32_t other_side = 0 - (m >> 15 & 1);
+
+						ok &= escaped | (t <= TOKEN_MOST(16));
+						position += width;
+						content[k] = (uint16_t) (((m ^ other_side) & 0x7fff) | ((p[k] ^ other_side) & 0x8000));
+					});
+	raw->position = position;
+	return ok;
+}
+
+#endif
+
 /* A full block. */
 static inline bool
 rebuild_plain16(const LOOSE *p, const uint8_t *token, const shape *s, bit_reader *raw, LOOSE *content)
@@ -529,6 +562,8 @@ rebuild_plain16(const LOOSE *p, const uint8_t *token, const shape *s, bit_reader
 	/* all as if no token had raw bits, and then those that have some again: they are few */
 	for (size_t i = 0; i < BLOCK; i += PLAIN_STEP)
 		plain_restore((const uint8_t *) (p + i), plain_tokens(token + i), (uint8_t *) (content + i));
+	if (bits_ahead(raw, 16 * BLOCK))
+		return mend_marked16(p, token, raw, content);
 	FOR_EACH_MARKED(k, token, BLOCK,
 					{
 						uint16_t	folded = take_token16(token[k], 0, raw);
