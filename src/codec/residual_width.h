@@ -360,6 +360,7 @@ encode_plain16(const LOOSE *p, const uint16_t *folded, uint16_t any, const int16
 			   const shape *s, const price_list *prices, int last, uint8_t *token, uint8_t *context, bit_writer *raw)
 {
 	int			scale = within_contexts(mean_scale16(folded, exponent, count));
+	fast_writer w;
 
 	for (size_t i = 0; i < count; i++)
 		token[i] = (uint8_t) (folded[i] < TOKEN_DIRECT ? folded[i] : TOKEN_DIRECT);
@@ -369,12 +370,14 @@ encode_plain16(const LOOSE *p, const uint16_t *folded, uint16_t any, const int16
 	block_contexts16(p, count, s, scale, NULL, context);
 	if (prices->most_token)
 		escape_above(context, count, prices->most_token, token);
+	w = fast_begin(raw);
 	FOR_EACH_MARKED(i, token, count,
 					{
 						unsigned	bits = token[i] == FAMILY_ESCAPE ? 16 : rest_of16(token[i]);
 
-						bits_put(raw, folded[i] & ((1u << bits) - 1), bits);
+						fast_put(&w, folded[i] & ((1u << bits) - 1), bits);
 					});
+	fast_end(&w, raw);
 	return scale;
 }
 
