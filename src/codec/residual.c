@@ -166,9 +166,9 @@ cost_of_tokens(const survey *m, const price_list *prices)
 	return cost;
 }
 
-/* Fixed tables spare the decoder time as well: described ones must save more than a twenty-fifth. */
-#define DESCRIBED_AT_MOST 96		/* per cent of what the best shape takes */
-#define SAMPLE_BLOCKS 128
+/* Fixed tables spare the decoder time as well, and a sample flatters those fitted to it: they must save more than a twelfth. */
+#define DESCRIBED_AT_MOST 92		/* per cent of what the best shape takes */
+#define SAMPLE_BLOCKS 64
 
 /*
  * Which tables are to code the chunk, and at which prices the scales are to be chosen: a sample is coded at those

@@ -289,8 +289,10 @@ plain_fields(__m128i tokens, unsigned count, bit_reader *raw)
 	sum = _mm512_add_epi32(sum, _mm512_maskz_alignr_epi32(0xfff0, sum, sum, 12));
 	sum = _mm512_add_epi32(sum, _mm512_maskz_alignr_epi32(0xff00, sum, sum, 8));
 	at = _mm512_add_epi32(_mm512_sub_epi32(sum, width), _mm512_set1_epi32((int) (raw->position & 7)));
-	field = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), some, _mm512_srli_epi32(at, 3),
-										raw->bytes + (raw->position >> 3), 1);
+	/* the four bytes from at / 8 on: all fields lie in one vector, so a permutation does what a gather would */
+	field = _mm512_mullo_epi32(_mm512_srli_epi32(at, 3), _mm512_set1_epi32(0x01010101));
+	field = _mm512_permutexvar_epi8(_mm512_add_epi32(field, _mm512_set1_epi32(0x03020100)),
+									_mm512_loadu_si512(raw->bytes + (raw->position >> 3)));
 	field = _mm512_srlv_epi32(field, _mm512_and_si512(at, _mm512_set1_epi32(7)));
 	field = _mm512_andnot_si512(_mm512_sllv_epi32(_mm512_set1_epi32(-1), width), field);
 	lead = _mm512_mask_mov_epi32(lead, escaped, _mm512_setzero_si512());
@@ -315,7 +317,8 @@ plain_rebuild(const uint8_t *prediction, const uint8_t *token, bit_reader *raw, 
 		const __m256i order = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 		__m256i		fields;
 
-		if (count > 16 || above != escaped || !bits_ahead(raw, 16 * 16))
+		/* a whole vector of raw bytes is loaded */
+		if (count > 16 || above != escaped || !bits_ahead(raw, 8 * 64))
 			return false;
 		fields = plain_fields(_mm512_castsi512_si128(_mm512_maskz_compress_epi8(marked, tokens)), count, raw);
 		low = _mm512_mask_expand_epi16(low, (__mmask32) marked, _mm512_castsi256_si512(fields));

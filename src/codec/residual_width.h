@@ -360,6 +360,7 @@ encode_plain16(const LOOSE *p, const uint16_t *folded, uint16_t any, const int16
 			   const shape *s, const price_list *prices, int last, uint8_t *token, uint8_t *context, bit_writer *raw)
 {
 	int			scale = within_contexts(mean_scale16(folded, exponent, count));
+	fast_writer w;
 
 	for (size_t i = 0; i < count; i++)
 		token[i] = (uint8_t) (folded[i] < TOKEN_DIRECT ? folded[i] : TOKEN_DIRECT);
@@ -369,12 +370,14 @@ encode_plain16(const LOOSE *p, const uint16_t *folded, uint16_t any, const int16
 	block_contexts16(p, count, s, scale, NULL, context);
 	if (prices->most_token)
 		escape_above(context, count, prices->most_token, token);
+	w = fast_begin(raw);
 	FOR_EACH_MARKED(i, token, count,
 					{
 						unsigned	bits = token[i] == FAMILY_ESCAPE ? 16 : rest_of16(token[i]);
 
-						bits_put(raw, folded[i] & ((1u << bits) - 1), bits);
+						fast_put(&w, folded[i] & ((1u << bits) - 1), bits);
 					});
+	fast_end(&w, raw);
 	return scale;
 }
 
@@ -513,6 +516,39 @@ NAME(rebuild_block)(const LOOSE *p, const uint8_t *token, size_t count, const sh
 
 #if WIDTH == 16 && defined(PLAIN_STEP)
 
+#ifndef PLAIN_FIELDS
+
+/*
+ * The elements of a full block whose tokens have raw bits, all of which can be loaded; without a branch on the token.
+ * False when a token is out of range.
+ */
+static inline bool
+mend_marked16(const LOOSE *p, const uint8_t *token, bit_reader *raw, LOOSE *content)
+{
+	const uint8_t *bytes = raw->bytes;
+	uint64_t	position = raw->position;
+	bool		ok = true;
+
+	FOR_EACH_MARKED(k, token, BLOCK,
+					{
+						const uint32_t t = token[k];
+						const bool	escaped = t == FAMILY_ESCAPE;
+						const unsigned width = escaped ? 16 : ((t >> 3) - (TOKEN_DIRECT / 8 - 4u)) & 15;
+						const uint32_t lead = escaped ? 0 : (t & 7) | 8;
+						const uint32_t folded = lead << width | (uint32_t) bits_get_fast(bytes, position, width);
+						const uint32_t m = (p[k] & 0x7fffu) + (folded >> 1 ^ (0 - (folded & 1)));
+						const uint32_t other_side = 0 - (m >> 15 & 1);
+
+						ok &= escaped | (t <= TOKEN_MOST(16));
+						position += width;
+						content[k] = (uint16_t) (((m ^ other_side) & 0x7fff) | ((p[k] ^ other_side) & 0x8000));
+					});
+	raw->position = position;
+	return ok;
+}
+
+#endif
+
 /* A full block. */
 static inline bool
 rebuild_plain16(const LOOSE *p, const uint8_t *token, const shape *s, bit_reader *raw, LOOSE *content)
@@ -529,6 +565,8 @@ rebuild_plain16(const LOOSE *p, const uint8_t *token, const shape *s, bit_reader
 	/* all as if no token had raw bits, and then those that have some again: they are few */
 	for (size_t i = 0; i < BLOCK; i += PLAIN_STEP)
 		plain_restore((const uint8_t *) (p + i), plain_tokens(token + i), (uint8_t *) (content + i));
+	if (bits_ahead(raw, 16 * BLOCK))
+		return mend_marked16(p, token, raw, content);
 	FOR_EACH_MARKED(k, token, BLOCK,
 					{
 						uint16_t	folded = take_token16(token[k], 0, raw);
