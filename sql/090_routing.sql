@@ -118,3 +118,29 @@ insert into sparse.quality values (2, 'code', 1, 'mine');
 reset role;
 drop owned by regress_sparse_router;
 drop role regress_sparse_router;
+-- What a merge needs: each of its parents, so that one of them on a host is no help; a tune of the merge has it
+insert into sparse.version (name, revision, family, state, content_sha256, raw_bytes, stored_bytes)
+select n, 1, 1, 'ready', sha256(n::bytea), 16e9, b from (values ('merge', 1e9), ('tune of merge', 2e9), ('guest', 1e9)) v (n, b);
+insert into sparse.parent (child, ordinal, parent, role) select sparse_resolve('merge'), p - 1, p, 'merge' from generate_series(1, 2) p;
+insert into sparse.parent (child, ordinal, parent, role) values (sparse_resolve('tune of merge'), 0, sparse_resolve('merge'), 'finetune');
+create function load_of(name text, on_host text) returns table (load numeric, refused text) language sql as $$
+    select round(load_ms::numeric, 1), refusal from sparse_route_candidates(jsonb_build_object('versions', jsonb_build_array(name), 'hardware', '["L4", "H100 SXM"]'::jsonb, 'batch', 1)) where host = on_host $$;
+select * from load_of('merge', 'gpu1');
+insert into sparse.deployment (host, hardware, version) values ('gpu2', 'H100 SXM', sparse_resolve('merge'));
+select * from load_of('tune of merge', 'gpu2');
+-- What lies there already stays, but for the ancestor that is replaced
+insert into sparse.deployment (host, hardware, version) values ('small', 'L4', 1);
+select * from load_of('tune8', 'small');
+select * from load_of('guest', 'small');
+-- An adapter is loaded beside its base's delta
+insert into sparse.parent (child, ordinal, parent, role) values (sparse_resolve('guest'), 0, 1, 'finetune'), (sparse_resolve('guest'), 1, sparse_resolve('small'), 'adapter');
+select * from load_of('guest', 'gpu1');
+-- A requested version that is gone makes its row unroutable, not the report
+select requests, compared, unroutable from sparse_routing_savings($$ select jsonb_build_object('requested', r, 'versions', '[1]'::jsonb, 'prompt_tokens', 10, 'output_tokens', 10) from unnest(array['base8', 'gone']) r $$);
+
+-- What no constant, no configuration and no request may be
+insert into sparse.routing_constant values ('utilisation2', 0, '', '');
+insert into sparse.hardware (name, kind, memory_gb, bandwidth_gb_s, bf16_tflops, price_per_hour, source) values ('nan', 'gpu', 'nan', 1, 1, 1, '');
+select sparse_config_number('{"n": 1e400}', 'n') as infinite, sparse_config_number('{"n": -3}', 'n') as negative, sparse_config_number('{"n": 32}', 'n') as fine;
+select * from sparse_route('{"family": 1.5}');
+select proname from pg_proc where proname in ('sparse_batch', 'sparse_route', 'sparse_route_candidates', 'sparse_routing_versions') and proparallel <> 'u';

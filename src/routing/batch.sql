@@ -38,7 +38,7 @@ create function sparse_batch(
 returns setof record
 language plpgsql
 stable
-parallel safe
+parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $function$
 #variable_conflict use_column
@@ -137,10 +137,14 @@ begin
         end if;
         plain := logged - 'requested';
         -- the requested model, wherever it is cheapest: quality is as it was asked for
-        select min(c.cost_per_million) into fixed
-        from @extschema@.sparse_route_candidates((plain - array['family', 'tag', 'name', 'quality_floor'])
-            || jsonb_build_object('versions', jsonb_build_array(logged -> 'requested'))) c
-        where c.refusal is null;
+        begin
+            select min(c.cost_per_million) into fixed
+            from @extschema@.sparse_route_candidates((plain - array['family', 'tag', 'name', 'quality_floor'])
+                || jsonb_build_object('versions', jsonb_build_array(logged -> 'requested'))) c
+            where c.refusal is null;
+        exception when undefined_object or object_not_in_prerequisite_state or invalid_name then
+            fixed := null;      -- dropped since, or hidden from the caller
+        end;
         select min(c.cost_per_million) into routed
         from @extschema@.sparse_route_candidates(plain) c
         where c.refusal is null;

@@ -27,7 +27,7 @@ begin
             raise exception '"%" of a routing request must be of type %, not %', item.key, item.kind, jsonb_typeof(item.value)
                 using errcode = 'invalid_parameter_value';
         end if;
-        if jsonb_typeof(item.value) = 'number' and item.key not in ('quality_floor') and (item.value #>> '{}')::numeric not between 0 and 1e9 then
+        if jsonb_typeof(item.value) = 'number' and item.key not in ('quality_floor', 'family', 'version', 'id') and (item.value #>> '{}')::numeric not between 0 and 1e9 then
             raise exception '"%" of a routing request is out of range', item.key
                 using errcode = 'numeric_value_out_of_range',
                       detail = format('It is %s and may be 0 to 1000000000.', item.value);
@@ -42,7 +42,7 @@ create function sparse_routing_versions(request jsonb)
 returns setof bigint
 language plpgsql
 stable
-parallel safe
+parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
@@ -65,6 +65,10 @@ begin
     if jsonb_typeof(request -> 'family') = 'string' then
         select v.family into kin from sparse.version v where v.id = @extschema@.sparse_resolve(request ->> 'family');
     else
+        if (request ->> 'family')::numeric % 1 <> 0 then
+            raise exception '"family" of a routing request is a whole number, or the name of a version'
+                using errcode = 'invalid_parameter_value';
+        end if;
         kin := (request ->> 'family')::bigint;
     end if;
     return query

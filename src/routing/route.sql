@@ -24,7 +24,7 @@ create function sparse_route_candidates(
 returns setof record
 language plpgsql
 stable
-parallel safe
+parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $function$
 #variable_conflict use_column
@@ -80,23 +80,35 @@ begin
         cross join lateral @extschema@.sparse_weights(r.id) w
         left join sparse.quality q on q.version = r.id and q.task = wanted_task
     ), up as (
-        -- what must be loaded where an ancestor is resident: the deltas on the way to it
+        -- what must be loaded where an ancestor is resident: the deltas on the way to it, and adapters
+        -- whole. A version of several models needs all of them: none of them is enough.
         select m.id, m.id as ancestor, 0::double precision as bytes, 0 as depth
         from m
-        union
-        select u.id, p.parent, u.bytes + v.stored_bytes, u.depth + 1
+        union all
+        select u.id, one.parent, u.bytes + v.stored_bytes + one.adapter_bytes, u.depth + 1
         from up u
-        join sparse.parent p on p.child = u.ancestor
         join sparse.version v on v.id = u.ancestor
-        where u.depth < 32
+        join lateral (select min(p.parent) filter (where p.role <> 'adapter') as parent,
+                             coalesce(sum(a.raw_bytes) filter (where p.role = 'adapter'), 0)::double precision as adapter_bytes
+                      from sparse.parent p
+                      join sparse.version a on a.id = p.parent and a.kind = 'model'
+                      where p.child = u.ancestor
+                      having count(distinct p.parent) filter (where p.role <> 'adapter') = 1) one on true
+        where u.depth < 32 and exists (select from sparse.deployment)
     ), place as (
-        select m.id, h.name as hardware, null::text as host, m.raw_bytes::double precision as load_bytes, 'loaded whole' as how
+        select m.id, h.name as hardware, null::text as host, m.raw_bytes::double precision as load_bytes, 'loaded whole' as how, 0::double precision as taken
         from m, sparse.hardware h
         union all
         select m.id, d.hardware, d.host, least(m.raw_bytes, near.bytes),
                case when near.depth = 0 then 'resident'
                     when near.bytes < m.raw_bytes then 'version ' || near.ancestor || ' is resident, its deltas are loaded'
-                    else 'loaded whole' end
+                    else 'loaded whole' end,
+               -- what else lies in its memory, but for the ancestor that the version replaces
+               coalesce((select sum(o.raw_bytes)
+                         from sparse.deployment e
+                         join sparse.version o on o.id = e.version
+                         where e.host = d.host and e.version <> m.id
+                           and (near.ancestor is null or near.bytes >= m.raw_bytes or e.version <> near.ancestor)), 0)::double precision
         from m
         cross join (select distinct e.host, e.hardware from sparse.deployment e) d
         left join lateral (select u.bytes, u.depth, u.ancestor
@@ -107,7 +119,7 @@ begin
                            limit 1) near on true
     ), fit as (
         select m.*, p.host, p.how, p.load_bytes / c.load as load_s, h.name as hardware, h.price_per_hour, c.overhead, c.step, c.p99, c.requests, c.used,
-               m.weight_bytes + batch * held * coalesce(m.kv_elements, 0) * c.kv_bytes as needed,
+               m.weight_bytes + batch * held * coalesce(m.kv_elements, 0) * c.kv_bytes as needed, p.taken,
                h.memory_gb * 1e9 * c.memory as available,
                coalesce(m.kv_elements, 0) * c.kv_bytes as kv_token,
                h.bandwidth_gb_s * 1e9 * c.bandwidth as bytes_s,
@@ -148,8 +160,8 @@ begin
                   round((t.prefill * 1e3)::numeric, 1), round((t.decode * 1e3)::numeric, 2), t.how,
                   coalesce(t.score || ' (' || t.score_source || ')', 'not known'),
                   case when cardinality(t.assumed) > 0 then '; assumed: ' || array_to_string(t.assumed, ', ') else '' end),
-           case when t.needed > t.available
-                then format('needs %s GB of memory, %s may be filled', round((t.needed / 1e9)::numeric, 2), round((t.available / 1e9)::numeric, 2))
+           case when t.needed + t.taken > t.available
+                then format('needs %s GB of memory, %s may be filled', round((t.needed / 1e9)::numeric, 2), round((greatest(t.available - t.taken, 0) / 1e9)::numeric, 2))
                 when request ? 'quality_floor' and t.score is null
                 then 'no score for ' || wanted_task
                 when t.score < (request ->> 'quality_floor')::double precision
@@ -180,7 +192,7 @@ create function sparse_route(
 returns setof record
 language plpgsql
 stable
-parallel safe
+parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $function$
 #variable_conflict use_column

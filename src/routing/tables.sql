@@ -17,12 +17,12 @@ begin
     create table sparse.hardware (
         name text primary key,
         kind text not null check (kind in ('gpu', 'tpu', 'accelerator', 'cpu')),
-        memory_gb double precision not null check (memory_gb > 0),
-        bandwidth_gb_s double precision not null check (bandwidth_gb_s > 0),
-        bf16_tflops double precision not null check (bf16_tflops > 0),
-        fp8_tflops double precision check (fp8_tflops > 0),
-        int8_tops double precision check (int8_tops > 0),
-        price_per_hour double precision not null check (price_per_hour >= 0),
+        memory_gb double precision not null check (memory_gb > 0 and memory_gb < 'infinity'),
+        bandwidth_gb_s double precision not null check (bandwidth_gb_s > 0 and bandwidth_gb_s < 'infinity'),
+        bf16_tflops double precision not null check (bf16_tflops > 0 and bf16_tflops < 'infinity'),
+        fp8_tflops double precision check (fp8_tflops > 0 and fp8_tflops < 'infinity'),
+        int8_tops double precision check (int8_tops > 0 and int8_tops < 'infinity'),
+        price_per_hour double precision not null check (price_per_hour >= 0 and price_per_hour < 'infinity'),
         source text not null,
         price_source text not null default 'example list price, set yours'
     );
@@ -55,7 +55,7 @@ begin
 
     create table sparse.routing_constant (
         name text primary key,
-        value double precision not null,
+        value double precision not null check (value > 0 and value < 'infinity'),
         unit text not null,
         source text not null
     );

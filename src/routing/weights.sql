@@ -26,10 +26,10 @@ immutable strict
 parallel safe
 set search_path = pg_catalog, pg_temp
 as $function$
-    select case when jsonb_typeof(config -> key) = 'number' then (config ->> key)::double precision end
+    select case when jsonb_typeof(config -> key) = 'number' and (config ->> key)::numeric between 0 and 1e12 then (config ->> key)::double precision end
 $function$;
 comment on function sparse_config_number(jsonb, text) is
-'A number of a config.json; null where it is none.';
+'A number of a config.json; null where it is none, or one that no model has.';
 
 create function sparse_weights(
     version bigint,
