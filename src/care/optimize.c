@@ -13,6 +13,7 @@
 #include "utils/hsearch.h"
 
 #include "model/answer.h"
+#include "model/layout.h"
 #include "model/stored.h"
 #include "repack.h"
 
@@ -110,16 +111,6 @@ optimize_object(Care *care, Import *import, const PlanObject *object, int max_de
 
 /* ---- the procedure ---- */
 
-static void
-check_model(const StoreVersion *version)
-{
-	if (version->kind == 'd')
-		ereport(ERROR,
-				errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				errmsg("version \"%s@%d\" is a dataset", version->name, version->revision),
-				errhint("sparse_repack() chooses the parents of datasets."));
-}
-
 static Datum
 answer(FunctionCallInfo fcinfo, const Care *care, bool finished)
 {
@@ -142,7 +133,7 @@ care_optimize(PG_FUNCTION_ARGS)
 
 	store_check_owner(ACTION);
 	version_from_argument_now(fcinfo, 0, false, &version);
-	check_model(&version);
+	version_check_model(&version, "sparse_repack() chooses the parents of datasets.");
 	care_begin(fcinfo, &care, ACTION, 2);
 	find_work(&care, &version, &work);
 	for (uint64 i = 0; i < work.count && finished; i++)
