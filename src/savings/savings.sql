@@ -10,7 +10,8 @@
  * policies decide which versions it sums up (from PostgreSQL 15 on), sparse.all_savings
  * as the store's owner: who is granted that, and nothing else, sees all figures and no
  * weights. A baseline stands in the name of its column: raw files, whole files stored
- * once, each file by zstd.
+ * once, each file by zstd. Baselines are of ready, exact versions: an approximation costs
+ * what it is stored in, and saves nothing, for nobody would have kept its files instead.
  */
 
 create function sparse_create_savings()
@@ -139,7 +140,7 @@ begin
                    s.raw_file_bytes,
                    s.whole_file_dedup_bytes,
                    s.zstd_file_bytes,
-                   s.raw_file_bytes - s.own_content_bytes * s.ready as shared_content_bytes,
+                   greatest(s.raw_file_bytes - s.own_content_bytes, 0) as shared_content_bytes,
                    s.own_content_bytes,
                    s.stored_bytes,
                    s.raw_file_bytes - s.stored_bytes as saved_against_raw_files,
@@ -152,10 +153,9 @@ begin
                    round((s.raw_file_bytes - s.stored_bytes) * price.of_byte, 6) as saved_against_raw_files_per_month,
                    s.exact
             from (select id as version, name, revision, exact, kind, state, family, created_at, created_by, by_predictor,
-                         case when state = 'ready' then 1 else 0 end as ready,
-                         case when state = 'ready' then raw_bytes else 0 end as raw_file_bytes,
-                         case when state = 'ready' then unique_file_bytes else 0 end as whole_file_dedup_bytes,
-                         case when state = 'ready' then zstd_bytes else 0 end as zstd_file_bytes,
+                         case when state = 'ready' and exact then raw_bytes else 0 end as raw_file_bytes,
+                         case when state = 'ready' and exact then unique_file_bytes else 0 end as whole_file_dedup_bytes,
+                         case when state = 'ready' and exact then zstd_bytes else 0 end as zstd_file_bytes,
                          new_bytes as own_content_bytes,
                          stored_bytes
                   from sparse.version
@@ -176,28 +176,32 @@ begin
                        g.versions,
                        g.raw_file_bytes,
                        g.whole_file_dedup_bytes,
-                       case when g.measured = g.versions then g.zstd_file_bytes end as zstd_file_bytes,
-                       g.raw_file_bytes - g.own_content_bytes as shared_content_bytes,
+                       case when g.measured = g.exact then g.zstd_file_bytes end as zstd_file_bytes,
+                       g.shared_content_bytes,
                        g.own_content_bytes,
                        g.stored_bytes,
                        g.stored_for_dropped_bytes,
                        g.raw_file_bytes - g.stored_bytes as saved_against_raw_files,
                        g.whole_file_dedup_bytes - g.stored_bytes as saved_against_whole_file_dedup,
-                       case when g.measured = g.versions then g.zstd_file_bytes - g.stored_bytes end as saved_against_zstd_files,
+                       case when g.measured = g.exact then g.zstd_file_bytes - g.stored_bytes end as saved_against_zstd_files,
                        round(g.stored_bytes / nullif(g.raw_file_bytes, 0)::numeric, 4) as fraction_of_raw_files,
                        round(g.raw_file_bytes / nullif(g.stored_bytes, 0)::numeric, 2) as raw_files_to_stored,
                        round(g.stored_bytes * price.of_byte, 6) as stored_cost_per_month,
-                       round((g.raw_file_bytes - g.stored_bytes) * price.of_byte, 6) as saved_against_raw_files_per_month
+                       round((g.raw_file_bytes - g.stored_bytes) * price.of_byte, 6) as saved_against_raw_files_per_month,
+                       g.stored_for_approximations_bytes
                 from (select %4$s as %6$s,
                              min(s.id) as oldest,
                              count(*) filter (where s.state = 'ready') as versions,
-                             coalesce(sum(s.raw_bytes) filter (where s.state = 'ready'), 0)::bigint as raw_file_bytes,
-                             coalesce(sum(s.unique_file_bytes) filter (where s.state = 'ready'), 0)::bigint as whole_file_dedup_bytes,
-                             count(s.zstd_bytes) filter (where s.state = 'ready') as measured,
-                             coalesce(sum(s.zstd_bytes) filter (where s.state = 'ready'), 0)::bigint as zstd_file_bytes,
-                             coalesce(sum(s.new_bytes) filter (where s.state = 'ready'), 0)::bigint as own_content_bytes,
+                             count(*) filter (where s.state = 'ready' and s.exact) as exact,
+                             coalesce(sum(s.raw_bytes) filter (where s.state = 'ready' and s.exact), 0)::bigint as raw_file_bytes,
+                             coalesce(sum(s.unique_file_bytes) filter (where s.state = 'ready' and s.exact), 0)::bigint as whole_file_dedup_bytes,
+                             count(s.zstd_bytes) filter (where s.state = 'ready' and s.exact) as measured,
+                             coalesce(sum(s.zstd_bytes) filter (where s.state = 'ready' and s.exact), 0)::bigint as zstd_file_bytes,
+                             coalesce(sum(greatest(s.raw_bytes - s.new_bytes, 0)) filter (where s.state = 'ready' and s.exact), 0)::bigint as shared_content_bytes,
+                             sum(s.new_bytes)::bigint as own_content_bytes,
                              sum(s.stored_bytes)::bigint as stored_bytes,
-                             coalesce(sum(s.stored_bytes) filter (where s.state = 'dropped'), 0)::bigint as stored_for_dropped_bytes
+                             coalesce(sum(s.stored_bytes) filter (where s.state = 'dropped'), 0)::bigint as stored_for_dropped_bytes,
+                             coalesce(sum(s.stored_bytes) filter (where s.state = 'ready' and not s.exact), 0)::bigint as stored_for_approximations_bytes
                       from sparse.version s
                       where s.state = 'ready' or (s.state = 'dropped' and s.new_objects > 0)
                       group by 1) g
@@ -392,7 +396,7 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'savings_drop_preview';
 comment on function sparse_drop_preview(bigint) is
-'What sparse_collect() would free if this version were dropped, chains of predictions considered; and what it uses that others need.';
+'What sparse_collect() would free if this version were dropped, chains of predictions considered; and what of its own content others need.';
 
 create function sparse_measure_zstd(version bigint)
 returns bigint
@@ -420,7 +424,7 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'savings_drop_preview';
 comment on function sparse_drop_preview(text) is
-'What sparse_collect() would free if this version were dropped, chains of predictions considered; and what it uses that others need.';
+'What sparse_collect() would free if this version were dropped, chains of predictions considered; and what of its own content others need.';
 
 create function sparse_measure_zstd(version text)
 returns bigint
