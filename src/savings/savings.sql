@@ -40,7 +40,7 @@ begin
         sent_bytes bigint not null check (sent_bytes >= 0),
         primary key (version, day)
     );
-    create index pull_day on sparse.pull (day);
+    create index pull_month on sparse.pull ((date_trunc('month', day::timestamp)::date));
     comment on table sparse.pull is 'pulls of a version on a day, as sparse_record_pull() was told';
     comment on column sparse.pull.raw_file_bytes is 'bytes of the files that were pulled: what would have been sent of raw files';
     comment on column sparse.pull.sent_bytes is 'bytes that were sent';
@@ -163,12 +163,12 @@ begin
             cross join (select nullif(@extschema@.sparse_price('storage'), 0) / 1e9 as of_byte) price$view$,
             prefix, options);
 
-        -- one row for each family, owner or month: what it is called, and by what it is grouped
+        -- one row for each family, owner or month: what it is called, and by what it is grouped, which an index has
         for part in
             select * from (values
                 ('family', 's.family', 'g.family, (select n.name from sparse.version n where n.id = g.oldest) as name'),
                 ('owner', 's.created_by', 'g.created_by as owner'),
-                ('month', 'date_trunc(''month'', s.created_at)::date', 'g.month')) p (what, key, columns)
+                ('month', 'date_trunc(''month'', s.created_at at time zone ''UTC'')::date', 'g.month')) p (what, key, columns)
         loop
             execute format($view$
                 create view %1$ssavings_by_%3$s %2$s as
@@ -225,11 +225,11 @@ begin
 
         execute format($view$
             create view %1$segress %2$s as
-            select v.id as version,
-                   v.name,
-                   v.revision,
-                   v.family,
-                   v.created_by,
+            select p.version,
+                   p.name,
+                   p.revision,
+                   p.family,
+                   p.created_by,
                    p.pulls,
                    p.raw_file_bytes,
                    p.sent_bytes,
@@ -237,13 +237,14 @@ begin
                    round(p.sent_bytes / nullif(p.raw_file_bytes, 0)::numeric, 4) as fraction_of_raw_files,
                    round(p.sent_bytes * price.of_byte, 6) as sent_cost,
                    round((p.raw_file_bytes - p.sent_bytes) * price.of_byte, 6) as saved_against_raw_files_cost
-            from (select version,
-                         sum(pulls)::bigint as pulls,
-                         sum(raw_file_bytes)::bigint as raw_file_bytes,
-                         sum(sent_bytes)::bigint as sent_bytes
-                  from sparse.pull
-                  group by version) p
-            join sparse.version v on v.id = p.version
+            from (select v.id as version, v.name, v.revision, v.family, v.created_by,
+                         sum(p.pulls)::bigint as pulls,
+                         sum(p.raw_file_bytes)::bigint as raw_file_bytes,
+                         sum(p.sent_bytes)::bigint as sent_bytes
+                  from sparse.pull p
+                  join sparse.version v on v.id = p.version
+                  -- (all of them, so that what is asked of one is asked before anything is summed up)
+                  group by v.id, v.name, v.revision, v.family, v.created_by) p
             cross join (select nullif(@extschema@.sparse_price('egress'), 0) / 1e9 as of_byte) price$view$,
             prefix, options);
 
@@ -257,7 +258,7 @@ begin
                    round(p.sent_bytes / nullif(p.raw_file_bytes, 0)::numeric, 4) as fraction_of_raw_files,
                    round(p.sent_bytes * price.of_byte, 6) as sent_cost,
                    round((p.raw_file_bytes - p.sent_bytes) * price.of_byte, 6) as saved_against_raw_files_cost
-            from (select date_trunc('month', day)::date as month,
+            from (select date_trunc('month', day::timestamp)::date as month,
                          sum(pulls)::bigint as pulls,
                          sum(raw_file_bytes)::bigint as raw_file_bytes,
                          sum(sent_bytes)::bigint as sent_bytes
