@@ -295,44 +295,25 @@ comment on function sparse_price(text) is
 
 create function sparse_record_pull(version bigint, sent_bytes bigint, raw_file_bytes bigint default null)
 returns void
-language plpgsql
+language c
 volatile
 parallel unsafe
 set search_path = pg_catalog, pg_temp
-as $function$
-declare
-    pulled constant bigint := @extschema@.sparse_version_id(version);
-    raw bigint;
-begin
-    if sent_bytes is null or sent_bytes < 0 or raw_file_bytes < 0 then
-        raise exception 'bytes of a pull must be 0 or more'
-            using errcode = 'invalid_parameter_value';
-    end if;
-    raw := coalesce(raw_file_bytes, (select v.raw_bytes from sparse.version v where v.id = pulled));
-    insert into sparse.pull as p (version, pulls, raw_file_bytes, sent_bytes)
-    values (pulled, 1, raw, sent_bytes)
-    on conflict on constraint pull_pkey do update
-        set pulls = p.pulls + 1,
-            raw_file_bytes = p.raw_file_bytes + excluded.raw_file_bytes,
-            sent_bytes = p.sent_bytes + excluded.sent_bytes;
-end
-$function$;
+as 'MODULE_PATHNAME', 'savings_record_pull';
 comment on function sparse_record_pull(bigint, bigint, bigint) is
 'Notes that a version was pulled, how many bytes were sent for it, and those of the files that were asked for (null: all of its files).';
 
 create function sparse_record_pull(version text, sent_bytes bigint, raw_file_bytes bigint default null)
 returns void
-language sql
+language c
 volatile
 parallel unsafe
 set search_path = pg_catalog, pg_temp
-as $function$
-    select @extschema@.sparse_record_pull(@extschema@.sparse_version_id(version), sent_bytes, raw_file_bytes)
-$function$;
+as 'MODULE_PATHNAME', 'savings_record_pull';
 comment on function sparse_record_pull(text, bigint, bigint) is
 'Notes that a version was pulled, how many bytes were sent for it, and those of the files that were asked for (null: all of its files).';
 
-create function sparse_record_savings(day date default current_date)
+create function sparse_record_savings_of(day date)
 returns bigint
 language plpgsql
 volatile
@@ -379,6 +360,17 @@ begin
     return recorded;
 end
 $function$;
+comment on function sparse_record_savings_of(date) is
+'What sparse_record_savings() does, as whoever calls it.';
+
+create function sparse_record_savings(day date default current_date)
+returns bigint
+language c
+volatile
+strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'savings_record';
 comment on function sparse_record_savings(date) is
 'Writes the figures of the whole store, of each family and of each owner to sparse.savings_history, in place of those of that day; returns how many rows. To be called nightly by the store''s owner.';
 
