@@ -19,7 +19,7 @@ begin
 end $$;
 create function evil_trigger() returns trigger language plpgsql as $$
 begin
-    perform evil();
+    perform public.evil();
     return new;
 end $$;
 create trigger evil before insert or update on sparse.pull for each row execute function evil_trigger();
@@ -34,9 +34,9 @@ begin
     end loop;
 end $$;
 reset role;
--- (it is one)
-select * from sparse.all_savings;
 select sparse_import_bytes('a', model('x')) as id;
+-- (it is one)
+select count(*) from sparse.all_savings;
 select sparse_record_pull('a', 1), sparse_record_pull(1::bigint, 2);
 select sparse_record_savings('2020-01-01') as recorded;
 select sparse_report_data() -> 'total' -> 'versions' as versions, length(sparse_report('html', true)) > 1000 as drawn;
