@@ -161,6 +161,17 @@ call sparse_optimize('mini-lora-merged') \gset was_
 select predictors('mini-lora-merged'), :was_bytes_after < 0.1 * :was_bytes_before as smaller;
 select * from problems();
 
+-- What was uploaded is noted, and looked through at night
+select push('mini-finetune-light', '{mini-base}') > 0 as uploaded;
+call sparse_materialize('mini-merge-linear') \gset was_
+insert into sparse.unoptimized select sparse_resolve('mini-merge-linear');
+select v.name from sparse.unoptimized u join sparse.version v on v.id = u.version order by 1;
+call sparse_nightly(budget => '0') \gset was_
+select :'was_finished' as finished, count(*) from sparse.unoptimized;
+call sparse_nightly() \gset was_
+select :was_repacked > 0 as coded_anew, :was_saved_bytes > 0 as saved, :'was_finished' as finished, count(*) as left_over from sparse.unoptimized;
+select * from problems();
+
 -- Refusals
 select push('mini-longer-vocabulary', '{mini-base}', false) as open_id \gset
 call sparse_optimize('mini-base');

@@ -3,7 +3,8 @@
  * files would find: another parent, or a formula of several.
  *
  * For versions that came over the wire: their chunks were stored as they arrived, each against
- * the same place of one parent, before the whole of a tensor was there to be looked at.
+ * the same place of one parent, before the whole of a tensor was there to be looked at. The
+ * commit of an upload notes it in sparse.unoptimized, where sparse_nightly finds it.
  */
 #include "care.h"
 
@@ -11,10 +12,14 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/timestamp.h"
 
 #include "model/answer.h"
+#include "model/layout.h"
 #include "model/stored.h"
+#include "optimize.h"
 #include "repack.h"
+#include "store/query.h"
 
 PG_FUNCTION_INFO_V1(care_optimize);
 
@@ -108,17 +113,84 @@ optimize_object(Care *care, Import *import, const PlanObject *object, int max_de
 	return !care_is_over(care) && care_recode(care, &spec, &outcome, &result);
 }
 
-/* ---- the procedure ---- */
+/* ---- a version ---- */
 
-static void
-check_model(const StoreVersion *version)
+static StoreQuery done_query = {
+	.sql = "delete from sparse.unoptimized where version = $1",
+	.args = 1, .arg = {INT8OID}};
+
+/* False when the time was up. */
+static bool
+optimize_version(Care *care, const StoreVersion *version, int max_depth)
 {
-	if (version->kind == 'd')
-		ereport(ERROR,
-				errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				errmsg("version \"%s@%d\" is a dataset", version->name, version->revision),
-				errhint("sparse_repack() chooses the parents of datasets."));
+	Datum		argument = Int64GetDatum(version->id);
+	const int64 recoded = care->recoded;
+	const int64 before = care->bytes_before;
+	const int64 after = care->bytes_after;
+	Work		work = {0};
+	bool		finished = true;
+
+	find_work(care, version, &work);
+	for (uint64 i = 0; i < work.count && finished; i++)
+		finished = optimize_object(care, work.import, work.object[i], max_depth);
+	if (finished)
+	{
+		care_step_begin(care);
+		query_run(&done_query, &argument, NULL, false, NULL);
+		care_step_end(care);
+	}
+	ereport(NOTICE,
+			errmsg("version \"%s@%d\": " INT64_FORMAT " objects coded anew, from " INT64_FORMAT " to " INT64_FORMAT " bytes",
+				   version->name, version->revision, care->recoded - recoded, care->bytes_before - before,
+				   care->bytes_after - after));
+	return finished;
 }
+
+/* ---- all that were uploaded ---- */
+
+/* Those that were turned to longest ago first: one that fails keeps no other from its turn. */
+static StoreQuery next_query = {
+	.sql = "with next as (select u.version from sparse.unoptimized u join sparse.version v on v.id = u.version"
+	"               where v.state = 'ready' and (u.begun_at is null or u.begun_at < $1)"
+	"               order by u.begun_at nulls first, u.version limit 1)"
+	" update sparse.unoptimized u set begun_at = clock_timestamp() from next n where u.version = n.version returning u.version",
+	.args = 1, .arg = {TIMESTAMPTZOID},
+	.columns = 1, .column = {INT8OID}};
+
+/* The next version that nobody has turned to since `begun`; false when there is none. */
+static bool
+next_upload(Care *care, TimestampTz begun, StoreVersion *version)
+{
+	Datum		argument = TimestampTzGetDatum(begun);
+	SPITupleTable *rows;
+	bool		found;
+
+	care_step_begin(care);
+	found = query_run(&next_query, &argument, NULL, false, &rows) > 0;
+	if (found)
+	{
+		MemoryContext step = MemoryContextSwitchTo(care->context);
+
+		version_from_id(row_int64(rows, 0, 1), false, version);
+		MemoryContextSwitchTo(step);
+	}
+	care_step_end(care);
+	return found;
+}
+
+bool
+optimize_uploads(Care *care, int max_depth)
+{
+	const TimestampTz begun = GetCurrentTimestamp();
+	StoreVersion version;
+
+	while (next_upload(care, begun, &version))
+		if (care_is_over(care) || !optimize_version(care, &version, max_depth))
+			return false;
+	return true;
+}
+
+/* ---- the procedure ---- */
 
 static Datum
 answer(FunctionCallInfo fcinfo, const Care *care, bool finished)
@@ -135,21 +207,15 @@ Datum
 care_optimize(PG_FUNCTION_ARGS)
 {
 	int			max_depth = repack_max_depth_argument(fcinfo, 1);
-	bool		finished = true;
 	StoreVersion version;
-	Work		work = {0};
 	Care		care;
+	bool		finished;
 
 	store_check_owner(ACTION);
 	version_from_argument_now(fcinfo, 0, false, &version);
-	check_model(&version);
+	version_check_model(&version, "sparse_repack() chooses the parents of datasets.");
 	care_begin(fcinfo, &care, ACTION, 2);
-	find_work(&care, &version, &work);
-	for (uint64 i = 0; i < work.count && finished; i++)
-		finished = optimize_object(&care, work.import, work.object[i], max_depth);
-	ereport(NOTICE,
-			errmsg("version \"%s@%d\": " INT64_FORMAT " objects coded anew, from " INT64_FORMAT " to " INT64_FORMAT " bytes",
-				   version.name, version.revision, care.recoded, care.bytes_before, care.bytes_after));
+	finished = optimize_version(&care, &version, max_depth);
 	care_end(&care);
 	return answer(fcinfo, &care, finished);
 }

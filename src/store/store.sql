@@ -491,6 +491,13 @@ begin
     comment on column sparse.staged.sha256 is 'what the client says it will be; checked by the commit';
     comment on column sparse.staged.source is 'the object that a client''s deltas may refer to';
 
+    create table sparse.unoptimized (
+        version bigint primary key references sparse.version,
+        begun_at timestamptz
+    );
+    comment on table sparse.unoptimized is 'versions that were uploaded, and are to be looked through for better predictions by sparse_nightly() or sparse_optimize()';
+    comment on column sparse.unoptimized.begun_at is 'when somebody last turned to it: it comes to all others before';
+
     create table sparse.sketch (
         version bigint primary key references sparse.version,
         architecture bigint not null,
