@@ -18,7 +18,7 @@ plan skip_all => 'needs /proc' unless -r '/proc/self/status';
 my $shared = 16;    # MiB of shared buffers
 my $node = PostgreSQL::Test::Cluster->new('memory');
 $node->init;
-$node->append_conf('postgresql.conf', "shared_buffers = ${shared}MB\nwal_buffers = 1MB");
+$node->append_conf('postgresql.conf', "shared_buffers = ${shared}MB\nwal_buffers = 1MB\njit = off");
 $node->start;
 $node->safe_psql('postgres', 'create extension sparse; select sparse_create_store()');
 my $folder = PostgreSQL::Test::Utils::tempdir();
