@@ -423,7 +423,7 @@ search_all(Search *search)
 
 static StoreQuery visible_query = {
 	.sql = "select v.id, v.name, v.revision from sparse.version v"
-	" where v.id = any ($1) and v.state = 'ready'"
+	" where v.id = any ($1) and v.state = 'ready' and v.exact"
 	" order by array_position($1, v.id)",
 	.args = 1, .arg = {INT8ARRAYOID},
 	.columns = 3, .column = {INT8OID, TEXTOID, INT4OID}};
