@@ -55,7 +55,7 @@ insert into asked (what, query) values
     ('a common ancestor', 'select count(*) from sparse_common_ancestor(7990, 7590)'),
     ('a path', 'select count(*) from sparse_path(7990, 7590)'),
     ('a drawing', 'select length(sparse_graph(7000))'),
-    ('a comparison', 'select count(*) from sparse_tensors(7000)'),
+    ('tensors', 'select count(*) from sparse_tensors(7000)'),
     ('a page', 'select count(*) from sparse_versions()'),
     ('a page of a name', 'select count(*) from sparse_versions(''{"name": "org20/model-7510"}'')'),
     ('a page of a prefix', 'select count(*) from sparse_versions(''{"name_prefix": "org20/model-75"}'')'),
