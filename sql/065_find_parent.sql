@@ -120,6 +120,18 @@ drop policy if exists add on sparse.version;
 drop policy if exists own on sparse.version;
 alter table sparse.version disable row level security;
 
+-- An approximation is no parent of what is exact, whoever makes its sketch
+select sparse_import_bytes('made/apart', model('', 'BF16', 40, floats(11, 960))) > 0 as imported;
+select sparse_approximate('made/apart', 'int8') > 0 as made;
+select sparse_sketch('made/apart-int8');
+select found('made/apart') is null as none;
+-- a dataset has none
+select sparse_commit_rows('made/rows', 'select 1 as x') > 0 as dataset;
+select * from sparse_find_parent('made/rows');
+select sparse_sketch('made/rows');
+-- Sketches that were kept serve later versions of sparse: the same model must always give the same
+select encode(sketch, 'hex') as sketch, architecture from sparse.sketch where version = sparse_version_id('made/f32');
+
 -- Nor what was dropped; its sketch goes with its tensors
 select sparse_drop('made/base');
 select found('made/prefix') like '%made/base%' as found;
