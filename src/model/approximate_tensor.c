@@ -712,14 +712,15 @@ keep_exact(Work *work, TensorErrors *errors)
 	return work->exact->object;
 }
 
-/* Whether the base can be computed from: shallow enough, and finite. */
+/* Whether the base can be computed from: shallow enough, for levels that it predicts, too. */
 static bool
 base_is_usable(const Work *work)
 {
+	const int	between = work->approximation->method == APPROXIMATE_INT8;
 	ObjectInfo	info;
 
 	return object_info(work->approximation->reader, work->approximation->import.place, work->exact->base, &info)
-		&& info.depth < sparse_max_chain_depth && info.bytes == work->exact->tensor->object.bytes;
+		&& info.depth + between < sparse_max_chain_depth && info.bytes == work->exact->tensor->object.bytes;
 }
 
 static bool

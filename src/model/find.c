@@ -519,6 +519,7 @@ model_find_parent(PG_FUNCTION_ARGS)
 
 	answer_begin(fcinfo, &answer);
 	version_from_argument(fcinfo, 0, false, &version);
+	sketch_check_model(&version);
 	store_enter(&access);
 	answer_connect();
 	sketch_of_version(version.id, true, child);
