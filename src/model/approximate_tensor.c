@@ -660,6 +660,7 @@ compare_piece(void *state, uint64 first, uint64 bytes, const char *piece)
 	const unsigned unit = sparse_dtype_get(c->work->dtype)->bytes;
 
 	sha256_add(c->work->approximation->file_sum, piece, bytes);
+	checksum_add(c->work->approximation->file_checksum, piece, bytes);
 	for (uint64 done = 0; done < bytes; done += BLOCK * unit)
 		compare_block(c, (first + done) / unit, Min(BLOCK, (bytes - done) / unit), piece + done);
 }
@@ -687,6 +688,7 @@ add_to_file(void *state, uint64 first, uint64 bytes, const char *piece)
 {
 	(void) first;
 	sha256_add(((Work *) state)->approximation->file_sum, piece, bytes);
+	checksum_add(((Work *) state)->approximation->file_checksum, piece, bytes);
 }
 
 static void

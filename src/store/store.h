@@ -24,6 +24,7 @@
 #include "codec/grid.h"
 
 #define SPARSE_SHA256_BYTES 32
+#define SPARSE_CHECKSUM_BYTES 16
 
 /* settings (settings.c) */
 extern int	sparse_chunk_size;		/* kilobytes of content per chunk */
