@@ -140,7 +140,7 @@ create function f32_model(shapes text[], data bytea[]) returns bytea language sq
     select framed('{' || string_agg(format('"layers.%s.w":{"dtype":"F32","shape":%s,"data_offsets":[%s,%s]}', i, shapes[i], first, first + octet_length(data[i])), ',' order by i) || '}',
                   string_agg(data[i], ''::bytea order by i))
     from generate_subscripts(data, 1) i, lateral (select coalesce(sum(octet_length(d)), 0)::int as first from unnest(data[:i - 1]) d) f $$;
-create table shape as select i, case when i % 3 = 0 then array[64 + i] when i % 3 = 1 then array[16 + i % 7, 4] else array[20000 - 300 * i, 1] end as dimensions
+create table shape as select i, case when i % 6 = 0 then array[64 + i] when i % 3 = 0 then array[1, 64 + i] when i % 3 = 1 then array[16 + i % 7, 4] else array[20000 - 300 * i, 1] end as dimensions
 from generate_series(1, 110) i where i % 3 < 2 or i < 9;
 select sparse_import_bytes('made/many', (select f32_model(array_agg(array_to_json(dimensions)::text order by i), array_agg(f32s(i, dimensions[1] * coalesce(dimensions[2], 1)) order by i)) from shape)) > 0 as imported;
 select length(sketch), md5(sketch), architecture from sparse.sketch where version = sparse_version_id('made/many');
@@ -162,6 +162,9 @@ end $$;
 select sparse_import_bytes('made/f32-base', f32_model('{"[40,25]"}', array[f32s(77, 1000)])) > 0 as imported;
 select f32_child(f32s(77, 1000)) as same, f32_child(f32s(77, 1000) || f32s(78, 250)) as more, f32_child(f32s(77, 1000) || f32s(78, 1000)) as twice, f32_child(f32s(77, 1000) || f32s(78, 5400)) as eight_times, f32_child(f32s(77, 700)) as fewer,
        f32_child((select string_agg('\x0000807f'::bytea, ''::bytea) from generate_series(1, 1000))) as infinite;
+-- what helps with a twelfth of it is not worth to be shown
+select sparse_import_bytes('made/f32-mostly-new', f32_model('{"[40,25]","[440,25]"}', array[f32s(77, 1000), f32s(79, 11000)])) > 0 as imported;
+select count(*) from sparse_find_parent('made/f32-mostly-new');
 
 -- However many there are that he sees or not, the best are shown, each once
 insert into sparse.version (id, name, revision, family, state, content_sha256)
