@@ -64,12 +64,12 @@ select sparse_approximate('tiny', 'bit1');
 -- The largest floats: levels stay finite
 select sparse_import_bytes('large', model('F32', f32((select array_agg(3.4028234e38 * (1 - i % 2 * 2)) from generate_series(1, 64) i)))) > 0 as imported;
 select sparse_approximate('large', 'int8', max_error => 1e-6) > 0 as made;
--- what becomes infinite is off by more than any bound
+-- a change that no float can hold is off by more than any bound, and gives no infinities
 select sparse_import_bytes('other', model('F32', f32((select array_agg(case when i % 8 = 0 then 1 else -3.4028234e38 end) from generate_series(1, 64) i)))) > 0 as imported;
 select sparse_import_bytes('far', model('F32', f32((select array_agg(case when i % 8 = 0 then 1 when i % 3 = 0 then -3e38 else 3.4028234e38 end) from generate_series(1, 64) i))), '{other}') > 0 as imported;
 select sparse_approximate('far', 'bit1', max_error => 1e-9);
 select sparse_approximate('far', 'bit1') > 0 as made;
-select relative_l2 > 0.1 as far, relative_l2 <> 'NaN' and max_abs <> 'NaN' as numbers from sparse.approximation where version = sparse_version_id('far-bit1');
+select relative_l2 between 0.1 and 10 as far, max_abs < 1e39 as numbers from sparse.approximation where version = sparse_version_id('far-bit1');
 
 -- At the end of the longest chain: levels without the parent's
 set sparse.max_chain_depth = 1;
