@@ -73,8 +73,8 @@ select relative_l2 between 0.1 and 10 as far, max_abs < 1e39 as numbers from spa
 
 -- At the end of the longest chain: levels without the parent's
 set sparse.max_chain_depth = 1;
-select sparse_import_bytes('shallow', model('F32', f32(waves(11)))) > 0 as base,
-       sparse_import_bytes('deep', model('F32', f32((select array_agg(a + b * 0.001) from unnest(waves(11), waves(13)) x (a, b)))), '{shallow}') > 0 as child;
-select sparse_approximate('deep', 'int8') > 0 as made;
-select count(*) as problems from sparse_verify('deep-int8');
+select sparse_import_file('mini-base', current_setting('sparse_test.data') || '/mini-base.safetensors') > 0 as base,
+       sparse_import_file('mini-finetune', current_setting('sparse_test.data') || '/mini-finetune.safetensors', '{mini-base}') > 0 as child;
+select sparse_approximate('mini-finetune', 'int8') > 0 as made;
+select count(*) as problems from sparse_verify('mini-finetune-int8');
 reset sparse.max_chain_depth;
