@@ -146,6 +146,16 @@ select sparse_rows('splits', 'validation');
 select sparse_import_file('model', current_setting('sparse_test.data') || '/mini-lora-adapter.safetensors', parents => array['keyed']) > 0 as imported;
 select sparse_rows('model');
 select sparse_reconstruct('keyed');
+select sparse_reconstruct_file('keyed', 'a');
+select sparse_read('keyed', 'a', 0, 1);
+select sparse_export('keyed', '/nowhere/to/go');
+select sparse_delta('keyed');
+\echo :LAST_ERROR_SQLSTATE
+select * from sparse_delta('keyed', '{model}', path => 'a', first_byte => 0, length => 1);
+select sparse_compare('keyed', 'model');
+\echo :LAST_ERROR_SQLSTATE
+select sparse_compare('model', 'keyed');
+select sparse_compare('keyed', 'keyed@1');
 select kind, name, parent.role from sparse.version v join sparse.parent on child = v.id where v.name = 'model';
 
 -- all is read and checked; what was changed behind our back is found

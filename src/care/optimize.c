@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "model/answer.h"
+#include "model/layout.h"
 #include "model/stored.h"
 #include "optimize.h"
 #include "repack.h"
@@ -207,16 +208,6 @@ optimize_uploads(Care *care, int max_depth)
 
 /* ---- the procedure ---- */
 
-static void
-check_model(const StoreVersion *version)
-{
-	if (version->kind == 'd')
-		ereport(ERROR,
-				errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				errmsg("version \"%s@%d\" is a dataset", version->name, version->revision),
-				errhint("sparse_repack() chooses the parents of datasets."));
-}
-
 static Datum
 answer(FunctionCallInfo fcinfo, const Care *care, bool finished)
 {
@@ -238,7 +229,7 @@ care_optimize(PG_FUNCTION_ARGS)
 
 	store_check_owner(ACTION);
 	version_from_argument_now(fcinfo, 0, false, &version);
-	check_model(&version);
+	version_check_model(&version, "sparse_repack() chooses the parents of datasets.");
 	care_begin(fcinfo, &care, ACTION, 2);
 	check_parents(&care, &version);
 	finished = optimize_version(&care, &version, max_depth);

@@ -77,20 +77,21 @@ static void
 open_side(KeyedSide *side, Split *split)
 {
 	side->split = split;
-	side->objects = object_reader_create(CurrentMemoryContext, true);
 	side->reader = palloc0(Max(split->columns, 1) * sizeof(ColumnReader *));
 }
 
 /* Readers are opened when a column is first wanted. */
 static ColumnReader *
-reader_of(KeyedSide *side, int column)
+reader_of(Keyed *keyed, int number, int column)
 {
+	KeyedSide  *side = &keyed->side[number];
+
 	if (side->reader[column] == NULL)
 	{
 		MemoryContext previous = MemoryContextSwitchTo(GetMemoryChunkContext(side->reader));
 
 		type_uncheck(split_coder(side->split, column));
-		side->reader[column] = column_open(CurrentMemoryContext, side->objects, side->split, column, true);
+		side->reader[column] = column_open(CurrentMemoryContext, keyed->objects, side->split, column, true);
 		MemoryContextSwitchTo(previous);
 	}
 	return side->reader[column];
@@ -102,6 +103,7 @@ keyed_create(Split **split, int sides, int keys, char **key)
 	Keyed	   *keyed = palloc0(sizeof(Keyed));
 
 	keyed->sides = sides;
+	keyed->objects = object_reader_create(CurrentMemoryContext, true);
 	for (int s = 0; s < sides; s++)
 		open_side(&keyed->side[s], split[s]);
 	find_columns(keyed, split);
@@ -123,7 +125,7 @@ sum_row(Keyed *keyed, int side, int64 row, uint8 *sum)
 		const char *bytes;
 		size_t		length;
 		uint32		head = PG_UINT32_MAX;
-		bool		there = column_bytes(reader_of(&keyed->side[side], keyed->column[side][c]), row, &bytes, &length);
+		bool		there = column_bytes(reader_of(keyed, side, keyed->column[side][c]), row, &bytes, &length);
 
 		if (there)
 			head = (uint32) length;
@@ -142,7 +144,7 @@ append_key(Keyed *keyed, int side, int64 row, StringInfo out)
 		const char *bytes;
 		size_t		length;
 
-		if (!column_bytes(reader_of(&keyed->side[side], keyed->key[side][i]), row, &bytes, &length))
+		if (!column_bytes(reader_of(keyed, side, keyed->key[side][i]), row, &bytes, &length))
 			ereport(ERROR,
 					(errcode(ERRCODE_NOT_NULL_VIOLATION),
 					 errmsg("key column \"%s\" is null in row " INT64_FORMAT " of version " INT64_FORMAT,
@@ -295,42 +297,41 @@ void
 keyed_end(Keyed *keyed)
 {
 	tuplesort_end(keyed->sort);
-	for (int s = 0; s < keyed->sides; s++)
-		object_reader_free(keyed->side[s].objects);
+	object_reader_free(keyed->objects);
 }
 
 void
 keyed_values(Keyed *keyed, int side, int64 row, Datum *value, bool *null)
 {
 	for (int c = 0; c < keyed->columns; c++)
-		value[c] = column_value(reader_of(&keyed->side[side], keyed->column[side][c]), row, &null[c]);
+		value[c] = column_value(reader_of(keyed, side, keyed->column[side][c]), row, &null[c]);
 }
 
 /* ---- rows as jsonb ---- */
 
 static Jsonb *
-some_columns(KeyedSide *side, const int *column, int columns, int64 row)
+some_columns(Keyed *keyed, int side, const int *column, int columns, int64 row)
 {
 	ColumnReader **reader = palloc(Max(columns, 1) * sizeof(ColumnReader *));
 
 	for (int i = 0; i < columns; i++)
-		reader[i] = reader_of(side, column[i]);
-	return json_row(reader, side->split, column, columns, row);
+		reader[i] = reader_of(keyed, side, column[i]);
+	return json_row(reader, keyed->side[side].split, column, columns, row);
 }
 
 Jsonb *
 keyed_row(Keyed *keyed, int side, int64 row)
 {
-	KeyedSide  *of = &keyed->side[side];
-	int		   *column = palloc(Max(of->split->columns, 1) * sizeof(int));
+	int			columns = keyed->side[side].split->columns;
+	int		   *column = palloc(Max(columns, 1) * sizeof(int));
 
-	for (int i = 0; i < of->split->columns; i++)
+	for (int i = 0; i < columns; i++)
 		column[i] = i;
-	return some_columns(of, column, of->split->columns, row);
+	return some_columns(keyed, side, column, columns, row);
 }
 
 Jsonb *
 keyed_key(Keyed *keyed, int side, int64 row)
 {
-	return some_columns(&keyed->side[side], keyed->key[side], keyed->keys, row);
+	return some_columns(keyed, side, keyed->key[side], keyed->keys, row);
 }

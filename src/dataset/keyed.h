@@ -19,7 +19,6 @@
 typedef struct KeyedSide
 {
 	Split	   *split;
-	ObjectReader *objects;
 	ColumnReader **reader;		/* of all columns; NULL where it is not opened */
 } KeyedSide;
 
@@ -27,6 +26,7 @@ typedef struct Keyed
 {
 	int			sides;
 	KeyedSide	side[KEYED_SIDES];
+	ObjectReader *objects;		/* one for all, so that what sides share is decoded and remembered once */
 	int			keys;			/* 0: whole rows are compared */
 	int		   *key[KEYED_SIDES];	/* numbers of columns, for each side */
 	int			columns;		/* compared */

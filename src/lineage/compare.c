@@ -325,6 +325,8 @@ lineage_compare(PG_FUNCTION_ARGS)
 	answer_begin(fcinfo, &answer);
 	version_from_argument(fcinfo, 0, false, &a);
 	version_from_argument(fcinfo, 1, false, &b);
+	version_check_model(&a, "Use sparse_row_diff().");
+	version_check_model(&b, "Use sparse_row_diff().");
 	comparison.a = a.id;
 	comparison.b = b.id;
 	comparison.label_a = version_label(CurrentMemoryContext, &a);

@@ -241,6 +241,7 @@ model_export(PG_FUNCTION_ARGS)
 				errhint("Anyone may take the content itself from sparse_reconstruct()."));
 	path = server_path(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	version_from_argument(fcinfo, 0, false, &version);
+	version_check_model(&version, TAKE_ROWS);
 	store_enter(&access);
 	answer_connect();
 	bytes = export_version(&version, path);

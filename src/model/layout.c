@@ -54,6 +54,16 @@ fill_file(MemoryContext context, const SPITupleTable *rows, uint64 row, VersionF
 	file->object_bytes = (uint64) row_int64(rows, row, 8);
 }
 
+void
+version_check_model(const StoreVersion *version, const char *hint)
+{
+	if (version->kind == 'd')
+		ereport(ERROR,
+				errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				errmsg("version \"%s@%d\" is a dataset", version->name, version->revision),
+				errhint("%s", hint));
+}
+
 int
 version_files(MemoryContext context, int64 version, VersionFile **file)
 {
@@ -74,8 +84,10 @@ version_only_file(MemoryContext context, const StoreVersion *version)
 	VersionFile *file = MemoryContextAllocZero(context, sizeof(VersionFile));
 	Datum		argument = Int64GetDatum(version->id);
 	SPITupleTable *rows;
-	uint64		count = query_run(&two_files_query, &argument, NULL, true, &rows);
+	uint64		count;
 
+	version_check_model(version, TAKE_ROWS);
+	count = query_run(&two_files_query, &argument, NULL, true, &rows);
 	if (count != 1)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -94,6 +106,7 @@ version_file(MemoryContext context, const StoreVersion *version, const char *pat
 	SPITupleTable *rows;
 	Datum		argument[2];
 
+	version_check_model(version, TAKE_ROWS);
 	argument[0] = Int64GetDatum(version->id);
 	argument[1] = CStringGetTextDatum(path);
 	if (query_run(&file_query, argument, NULL, true, &rows) == 0)

@@ -26,6 +26,12 @@ typedef struct VersionFile
 	uint64		object_bytes;
 } VersionFile;
 
+/* Refuses a version of a dataset; the hint says what to use instead. */
+extern void version_check_model(const StoreVersion *version, const char *hint);
+
+/* The hint where the content of a model is wanted. */
+#define TAKE_ROWS "Take its rows with sparse_rows_as() or sparse_checkout()."
+
 /* The files of a version in order of path, in `context`; their number. */
 extern int	version_files(MemoryContext context, int64 version, VersionFile **file);
 

@@ -396,11 +396,7 @@ model_verify(PG_FUNCTION_ARGS)
 
 	answer_begin(fcinfo, &verifier.answer);
 	version_from_argument(fcinfo, 0, false, &version);
-	if (version.kind == 'd')
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("version \"%s@%d\" is a dataset", version.name, version.revision),
-				 errhint("Use sparse_verify_rows().")));
+	version_check_model(&version, "Use sparse_verify_rows().");
 	store_enter(&access);
 	answer_connect();
 	verifier.label = version_label(CurrentMemoryContext, &version);

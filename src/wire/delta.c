@@ -138,6 +138,7 @@ open_stream(FunctionCallInfo fcinfo, MemoryContext context)
 
 	stream->context = context;
 	version_from_argument(fcinfo, ARG_VERSION, false, &stream->version);
+	version_check_model(&stream->version, TAKE_ROWS);
 	take_range(fcinfo, stream);
 	stream->have = have_of_argument(fcinfo, ARG_HAVE, true);
 	take_files(fcinfo, stream);

@@ -1,6 +1,6 @@
-# The server is killed in the middle of an import, at several moments: what was ready
-# before can be read after the restart, nothing of the import is visible, and it can
-# be collected and repeated.
+# The server is killed in the middle of an import, or of a commit of rows, at several
+# moments: what was ready before can be read after the restart, nothing of the import or
+# commit is visible, and it can be collected and repeated.
 use strict;
 use warnings;
 
@@ -42,20 +42,23 @@ import_file($node, 'base', 'mini-base');
 import_file($node, 'child', 'mini-finetune', 'base');
 my %sha256 = (base => sha256_of_file(data_file('mini-base')), child => sha256_of_file(data_file('mini-finetune')));
 
-sub start_import
+sub start_statement
 {
+	my ($statement) = @_;
 	my ($out, $err) = ('', '');
 	return IPC::Run::start(
 		[
 			'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
-			"select sparse_import_file('large', '$large', '{child}')"
+			"$statement /* to be killed */"
 		],
 		'<', \undef, '>', \$out, '2>', \$err);
 }
 
+sub start_import { return start_statement("select sparse_import_file('large', '$large', '{child}')") }
+
 sub importing_backend
 {
-	return sql(q{select pid from pg_stat_activity where query like '%sparse_import_file(''large''%' and pid <> pg_backend_pid()});
+	return sql(q{select pid from pg_stat_activity where query like '%/* to be killed */%' and pid <> pg_backend_pid()});
 }
 
 sub chunk_bytes { return sql(q{select pg_total_relation_size('sparse.chunk_0')}) }
@@ -103,7 +106,7 @@ sub wait_until_stopped
 {
 	return $node->poll_query_until('postgres', q{
 		select exists (select from pg_locks l join pg_stat_activity a using (pid)
-		               where not l.granted and a.query like '%sparse_import_file(''large''%' and a.pid <> pg_backend_pid())});
+		               where not l.granted and a.query like '%/* to be killed */%' and a.pid <> pg_backend_pid())});
 }
 
 sub check_store
@@ -112,7 +115,8 @@ sub check_store
 	is(sha256_of_version($node, $_), $sha256{$_}, "$when: $_ can be read") for sort keys %sha256;
 	is(sql('select string_agg(name, \' \' order by name) from sparse.version'), 'base child', "$when: nothing of the import is visible");
 	is( sql('select count(*) from sparse.object o where not exists (select from sparse.file f where f.object = o.id)
-		and not exists (select from sparse.tensor t where t.object = o.id)'),
+		and not exists (select from sparse.tensor t where t.object = o.id)
+		and not exists (select from sparse.column_chunk c where o.id = any (c.object))'),
 		'0', "$when: not even an object");
 }
 
@@ -191,6 +195,73 @@ is(sql("select count(*) from sparse.version v, sparse_verify(v.id) where v.state
 
 kill_server();
 is(sha256_of_version($node, 'large'), sha256_of_file($large), 'what was committed survives another crash');
+
+# ---- commits of rows ----
+
+sql(q{
+	create type mood as enum ('sad', 'ok', 'happy');
+	create type point3 as (x float8, y int, felt mood);
+	create domain positive as int check (value > 0);
+	create table held (id int, felt mood, at point3, size positive, r int8range, digest bytea);
+	insert into held select i, (enum_range(null::mood))[1 + i % 3], row(i / 3.0, i, 'ok')::point3, i + 1, int8range(i, i + 5), sha256(i::text::bytea) from generate_series(1, 30000) i;
+	select sparse_commit_rows('held', 'select * from held order by id', key => '{id}');
+	update held set felt = 'ok', digest = sha256(digest) where id > 10000;
+	select sparse_commit_rows('held', 'select * from held order by id', 'held', '{id}');
+	select sparse_tag('held', 'good');
+});
+my %rows = map { $_ => rows_of($_) } qw(held@1 held@2);
+my $chunks = sql('select sum(cardinality(object)) from sparse.column_chunk');
+
+# The rows of a dataset, in their order.
+sub rows_of
+{
+	my ($version) = @_;
+	return sql("select md5(string_agg(r::text, '|' order by n)) from
+		(select r, row_number() over () as n from (select sparse_rows_as(null::held, '$version') as r offset 0) x) y");
+}
+
+# A third version, of which one row waits for whoever holds advisory lock 43.
+my $commit = q{select sparse_commit_rows('held', 'select id, felt, at, size, r, digest,
+	case when id = 20000 then pg_advisory_xact_lock_shared(43)::text end as waited from held order by id desc', 'held', '{id}')};
+
+sub check_rows
+{
+	my ($when) = @_;
+	is(rows_of($_), $rows{$_}, "$when: $_ is whole") for sort keys %rows;
+	is(sql('select count(*) from sparse.version v, sparse_verify_rows(v.id) where kind = \'dataset\''), '0', "$when: no column has a problem");
+	is( sql(q{select (select count(*) from sparse.version where name = 'held') || ' ' || (select sum(cardinality(object)) from sparse.column_chunk) || ' ' ||
+		(select count(*) from sparse.split) || ' ' || (select count(*) from sparse.column) || ' ' || (select count(*) from sparse.tag where name = 'held')}),
+		"2 $chunks 2 12 1", "$when: nothing of the commit is visible");
+	is( sql('select count(*) from sparse.object o where not exists (select from sparse.file f where f.object = o.id)
+		and not exists (select from sparse.tensor t where t.object = o.id)
+		and not exists (select from sparse.column_chunk c where o.id = any (c.object))'),
+		'0', "$when: not even an object");
+	is(sql('select count(*) from pg_ls_tmpdir()'), '0', "$when: no temporary file is left");
+}
+
+for my $case (
+	[ 'while its query runs', 'select pg_advisory_xact_lock(43)', $kill_backend ],
+	[ 'at its first chunk', at_chunk(1), $stop_at_once ],
+	[ 'at its ninth chunk', at_chunk(9), $kill_backend ],
+	[ 'before its splits are listed', 'lock table sparse.split in share mode', $kill_server ],
+	[ 'before its chunks are listed', 'lock table sparse.column_chunk in share mode', $kill_backend ])
+{
+	my ($when, $hold, $kill) = @$case;
+	my $holder = start_holder($hold);
+	my $committing = start_statement($commit);
+	ok(wait_until_stopped(), "killed $when: a commit was under way");
+	$kill->();
+	$committing->finish;
+	$holder->kill_kill;
+	check_rows("killed $when");
+}
+
+sql($commit);
+is(sql("select count(*) from sparse_row_diff('held\@2', 'held\@3', by => '{id}')"), '0', 'the same commit then succeeds, with the rows that it should have');
+sql('select sparse_drop(\'held@2\'); select sparse_collect()');
+kill_server();
+is(rows_of('held@1'), $rows{'held@1'}, 'what is left survives another crash');
+is(sql("select sparse_row('held', '20000') ->> 'digest' = (select to_jsonb(digest) #>> '{}' from held where id = 20000)"), 't', 'and so does what was committed');
 
 $node->stop;
 done_testing();
