@@ -71,6 +71,28 @@ select sparse_approximate('far', 'bit1', max_error => 1e-9);
 select sparse_approximate('far', 'bit1') > 0 as made;
 select relative_l2 between 0.1 and 10 as far, max_abs < 1e39 as numbers from sparse.approximation where version = sparse_version_id('far-bit1');
 
+-- Rows that begin and end amid what is read at a time: each has its own scale, to which int8 and bit1 are exact, and all are one product
+select sparse_import_bytes('rows', (select turned(int8send(octet_length(h))) || h || content from
+    (select convert_to(format('{"a":{"dtype":"F32","shape":[1100,1000],"data_offsets":[0,%s]}}', octet_length(content)), 'UTF8') as h, content from
+        (select string_agg(decode(repeat(encode(f32(array[r, -r]), 'hex'), 500), 'hex'), ''::bytea order by r) as content from generate_series(1, 1100) r) x) y)) > 0 as imported;
+select m, sparse_approximate('rows', m, rank => case m when 'svd' then 1 end) > 0 as made from unnest(array['int8', 'bit1', 'svd']) m;
+select method, relative_l2 < case method when 'svd' then 1e-3 else 1e-6 end as near from sparse.approximation join sparse.version v on v.id = version where v.name like 'rows-%' order by v.id;
+
+-- What takes too much memory is refused, and what has rows of one element stays
+create function repeated(dtype text, shape text, element bytea, times int) returns bytea language sql as $$
+    select turned(int8send(octet_length(h))) || h || decode(repeat(encode(element, 'hex'), times), 'hex')
+    from (select convert_to(format('{"a":{"dtype":"%s","shape":%s,"data_offsets":[0,%s]}}', dtype, shape, octet_length(element) * times), 'UTF8')) x (h) $$;
+select sparse_import_bytes('long', repeated('BF16', '[30000,256]', bf16(array[1, -1, 2, 3]), 1920000)) > 0 as imported;
+select sparse_approximate('long', 'svd', rank => 250);
+select sparse_approximate('long', 'svd', rank => 10) > 0 as made;
+select sparse_import_bytes('single', repeated('F32', '[64,1]', f32(array[1, 2]), 32)) > 0 as imported;
+select sparse_approximate('single', 'int8');
+-- A parent's tensor that is not finite is not computed from
+select sparse_import_bytes('no-number', model('F32', f32(array_prepend('NaN', (waves(3))[2:])))) > 0 as imported;
+select sparse_import_bytes('number', model('F32', f32(waves(3))), '{no-number}') > 0 as imported;
+select m, sparse_approximate('number', m, rank => case m when 'svd' then 2 end) > 0 as made from unnest(array['int8', 'bit1', 'svd']) m;
+select method, relative_l2 < 1 as near from sparse.approximation join sparse.version v on v.id = version where v.name like 'number-%' order by v.id;
+
 -- At the end of the longest chain: levels without the parent's
 set sparse.max_chain_depth = 1;
 select sparse_import_file('mini-base', current_setting('sparse_test.data') || '/mini-base.safetensors') > 0 as base,
