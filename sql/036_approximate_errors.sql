@@ -100,3 +100,27 @@ select sparse_import_file('mini-base', current_setting('sparse_test.data') || '/
 select sparse_approximate('mini-finetune', 'int8') > 0 as made;
 select count(*) as problems from sparse_verify('mini-finetune-int8');
 reset sparse.max_chain_depth;
+
+-- No approximation holds infinities, where the exact version has none: floats at the end of what F16 holds, moved by what others of their row are moved
+create function f16(x int[]) returns bytea language sql as $$
+    -- whole powers of two and the largest
+    select string_agg(case when abs(v) = 65504 then '\xff'::bytea || set_byte('\x7b', 0, case when v < 0 then 251 else 123 end)
+                      else set_byte('\x0000', 1, (log(2, abs(v))::int + 15) * 4 + case when v < 0 then 128 else 0 end) end, ''::bytea order by o) from unnest(x) with ordinality u (v, o) $$;
+select sparse_import_bytes('half-base', model('F16', f16((select array_agg(case when i % 8 = 0 then 32768 else -32768 end) from generate_series(1, 64) i)))) > 0 as imported;
+select sparse_import_bytes('half', model('F16', f16((select array_agg(case when i % 8 = 0 then 65504 else 32768 end) from generate_series(1, 64) i))), '{half-base}') > 0 as imported;
+select sparse_approximate('half', 'bit1');
+select sparse_approximate('half', 'svd', rank => 1);
+select sparse_approximate('half', 'int8') > 0 as made;
+-- nor is anything made of changes whose squares no float holds
+select sparse_approximate('far', 'svd', rank => 1);
+select sparse_approximate('large', 'svd', rank => 1);
+select sparse_approximate('far', 'svd', max_error => 0.1);
+select v.name, method, rank, max_abs < 1e39 as finite from sparse.approximation join sparse.version v on v.id = version where v.name ~ '^(half|far|large)-' order by v.id;
+-- The scale of a row is that of what changed: a change of one size is met exactly, however many elements have it
+select sparse_import_bytes('few-base', model('F32', f32((select array_agg(i order by i) from generate_series(1, 64) i)))) > 0 as imported;
+select sparse_import_bytes('few-changed', model('F32', f32((select array_agg(i + case when i % 3 = 0 then 0.5 * ((i - 1) / 8 + 1) when i % 5 = 0 then -0.5 * ((i - 1) / 8 + 1) else 0 end order by i) from generate_series(1, 64) i))), '{few-base}') > 0 as imported;
+select sparse_approximate('few-changed', 'bit1') > 0 as made;
+select max_abs, sparse_tensor('few-changed', 'a') = sparse_tensor('few-changed-bit1', 'a') as the_same from sparse.approximation where version = sparse_version_id('few-changed-bit1');
+-- What an exact version says of itself makes it no approximation
+select sparse_import_bytes('number-forged', model('F32', f32(waves(5))), metadata => (select metadata from sparse.version where name = 'number-int8')) > 0 as imported;
+select sparse_approximate('number', 'int8', name => 'number-forged');
