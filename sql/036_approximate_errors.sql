@@ -124,3 +124,9 @@ select max_abs, sparse_tensor('few-changed', 'a') = sparse_tensor('few-changed-b
 -- What an exact version says of itself makes it no approximation
 select sparse_import_bytes('number-forged', model('F32', f32(waves(5))), metadata => (select metadata from sparse.version where name = 'number-int8')) > 0 as imported;
 select sparse_approximate('number', 'int8', name => 'number-forged');
+-- A parent's tensor of the name, but of another dtype or shape, is not computed from
+select sparse_import_bytes('alone', model('F32', f32(waves(9)))) > 0 as imported;
+select sparse_import_bytes('as-integers', model('I32', f32(waves(3)))) > 0 as integers, sparse_import_bytes('as-long-rows', repeated('F32', '[4,16]', f32(waves(3)), 1)) > 0 as long_rows;
+select p, sparse_import_bytes('of-' || p, model('F32', f32(waves(9))), array[p]) > 0 as imported from unnest(array['as-integers', 'as-long-rows']) p;
+select n, m, sparse_approximate(n, m, rank => case m when 'svd' then 2 end) > 0 as made from unnest(array['alone', 'of-as-integers', 'of-as-long-rows']) n, unnest(array['int8', 'bit1', 'svd']) m;
+select m, count(distinct sparse_tensor(format('%s-%s', n, m), 'a')) as contents from unnest(array['alone', 'of-as-integers', 'of-as-long-rows']) n, unnest(array['int8', 'bit1', 'svd']) m group by 1 order by 1;
