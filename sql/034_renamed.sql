@@ -68,3 +68,22 @@ select stored('large parts');
 call sparse_materialize('large copied') \gset was_
 call sparse_optimize('large copied') \gset was_
 select :was_objects as recoded, stored('large copied'), (select count(*) from sparse_verify('large copied')) as problems;
+-- A parent that is dropped meanwhile is not looked at again, whatever was learnt of it
+select came_back from child('first', '{}', model('{p,q}', '{64,64}', array[weights(41, 64), weights(42, 64)]));
+select came_back from child('second', '{}', model('{r,s}', '{64,64}', array[weights(41, 64, 1), weights(42, 64, 2)]));
+select came_back from child('of both', '{first,second}', model('{x,y}', '{64,64}', array[weights(41, 64, 3), weights(42, 64, 4)]));
+create function parents(version text) returns text language sql as $$
+    select string_agg(distinct t.name || ' of ' || v.name, ', ') from sparse.tensor c
+    join sparse.object_parent p on (p.place, p.object) = (c.place, c.object) join sparse.tensor t on (t.place, t.object) = (p.place, p.parent) join sparse.version v on v.id = t.version
+    where c.version = sparse_version_id($1) $$;
+select parents('of both');
+call sparse_materialize('of both') \gset was_
+create function drop_first() returns trigger language plpgsql set search_path = public as $$
+begin
+    perform sparse_drop(id) from sparse.version where name = 'first' and state = 'ready';
+    return null;
+end $$;
+create trigger drop_first after update of stored_bytes on sparse.object_0 for each row when (old.stored_bytes > 0 and new.dtype = 'F32') execute function drop_first();
+call sparse_optimize('of both') \gset was_
+drop trigger drop_first on sparse.object_0;
+select :was_objects as recoded, parents('of both'), (select count(*) from sparse_verify('of both')) as problems;
