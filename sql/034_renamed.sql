@@ -87,3 +87,18 @@ create trigger drop_first after update of stored_bytes on sparse.object_0 for ea
 call sparse_optimize('of both') \gset was_
 drop trigger drop_first on sparse.object_0;
 select :was_objects as recoded, parents('of both'), (select count(*) from sparse_verify('of both')) as problems;
+-- Parts of another dtype are not put together: what they are is found whole only
+create function model_of(dtype text, size int, names text[], data bytea[]) returns bytea language sql as $$
+    select string_agg(substr(int8send(octet_length(h)), 9 - i, 1), '' order by i) || h || (select string_agg(d, '' order by o) from unnest(data) with ordinality x (d, o))
+    from (select convert_to('{' || string_agg(format('"%s":{"dtype":"%s","shape":[%s,64],"data_offsets":[%s,%s]}', names[i], dtype, octet_length(data[i]) / size / 64, first, first + octet_length(data[i])), ',' order by i) || '}', 'UTF8') as h
+          from generate_subscripts(data, 1) i, lateral (select coalesce(sum(octet_length(d)), 0)::int as first from unnest(data[:i - 1]) d) f) x,
+         generate_series(1, 8) i group by h $$;
+create function shortened(f32 bytea) returns bytea language sql as $$ select string_agg(substr(f32, i + 2, 2), '' order by i) from generate_series(1, octet_length(f32), 4) i $$;
+create function lengthened(bf16 bytea) returns bytea language sql as $$ select string_agg('\x0000' || substr(bf16, i, 2), '' order by i) from generate_series(1, octet_length(bf16), 2) i $$;
+create table part as select n, shortened(weights(n, 64)) as b from generate_series(51, 53) n;
+select came_back from child('short', '{}', model_of('BF16', 2, '{p,q,s}', array[(select b from part where n = 51), (select b from part where n = 52), (select b || weights(54, 32) from part where n = 53)]));
+select * from child('long', '{short}', model_of('F32', 4, '{pq,r,whole}', array[(select lengthened(string_agg(b, '' order by n)) from part where n < 53), (select lengthened(b) from part where n = 53), (select lengthened(b) from part where n = 51)]));
+-- Fused of which the first is the half or more: gate and up, grouped queries
+select came_back from child('parts', '{}', model('{gate,up,q,k,v,bq,bk}', '{64,64,64,64,64,0,0}', array[weights(61, 64), weights(62, 64), weights(63, 128), weights(64, 32), weights(65, 32), weights(66, 4), weights(67, 2)]));
+select came_back from child('fused halves', '{parts}', model('{gate_up,qkv,b}', '{64,64,0}', array[weights(61, 64) || weights(62, 64), weights(63, 128) || weights(64, 32) || weights(65, 32), weights(66, 4) || weights(67, 2)]));
+select stored('fused halves');
