@@ -95,9 +95,9 @@ create function model_of(dtype text, size int, names text[], data bytea[]) retur
          generate_series(1, 8) i group by h $$;
 create function shortened(f32 bytea) returns bytea language sql as $$ select string_agg(substr(f32, i + 2, 2), '' order by i) from generate_series(1, octet_length(f32), 4) i $$;
 create function lengthened(bf16 bytea) returns bytea language sql as $$ select string_agg('\x0000' || substr(bf16, i, 2), '' order by i) from generate_series(1, octet_length(bf16), 2) i $$;
-create table part as select n, shortened(weights(n, 64)) as b from generate_series(51, 53) n;
-select came_back from child('short', '{}', model_of('BF16', 2, '{p,q,s}', array[(select b from part where n = 51), (select b from part where n = 52), (select b || weights(54, 32) from part where n = 53)]));
-select * from child('long', '{short}', model_of('F32', 4, '{pq,r,whole}', array[(select lengthened(string_agg(b, '' order by n)) from part where n < 53), (select lengthened(b) from part where n = 53), (select lengthened(b) from part where n = 51)]));
+create table part as select n, shortened(weights(n, 64)) as b from generate_series(51, 54) n;
+select came_back from child('short', '{}', model_of('BF16', 2, '{p,q,s}', array[(select b from part where n = 51), (select b from part where n = 52), (select string_agg(b, '' order by n) from part where n > 52)]));
+select * from child('long', '{short}', model_of('F32', 4, '{pq,r,whole}', array[(select lengthened(string_agg(b, '' order by n)) from part where n < 53), (select lengthened(b) from part where n = 54), (select lengthened(b) from part where n = 51)]));
 -- Fused of which the first is the half or more: gate and up, grouped queries
 select came_back from child('parts', '{}', model('{gate,up,q,k,v,bq,bk}', '{64,64,64,64,64,0,0}', array[weights(61, 64), weights(62, 64), weights(63, 128), weights(64, 32), weights(65, 32), weights(66, 4), weights(67, 2)]));
 select came_back from child('fused halves', '{parts}', model('{gate_up,qkv,b}', '{64,64,0}', array[weights(61, 64) || weights(62, 64), weights(63, 128) || weights(64, 32) || weights(65, 32), weights(66, 4) || weights(67, 2)]));
