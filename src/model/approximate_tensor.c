@@ -540,7 +540,8 @@ choose_factors(Work *work, fit_svd *fit)
 		if (approximation->rank > (int) most)
 			return false;
 		find_factors(work, approximation->rank, 0, fit);
-		return fit->rank > 0 || work->base != 0;
+		/* (those of floats above 1e19 are infinite) */
+		return isfinite(fit->squares) && (fit->rank > 0 || work->base != 0);
 	}
 	for (; most > 0; rank *= 2)
 	{
@@ -663,6 +664,18 @@ compare_piece(void *state, uint64 first, uint64 bytes, const char *piece)
 	checksum_add(c->work->approximation->file_checksum, piece, bytes);
 	for (uint64 done = 0; done < bytes; done += BLOCK * unit)
 		compare_block(c, (first + done) / unit, Min(BLOCK, (bytes - done) / unit), piece + done);
+}
+
+/* (near the end of what a dtype holds the parent's and the change may come to more than it does) */
+static void
+check_finite(const Work *work, const TensorErrors *errors)
+{
+	if (!isfinite(errors->max_abs))
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_EXCEPTION),
+				errmsg("tensor \"%s\" cannot be approximated by %s: it would have infinite elements",
+					   work->exact->tensor->name, work->approximation->method_name),
+				errhint("Use another method or rank."));
 }
 
 static void
@@ -811,6 +824,7 @@ approximate_tensor(Approximation *approximation, const ExactTensor *exact, Tenso
 	*comparison = (Comparison) {.work = work, .errors = errors};
 	digest(&content, compare_piece, comparison, sha256);
 	errors->relative_l2 = relative(work, comparison->squares);
+	check_finite(work, errors);
 	check_error(work, errors);
 	return store_content(&content, sha256);
 }
