@@ -83,7 +83,8 @@ static void
 work(lane *l)
 {
 	puller	   *p = l->state;
-	receiver	r = {.conn = l->conn, .codec = l->codec, .version = p->version.id, .haves = &p->haves};
+	receiver	r = {.conn = l->conn, .codec = l->codec, .version = p->version.id, .haves = &p->haves,
+	.factors = p->version.factors, .tape = {.beside = p->piece[0].file->place}};
 	unsigned long number;
 
 	while ((number = p->next++) < p->pieces)
