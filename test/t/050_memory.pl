@@ -124,6 +124,9 @@ is(sha256_of_version($node, 'sent'), sha256_of_file($sent), 'what was uploaded i
 is_bounded('a pull without anything', "select sum(sdelta_bytes((d).delta)) > 0 from (select sparse_delta('sent') as d offset 0) x", 0, 't');
 is_bounded('a pull with the parent', "select sum(sdelta_bytes((d).delta)) > 0 from (select sparse_delta('sent', '{base}') as d offset 0) x", 0, 't');
 is_bounded('a pull with a cousin', "select sum(sdelta_bytes((d).delta)) > 0 from (select sparse_delta('child', '{sent}') as d offset 0) x", 0, 't');
+$node->safe_psql('postgres', "select sparse_approximate('child', method, name => method) from unnest(array['bit1', 'int8']) method");
+is_bounded('a pull of an approximation, by what its chunks need', "select count(*) filter (where (d).encoding = 'factor') > 0 from (select sparse_delta_factors('bit1', '{base}') as d offset 0) x", 0, 't');
+is_bounded('a pull of levels that are coded alone', "select count(*) filter (where (d).encoding = 'factor') > 0 from (select sparse_delta_factors('int8') as d offset 0) x", 0, 't');
 $header += describe('many', $many) / 3;
 is_bounded('begin of an upload of 20,000 tensors', "set sparse.max_chain_depth = 2; select sparse_begin('as many', files) from described where name = 'many'", $header);
 write_many_tensors("$folder/more.safetensors", 20_000, 77);
@@ -155,7 +158,8 @@ for my $case (
 	[ 'a reconstruction', "select sum(octet_length(p)) from (select sparse_reconstruct('child') as p) x" ],
 	[ 'a comparison', "select count(*) from sparse_compare('base', 'child')" ],
 	[ 'a verification', "select count(*) from sparse_verify('child')" ],
-	[ 'a pull', "select count(*) from (select sparse_delta('child') offset 0) x" ])
+	[ 'a pull', "select count(*) from (select sparse_delta('child') offset 0) x" ],
+	[ 'a pull by what chunks need', "select count(*) from (select sparse_delta_factors('int8') offset 0) x" ])
 {
 	my ($name, $statement) = @$case;
 	my (undef, undef, $error) = $node->psql('postgres', "set statement_timeout = '100ms'; $statement");
