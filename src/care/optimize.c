@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "model/answer.h"
@@ -47,13 +48,13 @@ add_object(Work *work, const PlanObject *object)
 }
 
 static void
-list_objects(Care *care, Work *work)
+list_objects(MemoryContext context, Work *work)
 {
 	const ImportPlan *plan = work->import->plan;
-	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(int64), .hcxt = care->context};
+	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(int64), .hcxt = context};
 
 	work->seen = hash_create("sparse objects", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	work->object = MemoryContextAllocHuge(care->context, (plan->files + plan_tensors(plan) + 1) * sizeof(PlanObject *));
+	work->object = MemoryContextAllocHuge(context, (plan->files + plan_tensors(plan) + 1) * sizeof(PlanObject *));
 	for (int last = 0; last <= 1; last++)
 		for (int i = 0; i < plan->files; i++)
 		{
@@ -67,18 +68,31 @@ list_objects(Care *care, Work *work)
 		}
 }
 
+/* In `context`; nothing where no parent is left. */
 static void
-find_work(Care *care, const StoreVersion *version, Work *work)
+find_work(Care *care, const StoreVersion *version, MemoryContext context, Work *work)
 {
 	care_step_begin(care);
-	work->import = stored_import(version, care->context);
+	work->import = stored_import(version, context);
 	care_step_end(care);
-	if (work->import->parents == 0)
+	if (work->import->parents > 0)
+		list_objects(context, work);
+}
+
+/* An upload may have lost its parents since; who names a version is told. */
+static void
+check_parents(Care *care, const StoreVersion *version)
+{
+	bool		found;
+
+	care_step_begin(care);
+	found = stored_has_parents(version);
+	care_step_end(care);
+	if (!found)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("version \"%s@%d\" has no parents", version->name, version->revision),
 				errhint("sparse_rebase() codes a version against any other."));
-	list_objects(care, work);
 }
 
 /* ---- one of them ---- */
@@ -119,10 +133,11 @@ static StoreQuery done_query = {
 	.sql = "delete from sparse.unoptimized where version = $1",
 	.args = 1, .arg = {INT8OID}};
 
-/* False when the time was up. */
+/* False when the time was up. What is known of a version goes with it: a night may see thousands. */
 static bool
 optimize_version(Care *care, const StoreVersion *version, int max_depth)
 {
+	MemoryContext context = AllocSetContextCreate(care->context, "sparse version", ALLOCSET_DEFAULT_SIZES);
 	Datum		argument = Int64GetDatum(version->id);
 	const int64 recoded = care->recoded;
 	const int64 before = care->bytes_before;
@@ -130,9 +145,10 @@ optimize_version(Care *care, const StoreVersion *version, int max_depth)
 	Work		work = {0};
 	bool		finished = true;
 
-	find_work(care, version, &work);
+	find_work(care, version, context, &work);
 	for (uint64 i = 0; i < work.count && finished; i++)
 		finished = optimize_object(care, work.import, work.object[i], max_depth);
+	MemoryContextDelete(context);
 	if (finished)
 	{
 		care_step_begin(care);
@@ -215,6 +231,7 @@ care_optimize(PG_FUNCTION_ARGS)
 	version_from_argument_now(fcinfo, 0, false, &version);
 	version_check_model(&version, "sparse_repack() chooses the parents of datasets.");
 	care_begin(fcinfo, &care, ACTION, 2);
+	check_parents(&care, &version);
 	finished = optimize_version(&care, &version, max_depth);
 	care_end(&care);
 	return answer(fcinfo, &care, finished);

@@ -127,8 +127,10 @@ learn_object(Matcher *matcher, ObjectReader *reader, int16 place, int32 number)
 Matcher *
 matcher_create(ObjectReader *reader, int16 place, const int64 *object, int count, int most_depth)
 {
+	/* (a query leaves SPI's context current) */
+	MemoryContext context = CurrentMemoryContext;
 	Matcher    *matcher = palloc0(sizeof(Matcher));
-	HASHCTL		control = {.keysize = sizeof(uint64), .entrysize = sizeof(Sample), .hcxt = CurrentMemoryContext};
+	HASHCTL		control = {.keysize = sizeof(uint64), .entrysize = sizeof(Sample), .hcxt = context};
 	int			room = Max(count, 8);
 	uint64		bytes = 0;
 
@@ -141,7 +143,7 @@ matcher_create(ObjectReader *reader, int16 place, const int64 *object, int count
 	while (bytes >> (64 - matcher->shift) > MOST_SAMPLES)
 		matcher->shift--;
 	matcher->samples = hash_create("sparse samples", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	matcher->score = palloc_extended(Max(matcher->count, 1) * sizeof(int), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	matcher->score = MemoryContextAllocExtended(context, Max(matcher->count, 1) * sizeof(int), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (int32 i = 0; i < matcher->count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -218,6 +218,7 @@ begin
     create index version_name_prefix on sparse.version (name text_pattern_ops);
     create index version_created_by on sparse.version (created_by);
     create index version_created_at on sparse.version (created_at);
+    create index version_month on sparse.version ((date_trunc('month', created_at at time zone 'UTC')::date));
     create index version_metadata on sparse.version using gin (metadata jsonb_path_ops);
     comment on table sparse.version is 'immutable versions of models and datasets, and tombstones of dropped ones';
     comment on column sparse.version.content_sha256 is 'SHA-256 over path, size and SHA-256 of every file, in order of path; of a dataset over its splits and columns (docs/reference.md)';

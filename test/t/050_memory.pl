@@ -1,5 +1,6 @@
 # Memory of a backend is bounded whatever the size of the model: 64 MiB, the piece
-# returned, and three times the header, shared buffers aside. Measured as the peak of
+# returned, and three times the header, shared buffers aside; of datasets 64 MiB and 8
+# bytes a row, whatever the number of rows (SPARSE_MEMORY_ROWS). Measured as the peak of
 # the resident set (VmHWM) of a fresh backend, of which what it had before and the
 # shared buffers it can have touched are taken off.
 use strict;
@@ -17,7 +18,7 @@ plan skip_all => 'needs /proc' unless -r '/proc/self/status';
 my $shared = 16;    # MiB of shared buffers
 my $node = PostgreSQL::Test::Cluster->new('memory');
 $node->init;
-$node->append_conf('postgresql.conf', "shared_buffers = ${shared}MB\nwal_buffers = 1MB");
+$node->append_conf('postgresql.conf', "shared_buffers = ${shared}MB\nwal_buffers = 1MB\njit = off");
 $node->start;
 $node->safe_psql('postgres', 'create extension sparse; select sparse_create_store()');
 my $folder = PostgreSQL::Test::Utils::tempdir();
@@ -152,6 +153,25 @@ is_bounded('descendants', 'select count(*) from sparse_descendants(1000)', 0, 20
 is_bounded('a family', 'select count(*) > 200000 from sparse_family(1000)', 0, 't');
 is_bounded('a drawing of some of them', "select count(*) from regexp_split_to_table(sparse_graph(1000, 'tree', 10000), '\\n')", 0, 10_001);
 
+# Datasets of very many rows
+my $rows = $ENV{SPARSE_MEMORY_ROWS} // 1_000_000;
+$node->safe_psql('postgres', qq{
+	create function rows_where(change text, more int default 0) returns text language sql as \$\$
+		select format('select id, case when %s then ''changed '' else ''row '' end || id / 10 as t from (select generate_series(1, $rows + %s) as id) x', change, more) \$\$});
+for my $case (
+	[ 'a commit of rows', q{select sparse_commit_rows('rows', rows_where('false'), key => '{id}') is not null}, 't' ],
+	[ 'one on a parent', q{select sparse_commit_rows('ours', rows_where('id % 100 = 1'), 'rows', '{id}') is not null}, 't' ],
+	[ 'a difference', q{select count(*) from sparse_row_diff('rows', 'ours')}, $rows / 100 ],
+	[ 'another commit on a parent', q{select sparse_commit_rows('theirs', rows_where('id % 100 = 2', 1000), 'rows', '{id}') is not null}, 't' ],
+	[ 'a merge', q{select sparse_merge_rows('merged', 'ours', 'theirs') is not null}, 't' ],
+	[ 'all rows', q{select count(*) from (select sparse_rows('merged') offset 0) x}, $rows + 1000 ])
+{
+	my ($name, $statement, $wanted) = @$case;
+	my ($answer, $mebibytes) = growth($statement);
+	cmp_ok($mebibytes, '<=', 64 + 1 + 8 * $rows / (1 << 20) + $shared, "$name: memory stays within its bound");
+	is($answer, $wanted, "$name: and the answer is right");
+}
+
 # All of it can be interrupted.
 for my $case (
 	[ 'an import', "select sparse_import_file('another', '$child')" ],
@@ -159,7 +179,10 @@ for my $case (
 	[ 'a comparison', "select count(*) from sparse_compare('base', 'child')" ],
 	[ 'a verification', "select count(*) from sparse_verify('child')" ],
 	[ 'a pull', "select count(*) from (select sparse_delta('child') offset 0) x" ],
-	[ 'a pull by what chunks need', "select count(*) from (select sparse_delta_factors('int8') offset 0) x" ])
+	[ 'a pull by what chunks need', "select count(*) from (select sparse_delta_factors('int8') offset 0) x" ],
+	[ 'a commit of rows', "select sparse_commit_rows('another', rows_where('true'), key => '{id}')" ],
+	[ 'a difference', "select count(*) from sparse_row_diff('ours', 'merged')" ],
+	[ 'a merge', "select sparse_merge_rows('another', 'ours', 'theirs')" ])
 {
 	my ($name, $statement) = @$case;
 	my (undef, undef, $error) = $node->psql('postgres', "set statement_timeout = '100ms'; $statement");
