@@ -64,7 +64,7 @@ pull_version_open(pull_version *v, conn *c, const char *reference)
 	for (int row = 0; row < PQntuples(result); row++)
 		take_file(v, result, row);
 	PQclear(result);
-	v->factors = conn_has_function(c, "sparse_delta_factors");
+	v->factors = conn_may_call(c, "sparse_delta_factors(bigint, text[], text, bigint, bigint)");
 }
 
 /* ---- cuts ---- */

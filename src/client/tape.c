@@ -16,26 +16,42 @@
 #define MOST_BYTES ((uint64_t) 64 << 20)
 #define MOST_TIMES 4
 
-/* The caller frees it. */
+/* The folder, with a dot behind it, which a hidden name can go on from. The caller frees it. */
 static char *
-name_template(const tape *t)
+folder_of(const tape *t)
 {
 	const char *folder = getenv("TMPDIR");
 
 	if (t->beside != NULL)
-		return format_text("%.*s.pg_sparse-factors-XXXXXX", (int) (folder_base_name(t->beside) - t->beside), t->beside);
-	return format_text("%s/pg_sparse-factors-XXXXXX", folder != NULL && folder[0] != '\0' ? folder : "/tmp");
+		return format_text("%.*s.", (int) (folder_base_name(t->beside) - t->beside), t->beside);
+	return format_text("%s/.", folder != NULL && folder[0] != '\0' ? folder : "/tmp");
+}
+
+/* For systems and file systems that make no file without a name: one whose name is taken away. */
+static int
+open_named(const char *folder)
+{
+	char	   *name = format_text("%spg_sparse-factors-XXXXXX", folder);
+	int			fd = mkostemp(name, O_CLOEXEC);
+
+	if (fd < 0 || unlink(name) != 0)
+		fail_file("create", name);
+	free(name);
+	return fd;
 }
 
 static void
 open_file(tape *t)
 {
-	char	   *name = name_template(t);
+	char	   *folder = folder_of(t);
 
-	t->fd = mkostemp(name, O_CLOEXEC);
-	if (t->fd < 0 || unlink(name) != 0)
-		fail_file("create", name);
-	free(name);
+	t->fd = -1;
+#ifdef O_TMPFILE
+	t->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+#endif
+	if (t->fd < 0)
+		t->fd = open_named(folder);
+	free(folder);
 	t->opened = true;
 }
 

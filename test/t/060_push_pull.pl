@@ -141,6 +141,11 @@ psql_one('alter function sparse_delta_factors(text, text[], text, bigint, bigint
 cmp_ok(receives('from a server that cannot send factors', 'near-svd', @base), '>', .2, '... all of it travels');
 psql_one('alter function not_there(bigint, text[], text, bigint, bigint) rename to sparse_delta_factors');
 psql_one('alter function not_there(text, text[], text, bigint, bigint) rename to sparse_delta_factors');
+psql_one(q{create role reader login; grant usage on schema sparse to reader; grant select on sparse.version to reader});
+cmp_ok(receives('who may read a version gets its factors', 'near-svd', @base, '-U', 'reader'), '<', .024, '... by which it travels');
+psql_one('revoke execute on function sparse_delta_factors(bigint, text[], text, bigint, bigint) from public');
+cmp_ok(receives('... unless he may not call what sends them', 'near-svd', @base, '-U', 'reader'), '>', .2, '... and all of it travels');
+psql_one('grant execute on function sparse_delta_factors(bigint, text[], text, bigint, bigint) to public');
 leaves_nothing_beside($folder, 'nothing of them is left');
 
 # ---- tensors ----
