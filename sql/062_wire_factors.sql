@@ -148,6 +148,7 @@ select sparse_import_file('adapter', data_file('mini-lora-adapter')) as adapter 
 select sparse_import_file('merged', data_file('mini-lora-merged'), '{base,adapter}') as merged \gset
 select sparse_import_file('pruned', data_file('mini-finetune-pruned'), '{tuned}') as pruned \gset
 select sparse_approximate('tuned', 'svd', 8, name => 'svd') as svd \gset
+select sparse_approximate('tuned', 'int8', name => 'int8') as int8 \gset
 grant usage on schema sparse to regress_factors_bob;
 grant select on sparse.version to regress_factors_bob;
 alter table sparse.version enable row level security;
@@ -169,12 +170,12 @@ select show_bob('base', 'merged', 'pruned', 'svd');
 set role regress_factors_bob;
 select v as version, takes_bob(v, '{base}') from unnest(array['merged', 'pruned', 'svd']) v;
 select refusal($$select sparse_delta_factors('adapter')$$), refusal($$select sparse_delta_factors('merged', '{adapter}')$$), refusal(format('select sparse_delta_factors(%s)', :adapter));
--- Who cannot read the base is told nothing of the difference to it
+-- Who cannot read the base is told nothing of the difference to it; levels, of which an approximation is made alone, are his
 reset role;
-select show_bob('merged', 'pruned', 'svd');
+select show_bob('merged', 'pruned', 'svd', 'int8');
 select array['sha256:' || encode(sha256(content('mini-base')), 'hex')] as by_content \gset
 set role regress_factors_bob;
-select v as version, takes_bob(v) from unnest(array['merged', 'pruned', 'svd']) v;
+select v as version, takes_bob(v) from unnest(array['merged', 'pruned', 'svd', 'int8']) v;
 select refusal($$select sparse_delta_factors('svd', '{base}')$$);
 select takes_bob('svd', :'by_content');
 reset role;
