@@ -248,10 +248,13 @@ evaluate(void *state, uint64 first, uint64 bytes, char *target)
 	pfree(references);
 }
 
+/* Beside the base, all that a formula needs is made for it. */
 static void
-add_source(Recipe *recipe, int64 object, sparse_dtype dtype, uint64 per, uint64 count)
+add_source(const Work *work, Recipe *recipe, int64 object, sparse_dtype dtype, uint64 per, uint64 count)
 {
-	recipe->source[recipe->sources++] = (RecipeSource) {.object = object, .dtype = dtype, .per = per, .count = count};
+	recipe->source[recipe->sources++] = (RecipeSource) {
+		.object = object, .dtype = dtype, .per = per, .count = count, .made = object != work->base
+	};
 }
 
 static Recipe *
@@ -379,8 +382,8 @@ recipe_of_levels(const Work *work, int64 scales)
 {
 	Recipe	   *recipe = new_recipe(SPARSE_PREDICT_QUANTISED);
 
-	add_source(recipe, work->base, work->dtype, 1, 1);
-	add_source(recipe, scales, SPARSE_F32, work->columns, 1);
+	add_source(work, recipe, work->base, work->dtype, 1, 1);
+	add_source(work, recipe, scales, SPARSE_F32, work->columns, 1);
 	set_scaled(work, recipe);
 	recipe->formula.lowest = -127;
 	recipe->formula.highest = 127;
@@ -392,8 +395,8 @@ recipe_of_values(const Work *work, int64 levels, int64 scales)
 {
 	Recipe	   *recipe = new_recipe(SPARSE_PREDICT_DEQUANTISED);
 
-	add_source(recipe, levels, SPARSE_I8, 1, 1);
-	add_source(recipe, scales, SPARSE_F32, work->columns, 1);
+	add_source(work, recipe, levels, SPARSE_I8, 1, 1);
+	add_source(work, recipe, scales, SPARSE_F32, work->columns, 1);
 	set_scaled(work, recipe);
 	recipe->formula.lowest = -INT16_MAX;
 	recipe->formula.highest = INT16_MAX;
@@ -446,8 +449,8 @@ prepare_bit1(Work *work)
 		return recipe;
 	content = content_of_recipe(work, &formula, dtype, recipe);
 	recipe = new_recipe(SPARSE_PREDICT_BLEND);
-	add_source(recipe, work->base, work->dtype, 1, 1);
-	add_source(recipe, digest_and_store(&content), dtype, 1, 1);
+	add_source(work, recipe, work->base, work->dtype, 1, 1);
+	add_source(work, recipe, digest_and_store(&content), dtype, 1, 1);
 	recipe->formula.style = SPARSE_BLEND_EXACT;
 	recipe->formula.coefficient[0] = 1;
 	recipe->formula.coefficient[1] = 1;
@@ -562,7 +565,7 @@ recipe_of_base(const Work *work)
 {
 	Recipe	   *recipe = new_recipe(SPARSE_PREDICT_CAST);
 
-	add_source(recipe, work->base, work->dtype, 1, 1);
+	add_source(work, recipe, work->base, work->dtype, 1, 1);
 	return recipe;
 }
 
@@ -587,11 +590,11 @@ prepare_svd(Work *work, TensorErrors *errors)
 		base = digest_and_store(&zeros);
 	}
 	recipe = new_recipe(SPARSE_PREDICT_LOW_RANK);
-	add_source(recipe, base, work->dtype, 1, 1);
-	add_source(recipe, store_bytes(work, SPARSE_I16, fit.left, work->rows * fit.rank * sizeof(int16_t)), SPARSE_I16,
-			   work->columns, fit.rank);
-	add_source(recipe, store_bytes(work, SPARSE_I16, fit.right, work->columns * fit.rank * sizeof(int16_t)), SPARSE_I16,
-			   0, work->columns * fit.rank);
+	add_source(work, recipe, base, work->dtype, 1, 1);
+	add_source(work, recipe, store_bytes(work, SPARSE_I16, fit.left, work->rows * fit.rank * sizeof(int16_t)),
+			   SPARSE_I16, work->columns, fit.rank);
+	add_source(work, recipe, store_bytes(work, SPARSE_I16, fit.right, work->columns * fit.rank * sizeof(int16_t)),
+			   SPARSE_I16, 0, work->columns * fit.rank);
 	recipe->formula.style = SPARSE_PRODUCT_EXPONENTS;
 	recipe->formula.rank = (uint16_t) fit.rank;
 	recipe->formula.columns = (uint32_t) work->columns;

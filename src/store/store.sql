@@ -427,9 +427,11 @@ begin
         ordinal smallint not null check (ordinal >= 0),
         parent bigint not null,
         parent_depth integer not null,
+        made boolean not null default false,
         check (parent_depth < depth)
     ) partition by list (place);
     comment on table sparse.object_parent is 'which objects an object is predicted from; depth falls along every edge, so there is no cycle';
+    comment on column sparse.object_parent.made is 'the parent was worked out of the object and its other parents, for it alone: a factor, a scale';
 
     create table sparse.chunk (
         place smallint not null,
