@@ -39,6 +39,17 @@ select sparse_undrop('a@1');
 select sparse_drop('a@2');
 select sparse_undrop('a@1');
 
+-- Who brings back another's version is not told how much that other has
+select sparse_drop('a@3');
+select sparse_import_bytes('a', model('4b'));
+set role regress_sparse_bob;
+select sparse_undrop('a@3');
+set role regress_sparse_owner;
+select sparse_undrop('a@3');
+set role regress_sparse_ann;
+select sparse_drop('a@5');
+select sparse_undrop('a@3');
+
 -- Bytes of files, and of deltas
 set role regress_sparse_owner;
 update sparse.quota set versions = null, raw_bytes = 1000;

@@ -120,6 +120,71 @@ drop policy if exists add on sparse.version;
 drop policy if exists own on sparse.version;
 alter table sparse.version disable row level security;
 
+-- An approximation is no parent of what is exact, whoever makes its sketch
+select sparse_import_bytes('made/apart', model('', 'BF16', 40, floats(11, 960))) > 0 as imported;
+select sparse_approximate('made/apart', 'int8') > 0 as made;
+select sparse_sketch('made/apart-int8');
+select found('made/apart') is null as none;
+-- a dataset has none
+select sparse_commit_rows('made/rows', 'select 1 as x') > 0 as dataset;
+select * from sparse_find_parent('made/rows');
+select sparse_sketch('made/rows');
+-- Sketches that were kept serve later versions of sparse: the same model must always give the same
+select encode(sketch, 'hex') as sketch, architecture from sparse.sketch where version = sparse_version_id('made/f32');
+
+-- of many tensors, long and short, of which 64 are sampled up to their last elements
+create function f32s(seed int, count int) returns bytea language sql as $$
+    select string_agg((select string_agg(substr(float4send(((hashint4(seed * 100000 + i) % 100000) / 30000.0)::float4), k, 1), ''::bytea order by k desc) from generate_series(1, 4) k), ''::bytea order by i)
+    from generate_series(1, count) i $$;
+create function f32_model(shapes text[], data bytea[]) returns bytea language sql as $$
+    select framed('{' || string_agg(format('"layers.%s.w":{"dtype":"F32","shape":%s,"data_offsets":[%s,%s]}', i, shapes[i], first, first + octet_length(data[i])), ',' order by i) || '}',
+                  string_agg(data[i], ''::bytea order by i))
+    from generate_subscripts(data, 1) i, lateral (select coalesce(sum(octet_length(d)), 0)::int as first from unnest(data[:i - 1]) d) f $$;
+create table shape as select i, case when i % 3 = 0 then array[64 + i] when i % 3 = 1 then array[16 + i % 7, 4] else array[20000 - 300 * i, 1] end as dimensions
+from generate_series(1, 110) i where i % 3 < 2 or i < 9;
+select sparse_import_bytes('made/many', (select f32_model(array_agg(array_to_json(dimensions)::text order by i), array_agg(f32s(i, dimensions[1] * coalesce(dimensions[2], 1)) order by i)) from shape)) > 0 as imported;
+select length(sketch), md5(sketch), architecture from sparse.sketch where version = sparse_version_id('made/many');
+select sketch as before from sparse.sketch where version = sparse_version_id('made/many') \gset
+delete from sparse.sketch where version = sparse_version_id('made/many');
+select sparse_sketch('made/many');
+select sketch = :'before' as the_same from sparse.sketch where version = sparse_version_id('made/many');
+
+-- What an estimate comes to, in per cent of what the child takes alone: only rows that both have help, and infinities do not
+create function f32_child(data bytea) returns text language plpgsql as $$
+declare
+    id bigint := sparse_import_bytes('made/f32-child', f32_model(array[format('[%s,25]', octet_length(data) / 100)], array[data]));
+    answer text;
+begin
+    select string_agg(round(estimated_bytes * 100.0 / octet_length(data)) || '%', ' ') into answer from sparse_find_parent(id) where name = 'made/f32-base';
+    perform sparse_drop(id);
+    return answer;
+end $$;
+select sparse_import_bytes('made/f32-base', f32_model('{"[40,25]"}', array[f32s(77, 1000)])) > 0 as imported;
+select f32_child(f32s(77, 1000)) as same, f32_child(f32s(77, 1000) || f32s(78, 250)) as more, f32_child(f32s(77, 1000) || f32s(78, 1000)) as twice, f32_child(f32s(77, 1000) || f32s(78, 5400)) as eight_times, f32_child(f32s(77, 700)) as fewer,
+       f32_child((select string_agg('\x0000807f'::bytea, ''::bytea) from generate_series(1, 1000))) as infinite;
+
+-- However many there are that he sees or not, the best are shown, each once
+insert into sparse.version (id, name, revision, family, state, content_sha256)
+select 100000 + i, 'made/copy-' || i, 1, 1, 'ready', sha256('') from generate_series(1, 700) i;
+insert into sparse.sketch select 100000 + i, s.architecture, s.sketch from sparse.sketch s, generate_series(1, 700) i where s.version = sparse_version_id('made/f32-base');
+select count(*), count(distinct version), min(version) - 100000 as first, max(version) - 100000 as last from sparse_find_parent('made/f32-base', 1000);
+select count(*), max(version) - 100000 as last from sparse_find_parent('made/f32-base', 300);
+create role regress_sparse_few;
+grant usage on schema sparse to regress_sparse_few;
+grant select on sparse.version to regress_sparse_few;
+alter table sparse.version enable row level security;
+create policy few on sparse.version for select to regress_sparse_few using (name = 'made/f32-base' or id in (100001, 100256, 100257, 100512, 100513, 100700));
+set role regress_sparse_few;
+select version - 100000 as version from sparse_find_parent('made/f32-base');
+select version - 100000 as version from sparse_find_parent('made/f32-base', 4);
+reset role;
+drop policy few on sparse.version;
+alter table sparse.version disable row level security;
+drop owned by regress_sparse_few;
+drop role regress_sparse_few;
+delete from sparse.sketch where version > 100000;
+delete from sparse.version where id > 100000;
+
 -- Nor what was dropped; its sketch goes with its tensors
 select sparse_drop('made/base');
 select found('made/prefix') like '%made/base%' as found;

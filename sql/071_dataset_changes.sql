@@ -54,6 +54,9 @@ select sparse_merge_rows('m/merged', 'd', 'm/other');
 select sparse_merge_rows('m/merged', 'bag', 'bag@1');
 
 -- an estimate is what it would be, and leaves nothing behind
+-- (an error leaves no transaction block behind)
+select * from sparse_estimate_rows('select 1 / 0 as x');
+select 'goes on' as session;
 select rows, raw_bytes, new_objects, stored_bytes from sparse_estimate_rows('select * from t order by id desc', 'd@4') \gset estimated_
 select count(*) from sparse.version where name like 'estimate%';
 select sparse_commit_rows('estimated', 'select * from t order by id desc', 'd@4');

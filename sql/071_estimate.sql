@@ -26,6 +26,16 @@ select e.stored_bytes < 1000 as itself from sparse_estimate('tuned', 'tuned') e;
 -- of two parents the better one
 select two.stored_bytes <= one.stored_bytes + 1000 as no_worse from sparse_estimate_file(data_file('mini-finetune-light'), '{strong}') one, sparse_estimate_file(data_file('mini-finetune-light'), '{strong,base}') two;
 
+-- What a formula of several parents saves no sample tells; an import that is taken back does
+select sparse_import_file('other', data_file('mini-finetune'), '{base}') > 0 as other;
+select count(*) as versions, (select count(*) from sparse.object) as objects, (select count(*) from sparse.chunk) as chunks from sparse.version \gset before_
+select t.* from sparse_try_import(data_file('mini-merge-linear'), '{other,strong}') t \gset
+select count(*) = :before_versions as versions, (select count(*) from sparse.object) = :before_objects as objects,
+       (select count(*) from sparse.chunk) = :before_chunks as chunks from sparse.version;
+select sparse_import_file('merge', data_file('mini-merge-linear'), '{other,strong}') > 0 as imported;
+select stored_bytes = :stored_bytes as stored, raw_bytes = :raw_file_bytes as raw, :fraction_of_raw_files < 0.001 as small from sparse.version where name = 'merge';
+select * from sparse_try_import('/no/such.safetensors');
+
 -- Refusals
 select * from sparse_estimate('no such', 'tuned');
 select * from sparse_estimate('tuned', 'no such');

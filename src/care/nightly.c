@@ -3,7 +3,8 @@
  *
  *   1. Versions go that no rule of sparse.expiry keeps.
  *   2. What nothing needs any more is collected.
- *   3. Families that have changed since the last time are repacked, as far as the time goes.
+ *   3. What was uploaded is predicted as an import would have predicted it, and families that
+ *      have changed since the last time are repacked, as far as the time goes.
  *   4. The savings of the day are noted.
  *
  * Each by itself is a transaction or many; what was done stays if a later part fails.
@@ -17,6 +18,7 @@
 #include "utils/lsyscache.h"
 
 #include "care/expire.h"
+#include "care/optimize.h"
 #include "care/repack.h"
 #include "model/answer.h"
 #include "store/query.h"
@@ -31,6 +33,8 @@ typedef struct Night
 	int64		dropped;
 	int64		collected;		/* objects */
 	int64		freed;
+	int64		optimized;		/* objects of uploads coded anew, and what that saved */
+	int64		optimized_bytes;
 	Repacked	repacked;
 } Night;
 
@@ -82,8 +86,8 @@ answer(FunctionCallInfo fcinfo, const Night *night)
 	const Repacked *repacked = &night->repacked;
 	Datum		value[7] = {
 		Int64GetDatum(night->dropped), Int64GetDatum(night->collected), Int64GetDatum(night->freed),
-		Int64GetDatum(repacked->families), Int64GetDatum(repacked->objects),
-		Int64GetDatum(repacked->bytes_before - repacked->bytes_after),
+		Int64GetDatum(repacked->families), Int64GetDatum(night->optimized + repacked->objects),
+		Int64GetDatum(night->optimized_bytes + repacked->bytes_before - repacked->bytes_after),
 		BoolGetDatum(repacked->finished)
 	};
 	bool		null[7] = {false};
@@ -108,6 +112,9 @@ care_nightly(PG_FUNCTION_ARGS)
 	care_begin(fcinfo, &care, "care for it", 0);
 	drop_expired(&care, &night);
 	collect(&care, &night);
+	night.repacked.finished = optimize_uploads(&care, max_depth);
+	night.optimized = care.recoded;
+	night.optimized_bytes = care.bytes_before - care.bytes_after;
 	repack_all(&care, max_depth, &night.repacked);
 	record_savings(&care, &night);
 	care_end(&care);

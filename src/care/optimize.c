@@ -3,7 +3,8 @@
  * files would find: another parent, or a formula of several.
  *
  * For versions that came over the wire: their chunks were stored as they arrived, each against
- * the same place of one parent, before the whole of a tensor was there to be looked at.
+ * the same place of one parent, before the whole of a tensor was there to be looked at. The
+ * commit of an upload notes it in sparse.unoptimized, where sparse_nightly finds it.
  */
 #include "care.h"
 
@@ -11,11 +12,15 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "model/answer.h"
 #include "model/layout.h"
 #include "model/stored.h"
+#include "optimize.h"
 #include "repack.h"
+#include "store/query.h"
 
 PG_FUNCTION_INFO_V1(care_optimize);
 
@@ -43,13 +48,13 @@ add_object(Work *work, const PlanObject *object)
 }
 
 static void
-list_objects(Care *care, Work *work)
+list_objects(MemoryContext context, Work *work)
 {
 	const ImportPlan *plan = work->import->plan;
-	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(int64), .hcxt = care->context};
+	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(int64), .hcxt = context};
 
 	work->seen = hash_create("sparse objects", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	work->object = MemoryContextAllocHuge(care->context, (plan->files + plan_tensors(plan) + 1) * sizeof(PlanObject *));
+	work->object = MemoryContextAllocHuge(context, (plan->files + plan_tensors(plan) + 1) * sizeof(PlanObject *));
 	for (int last = 0; last <= 1; last++)
 		for (int i = 0; i < plan->files; i++)
 		{
@@ -63,18 +68,31 @@ list_objects(Care *care, Work *work)
 		}
 }
 
+/* In `context`; nothing where no parent is left. */
 static void
-find_work(Care *care, const StoreVersion *version, Work *work)
+find_work(Care *care, const StoreVersion *version, MemoryContext context, Work *work)
 {
 	care_step_begin(care);
-	work->import = stored_import(version, care->context);
+	work->import = stored_import(version, context);
 	care_step_end(care);
-	if (work->import->parents == 0)
+	if (work->import->parents > 0)
+		list_objects(context, work);
+}
+
+/* An upload may have lost its parents since; who names a version is told. */
+static void
+check_parents(Care *care, const StoreVersion *version)
+{
+	bool		found;
+
+	care_step_begin(care);
+	found = stored_has_parents(version);
+	care_step_end(care);
+	if (!found)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("version \"%s@%d\" has no parents", version->name, version->revision),
 				errhint("sparse_rebase() codes a version against any other."));
-	list_objects(care, work);
 }
 
 /* ---- one of them ---- */
@@ -109,6 +127,85 @@ optimize_object(Care *care, Import *import, const PlanObject *object, int max_de
 	return !care_is_over(care) && care_recode(care, &spec, &outcome, &result);
 }
 
+/* ---- a version ---- */
+
+static StoreQuery done_query = {
+	.sql = "delete from sparse.unoptimized where version = $1",
+	.args = 1, .arg = {INT8OID}};
+
+/* False when the time was up. What is known of a version goes with it: a night may see thousands. */
+static bool
+optimize_version(Care *care, const StoreVersion *version, int max_depth)
+{
+	MemoryContext context = AllocSetContextCreate(care->context, "sparse version", ALLOCSET_DEFAULT_SIZES);
+	Datum		argument = Int64GetDatum(version->id);
+	const int64 recoded = care->recoded;
+	const int64 before = care->bytes_before;
+	const int64 after = care->bytes_after;
+	Work		work = {0};
+	bool		finished = true;
+
+	find_work(care, version, context, &work);
+	for (uint64 i = 0; i < work.count && finished; i++)
+		finished = optimize_object(care, work.import, work.object[i], max_depth);
+	MemoryContextDelete(context);
+	if (finished)
+	{
+		care_step_begin(care);
+		query_run(&done_query, &argument, NULL, false, NULL);
+		care_step_end(care);
+	}
+	ereport(NOTICE,
+			errmsg("version \"%s@%d\": " INT64_FORMAT " objects coded anew, from " INT64_FORMAT " to " INT64_FORMAT " bytes",
+				   version->name, version->revision, care->recoded - recoded, care->bytes_before - before,
+				   care->bytes_after - after));
+	return finished;
+}
+
+/* ---- all that were uploaded ---- */
+
+/* Those that were turned to longest ago first: one that fails keeps no other from its turn. */
+static StoreQuery next_query = {
+	.sql = "with next as (select u.version from sparse.unoptimized u join sparse.version v on v.id = u.version"
+	"               where v.state = 'ready' and (u.begun_at is null or u.begun_at < $1)"
+	"               order by u.begun_at nulls first, u.version limit 1)"
+	" update sparse.unoptimized u set begun_at = clock_timestamp() from next n where u.version = n.version returning u.version",
+	.args = 1, .arg = {TIMESTAMPTZOID},
+	.columns = 1, .column = {INT8OID}};
+
+/* The next version that nobody has turned to since `begun`; false when there is none. */
+static bool
+next_upload(Care *care, TimestampTz begun, StoreVersion *version)
+{
+	Datum		argument = TimestampTzGetDatum(begun);
+	SPITupleTable *rows;
+	bool		found;
+
+	care_step_begin(care);
+	found = query_run(&next_query, &argument, NULL, false, &rows) > 0;
+	if (found)
+	{
+		MemoryContext step = MemoryContextSwitchTo(care->context);
+
+		version_from_id(row_int64(rows, 0, 1), false, version);
+		MemoryContextSwitchTo(step);
+	}
+	care_step_end(care);
+	return found;
+}
+
+bool
+optimize_uploads(Care *care, int max_depth)
+{
+	const TimestampTz begun = GetCurrentTimestamp();
+	StoreVersion version;
+
+	while (next_upload(care, begun, &version))
+		if (care_is_over(care) || !optimize_version(care, &version, max_depth))
+			return false;
+	return true;
+}
+
 /* ---- the procedure ---- */
 
 static Datum
@@ -126,21 +223,16 @@ Datum
 care_optimize(PG_FUNCTION_ARGS)
 {
 	int			max_depth = repack_max_depth_argument(fcinfo, 1);
-	bool		finished = true;
 	StoreVersion version;
-	Work		work = {0};
 	Care		care;
+	bool		finished;
 
 	store_check_owner(ACTION);
 	version_from_argument_now(fcinfo, 0, false, &version);
 	version_check_model(&version, "sparse_repack() chooses the parents of datasets.");
 	care_begin(fcinfo, &care, ACTION, 2);
-	find_work(&care, &version, &work);
-	for (uint64 i = 0; i < work.count && finished; i++)
-		finished = optimize_object(&care, work.import, work.object[i], max_depth);
-	ereport(NOTICE,
-			errmsg("version \"%s@%d\": " INT64_FORMAT " objects coded anew, from " INT64_FORMAT " to " INT64_FORMAT " bytes",
-				   version.name, version.revision, care.recoded, care.bytes_before, care.bytes_after));
+	check_parents(&care, &version);
+	finished = optimize_version(&care, &version, max_depth);
 	care_end(&care);
 	return answer(fcinfo, &care, finished);
 }

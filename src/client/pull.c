@@ -8,6 +8,7 @@
  */
 #include "pull.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -83,7 +84,7 @@ static void
 work(lane *l)
 {
 	puller	   *p = l->state;
-	receiver	r = {.conn = l->conn, .codec = l->codec, .version = p->version.id, .haves = &p->haves};
+	receiver	r = {.conn = l->conn, .codec = l->codec, .version = p->version.id, .haves = &p->haves, .sent = &p->version.sent};
 	unsigned long number;
 
 	while ((number = p->next++) < p->pieces)
@@ -239,6 +240,7 @@ pull_group(puller *p, conn *c, unsigned long first, unsigned long end, int jobs)
 			continue;
 		partial_open(&file->part, file->place, file->bytes, file->sha256);
 		p->received += bytes_there(&file->part);
+		p->version.wanted += file->bytes - bytes_there(&file->part);
 		add_pieces(p, file, piece_bytes(p->version.bytes, jobs));
 	}
 	count = lanes_wanted(p, jobs);
@@ -389,6 +391,31 @@ open_version(puller *p, conn *c, const remote *r)
 		fail(STATUS_REFUSED, "sparse_approximate() makes one.", "\"%s\" has no approximation", reference);
 }
 
+/* ---- telling the server ---- */
+
+/* Of what was there before nothing is told: nobody sent it. */
+static void
+record_pull(conn *c, const pull_version *v)
+{
+	char		sent[24];
+	char		wanted[24];
+	const char *const value[] = {v->id, sent, wanted};
+	PGresult   *result;
+
+	if (v->wanted == 0)
+		return;
+	snprintf(sent, sizeof sent, "%" PRIu64, (uint64_t) v->sent);
+	snprintf(wanted, sizeof wanted, "%" PRIu64, v->wanted);
+	conn_resume_hint = NULL;
+	result = conn_try_again(c, "select @.sparse_record_pull($1::bigint, $2::bigint, $3::bigint)", 3, value);
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+	{
+		warn("everything was pulled and is right, but that was not recorded");
+		conn_fail(c, result);
+	}
+	PQclear(result);
+}
+
 void
 pull_run(conn *c, const remote *r)
 {
@@ -403,6 +430,8 @@ pull_run(conn *c, const remote *r)
 		pull_stream(c, &p.version, &p.haves);
 	else
 		pull_files(&p, c, r);
+	if (r->record)
+		record_pull(c, &p.version);
 	haves_close(&p.haves);
 	pull_version_close(&p.version);
 }

@@ -5,6 +5,8 @@
 #ifndef SPARSE_CLIENT_PULL_H
 #define SPARSE_CLIENT_PULL_H
 
+#include <stdatomic.h>
+
 #include "have.h"
 #include "partial.h"
 #include "remote.h"
@@ -45,6 +47,8 @@ typedef struct pull_version
 	pull_file  *file;			/* in order of path, each once */
 	unsigned long count;
 	uint64_t	bytes;
+	uint64_t	wanted;			/* bytes of content that were not there when the pull began */
+	_Atomic uint64_t sent;		/* bytes that came for them */
 } pull_version;
 
 /* Looks up the version and its files; refuses paths that lead elsewhere. */
@@ -65,7 +69,7 @@ extern void pull_version_close(pull_version *v);
 extern uint64_t pull_next_cut(const pull_file *file, uint64_t at, uint64_t end, uint64_t wanted);
 
 /* Whole files to standard output, or some tensors as a safetensors file of their own. */
-extern void pull_stream(conn *c, const pull_version *v, const haves *h);
-extern void pull_tensors(conn *c, const pull_version *v, const haves *h, const remote *r);
+extern void pull_stream(conn *c, pull_version *v, const haves *h);
+extern void pull_tensors(conn *c, pull_version *v, const haves *h, const remote *r);
 
 #endif

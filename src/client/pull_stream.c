@@ -78,9 +78,9 @@ stream_range(receiver *r, stream *s, const char *path, uint64_t first, uint64_t 
 }
 
 static void
-receiver_open(receiver *r, conn *c, const pull_version *v, const haves *h)
+receiver_open(receiver *r, conn *c, pull_version *v, const haves *h)
 {
-	*r = (receiver) {.conn = c, .codec = sparse_codec_create(NULL), .version = v->id, .haves = h};
+	*r = (receiver) {.conn = c, .codec = sparse_codec_create(NULL), .version = v->id, .haves = h, .sent = &v->sent};
 	if (r->codec == NULL)
 		fail(STATUS_FAILED, NULL, "out of memory");
 }
@@ -100,7 +100,7 @@ refuse_terminal(void)
 }
 
 void
-pull_stream(conn *c, const pull_version *v, const haves *h)
+pull_stream(conn *c, pull_version *v, const haves *h)
 {
 	stream		s = {.to_stdout = true};
 	receiver	r;
@@ -110,6 +110,7 @@ pull_stream(conn *c, const pull_version *v, const haves *h)
 	refuse_terminal();
 	receiver_open(&r, c, v, h);
 	stream_range(&r, &s, v->file[0].path, 0, v->file[0].bytes, v->file[0].sha256);
+	v->wanted = v->file[0].bytes;
 	receiver_close(&r);
 }
 
@@ -193,7 +194,7 @@ bytes_of_file(const pull_version *v, const char *path)
 }
 
 static void
-put_tensor(receiver *r, stream *s, const pull_version *v, const PGresult *tensors, int row)
+put_tensor(receiver *r, stream *s, pull_version *v, const PGresult *tensors, int row)
 {
 	const char *path = PQgetvalue(tensors, row, COLUMN_FILE);
 	uint64_t	file_bytes = bytes_of_file(v, path);
@@ -204,10 +205,11 @@ put_tensor(receiver *r, stream *s, const pull_version *v, const PGresult *tensor
 	if (!wire_parse_hex(PQgetvalue(tensors, row, COLUMN_SHA256), sha256, SHA256_BYTES))
 		fail(STATUS_DAMAGED, received_damaged_hint, "the server's list of tensors is malformed");
 	stream_range(r, s, path, first, bytes, sha256);
+	v->wanted += bytes;
 }
 
 void
-pull_tensors(conn *c, const pull_version *v, const haves *h, const remote *options)
+pull_tensors(conn *c, pull_version *v, const haves *h, const remote *options)
 {
 	char	   *names = wire_text_array(options->tensors.name, options->tensors.count);
 	const char *const value[] = {v->id, names};

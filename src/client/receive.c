@@ -85,6 +85,17 @@ take_row(receiver *r, const PGresult *result, const char *path, uint64_t first, 
 	return row.file_offset + row.bytes;
 }
 
+/* Of the values alone: what the protocol puts around them is a few bytes for each. */
+static uint64_t
+bytes_of_row(const PGresult *result)
+{
+	uint64_t	bytes = 0;
+
+	for (int column = 0; column < PQnfields(result); column++)
+		bytes += (uint64_t) PQgetlength(result, 0, column);
+	return bytes;
+}
+
 void
 receive(receiver *r, const char *path, uint64_t first, uint64_t end, receiver_take take, void *state)
 {
@@ -101,6 +112,7 @@ receive(receiver *r, const char *path, uint64_t first, uint64_t end, receiver_ta
 			   5, value);
 	while ((result = conn_next_row(r->conn)) != NULL)
 	{
+		*r->sent += bytes_of_row(result);
 		at = take_row(r, result, path, first, at, end, take, state);
 		PQclear(result);
 	}

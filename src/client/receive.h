@@ -5,6 +5,8 @@
 #ifndef SPARSE_CLIENT_RECEIVE_H
 #define SPARSE_CLIENT_RECEIVE_H
 
+#include <stdatomic.h>
+
 #include "conn.h"
 #include "have.h"
 
@@ -14,6 +16,7 @@ typedef struct receiver
 	sparse_codec *codec;
 	const char *version;		/* its id */
 	const haves *haves;
+	_Atomic uint64_t *sent;		/* bytes of the rows that came, which several may count in */
 	wire_buffer prediction;
 	wire_buffer content;
 } receiver;

@@ -18,7 +18,7 @@
 /* Options without a short form. */
 enum
 {
-	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_APPROX, OPTION_HELP
+	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_APPROX, OPTION_RECORD, OPTION_HELP
 };
 
 /* An option of some commands (by its mark), or of all. */
@@ -41,6 +41,7 @@ static const remote_option known[] = {
 	{'o', "output", 'o', "PATH", "where to write: a file, a folder, or - for standard output"},
 	{'t', "tensor", 't', "NAME", "only this tensor; may be repeated"},
 	{'x', "approx", OPTION_APPROX, NULL, "its newest approximation instead"},
+	{'r', "record", OPTION_RECORD, NULL, "tell the server when it is done: sparse_record_pull()"},
 	{'j', "jobs", 'j', "N", "connections at the same time (2)"},
 	{'n', "count", 'n', "N", "at most so many"},
 	{'l', "all", 'a', NULL, "everything"},
@@ -66,7 +67,7 @@ const remote_command remote_commands[] = {
 		"MODEL is a .safetensors file, the .index.json of a sharded model, or a folder as Hugging Face tools\n"
 		"write it. With --have, a local copy of a parent, the delta is made here and only it travels.\n"
 	"After an interruption the same command goes on where it broke off.", push_run},
-	{"pull", "REF", 1, 1, "ohtxjq", "get a version, byte for byte",
+	{"pull", "REF", 1, 1, "ohtxrjq", "get a version, byte for byte",
 		"Deltas travel and are decoded here; with --have only what the local files lack. The SHA-256 of each\n"
 		"file is checked before it gets its name. After an interruption the same command goes on where it\n"
 	"broke off.", pull_run},
@@ -219,6 +220,9 @@ take_option(remote *r, const remote_command *command, int letter)
 			break;
 		case OPTION_APPROX:
 			r->approx = true;
+			break;
+		case OPTION_RECORD:
+			r->record = true;
 			break;
 		case 'j':
 			r->jobs = parse_jobs(command->name, optarg);

@@ -36,6 +36,7 @@ typedef struct remote
 	int			jobs;			/* connections */
 	bool		as_bytes;
 	bool		approx;
+	bool		record;
 	bool		all;
 	bool		delete;
 	bool		quiet;

@@ -183,8 +183,7 @@ find_or_store(Commit *commit)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not store \"%s\" because of concurrent updates", import->name),
 				 errhint("The transaction might succeed if retried.")));
-	version_insert(import->version, "dataset", true, import->name, import->revision, import->family,
-				   NULL, import->metadata);
+	import_insert_version(import);
 	commit_store(commit);
 	return import->version;
 }
@@ -316,29 +315,61 @@ figures(FunctionCallInfo fcinfo, const Commit *commit)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row_type), value, null));
 }
 
-/* sparse_estimate_rows(query, parent): a commit in a subtransaction, which is then taken back. */
+/* Commits the query within the subtransaction at hand; what that came to. *scratch goes after the subtransaction. */
+static Datum
+figures_of_query(FunctionCallInfo fcinfo, MemoryContext *scratch)
+{
+	char	   *parent = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Commit	   *commit = commit_begin(unused_name(), &parent, parent != NULL, "derived",
+									  DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+
+	*scratch = commit->context;
+	commit->splits = 1;
+	commit->split = MemoryContextAllocZero(commit->context, sizeof(NewSplit));
+	commit_query(commit, &commit->split[0], DEFAULT_SPLIT, text_to_cstring(PG_GETARG_TEXT_PP(0)), 0, NULL);
+	(void) finish(commit);
+	return figures(fcinfo, commit);
+}
+
+static void
+take_back(MemoryContext context, ResourceOwner owner)
+{
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+}
+
+/*
+ * sparse_estimate_rows(query, parent): a commit in a subtransaction, which is then
+ * taken back; after an error too, or the session would go on as if within an aborted block.
+ */
 Datum
 dataset_estimate(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	char	   *parent = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
-	Commit	   *commit;
-	Datum		result;
+	MemoryContext scratch;
+	volatile Datum result = (Datum) 0;
 
 	import_check_given(fcinfo, 0, "query");
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	commit = commit_begin(unused_name(), &parent, parent != NULL, "derived",
-						  DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
-	commit->splits = 1;
-	commit->split = MemoryContextAllocZero(commit->context, sizeof(NewSplit));
-	commit_query(commit, &commit->split[0], DEFAULT_SPLIT, text_to_cstring(PG_GETARG_TEXT_PP(0)), 0, NULL);
-	(void) finish(commit);
-	result = figures(fcinfo, commit);
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	MemoryContextDelete(commit->context);
+	PG_TRY();
+	{
+		result = figures_of_query(fcinfo, &scratch);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		take_back(context, owner);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	take_back(context, owner);
+	MemoryContextDelete(scratch);
 	return result;
 }

@@ -33,6 +33,7 @@
 
 /* One element in so many must agree with the model at once. (Of merges seven in eight do, of fine-tunes one.) */
 #define LEAST_MET 2
+#define MET_ROWS 16				/* that are looked at first */
 
 /* An eigenvalue must be so many times the next one, and than the middle one, to be the last of a low rank. */
 #define GAP 2.0
@@ -501,6 +502,21 @@ target_row(search *s, uint64_t i, uint64_t row)
 	s->met += met;
 }
 
+/* Whether the model agrees with a few rows nearly as often as it must with all of them. */
+static bool
+agrees_with_sample(search *s)
+{
+	s->met = 0;
+	for (uint64_t i = 0; i < MET_ROWS; i++)
+	{
+		const uint64_t row = (s->rows - 1) * i / (MET_ROWS - 1);
+
+		read_block(s, row, 1);
+		target_row(s, 0, row);
+	}
+	return s->met >= MET_ROWS * s->columns * 3 / (4 * LEAST_MET);
+}
+
 /* The right factor anew, given the left; or the left, given the right. */
 static void
 refit_right(search *s)
@@ -666,7 +682,7 @@ find(search *s, fit_lowrank *fit)
 		project_left(s, s->left, n, s->right);
 	}
 	s->rank = principal(s, n);
-	if (s->rank == 0)
+	if (s->rank == 0 || !agrees_with_sample(s))
 		return SPARSE_OK;
 	for (int sweep = 0; sweep < SWEEPS; sweep++)
 	{

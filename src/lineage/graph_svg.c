@@ -28,6 +28,7 @@
 #define LARGEST_RADIUS 24.0
 #define SMALLEST_RADIUS 4.0
 #define LABEL_CHARACTERS 32
+#define ROLE_CHARACTERS 20		/* between two discs, with what the deltas took */
 
 typedef struct Picture
 {
@@ -183,23 +184,39 @@ append_xml_char(StringInfo out, char c)
 	}
 }
 
+/* U+FFFE and U+FFFF are no characters of XML: a browser would draw nothing. */
+static bool
+is_no_xml(const char *text)
+{
+	return GetDatabaseEncoding() == PG_UTF8 &&
+		(strncmp(text, "\xef\xbf\xbe", 3) == 0 || strncmp(text, "\xef\xbf\xbf", 3) == 0);
+}
+
 static void
 append_xml(StringInfo out, const char *text)
 {
 	for (; *text != '\0'; text++)
-		append_xml_char(out, *text);
+	{
+		if (is_no_xml(text))
+		{
+			appendStringInfoChar(out, '?');
+			text += 2;
+		}
+		else
+			append_xml_char(out, *text);
+	}
 }
 
 /* The end of a long name tells more than its beginning: "...meta-llama-3-8b-instruct@4". */
 static void
-append_short(StringInfo out, const char *text)
+append_short(StringInfo out, const char *text, int most)
 {
 	int			characters = pg_mbstrlen(text);
 
-	if (characters > LABEL_CHARACTERS)
+	if (characters > most)
 	{
 		appendStringInfoString(out, "...");
-		for (; characters > LABEL_CHARACTERS - 3; characters--)
+		for (; characters > most - 3; characters--)
 			text += pg_mblen(text);
 	}
 	append_xml(out, text);
@@ -269,7 +286,7 @@ draw_edge_label(const Picture *picture, int number)
 	}
 	appendStringInfo(picture->out, "<text x=\"%.1f\" y=\"%.1f\" class=\"e\" fill=\"%s\">",
 					 x, y - 5, role_colors[color_of_role(edge->role)].color);
-	append_short(picture->out, edge->role);
+	append_short(picture->out, edge->role, ROLE_CHARACTERS);
 	if (trunk)
 		appendStringInfo(picture->out, " %s", graph_bytes(child->stored_bytes));
 	appendStringInfoString(picture->out, "</text>\n");
@@ -307,7 +324,7 @@ draw_node_label(const Picture *picture, int number)
 	bool		ready = strcmp(node->state, "ready") == 0;
 
 	appendStringInfo(picture->out, "<text x=\"%.1f\" y=\"%.1f\" class=\"%s\">", x, y + radius + 15, ready ? "n" : "n gone");
-	append_short(picture->out, node->label);
+	append_short(picture->out, node->label, LABEL_CHARACTERS);
 	appendStringInfo(picture->out, "</text>\n<text x=\"%.1f\" y=\"%.1f\" class=\"s\">", x, y + radius + 28);
 	if (ready)
 		appendStringInfo(picture->out, "%s of %s%s", graph_bytes(node->stored_bytes), graph_bytes(node->raw_bytes),
@@ -318,7 +335,7 @@ draw_node_label(const Picture *picture, int number)
 	if (node->tags[0] == '\0')
 		return;
 	appendStringInfo(picture->out, "<text x=\"%.1f\" y=\"%.1f\" class=\"t\">", x, y - Max(radius, 12) - 8);
-	append_short(picture->out, node->tags);
+	append_short(picture->out, node->tags, LABEL_CHARACTERS);
 	appendStringInfoString(picture->out, "</text>\n");
 }
 

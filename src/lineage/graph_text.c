@@ -42,6 +42,26 @@ append_line_text(StringInfo out, const char *text)
 		appendStringInfoChar(out, (unsigned char) *text < 0x20 || *text == 0x7f ? '?' : *text);
 }
 
+/* U+0080 to U+009F steer some terminals as escape sequences do. */
+static bool
+is_c1_control(const char *text)
+{
+	return (unsigned char) text[0] == 0xc2 && ((unsigned char) text[1] & 0xe0) == 0x80 &&
+		GetDatabaseEncoding() == PG_UTF8;
+}
+
+static void
+append_terminal_text(StringInfo out, const char *text)
+{
+	for (; *text != '\0'; text++)
+	{
+		bool		steers = is_c1_control(text);
+
+		append_line_text(out, steers ? "?" : (char[]) {*text, '\0'});
+		text += steers;
+	}
+}
+
 /* "finetune, 6.3 MB [production] (dropped) + merge of org/other@2" */
 static void
 append_facts(const TreeDrawing *tree, const GraphNode *node)
@@ -52,12 +72,16 @@ append_facts(const TreeDrawing *tree, const GraphNode *node)
 	appendStringInfoString(tree->out, "  ");
 	if (node->edges > 0)
 	{
-		append_line_text(tree->out, edge[0].role);
+		append_terminal_text(tree->out, edge[0].role);
 		appendStringInfoString(tree->out, ", ");
 	}
 	appendStringInfoString(tree->out, graph_bytes(node->stored_bytes));
 	if (node->tags[0] != '\0')
-		appendStringInfo(tree->out, "  [%s]", node->tags);
+	{
+		appendStringInfoString(tree->out, "  [");
+		append_terminal_text(tree->out, node->tags);
+		appendStringInfoChar(tree->out, ']');
+	}
 	if (!node->exact)
 		appendStringInfoString(tree->out, "  (not exact)");
 	if (strcmp(node->state, "ready") != 0)
@@ -65,8 +89,9 @@ append_facts(const TreeDrawing *tree, const GraphNode *node)
 	for (int i = 1; i < node->edges; i++)
 	{
 		appendStringInfoString(tree->out, i == 1 ? "  + " : ", ");
-		append_line_text(tree->out, edge[i].role);
-		appendStringInfo(tree->out, " of %s", graph->node[edge[i].parent].label);
+		append_terminal_text(tree->out, edge[i].role);
+		appendStringInfoString(tree->out, " of ");
+		append_terminal_text(tree->out, graph->node[edge[i].parent].label);
 	}
 }
 
@@ -86,7 +111,8 @@ append_branches(TreeDrawing *tree, int first)
 		appendStringInfoString(tree->out, tree->prefix.data);
 		if (!root)
 			appendStringInfoString(tree->out, last ? tree->style->last_branch : tree->style->branch);
-		appendStringInfo(tree->out, "%s%s", node->label, i == graph->asked ? " *" : "");
+		append_terminal_text(tree->out, node->label);
+		appendStringInfoString(tree->out, i == graph->asked ? " *" : "");
 		append_facts(tree, node);
 		appendStringInfoChar(tree->out, '\n');
 		if (!root)
@@ -119,7 +145,11 @@ append_dot_text(StringInfo out, const char *text)
 	{
 		if (*text == '"' || *text == '\\')
 			appendStringInfoChar(out, '\\');
-		append_line_text(out, (char[]) {*text, '\0'});
+		/* Graphviz reads entities of HTML */
+		if (*text == '&')
+			appendStringInfoString(out, "&amp;");
+		else
+			append_line_text(out, (char[]) {*text, '\0'});
 	}
 }
 
@@ -176,7 +206,7 @@ append_mermaid_text(StringInfo out, const char *text)
 {
 	for (; *text != '\0'; text++)
 	{
-		if (strchr("\"#&<>`\\;|[]{}()", *text) != NULL)
+		if (strchr("\"#&<>`\\;|[]{}()$*_~", *text) != NULL)
 			appendStringInfo(out, "#%d;", *text);
 		else
 			append_line_text(out, (char[]) {*text, '\0'});

@@ -260,7 +260,8 @@ lineage_untag(PG_FUNCTION_ARGS)
 	lock_tag(&move);
 	answer_connect();
 	move.from = version_tagged(move.name, move.tag, false);
-	if (move.from == 0 || !caller_sees(move.from))
+	/* (0 is no version, and nobody sees it: but who may not look is told the same for a tag that there is) */
+	if (!caller_sees(move.from))
 		no_such_tag(&move);
 	lock_both(&move);
 	write_move(&move);

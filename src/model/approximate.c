@@ -466,8 +466,7 @@ model_approximate(PG_FUNCTION_ARGS)
 	import_check_snapshot(import->name);
 	store_lock_for_writing();
 	import_prepare(import);
-	version_insert(import->version, "model", false, import->name, import->revision, import->family, NULL,
-				   import->metadata);
+	import_insert_version(import);
 	store_version(&run);
 	PG_RETURN_INT64(import->version);
 }

@@ -9,8 +9,8 @@
  * and what comes out is the content of the approximation, whose deltas hold no residual. Where there is no parent,
  * the tensor itself takes the place of the difference.
  *
- * Left as they are: what is no matrix of floats (norms, biases, integers), what holds NaNs or infinities, what equals
- * the parent's, and what the method would make larger.
+ * Left as they are: what is no matrix of floats (norms, biases, integers), what holds NaNs or infinities, or F64 so small
+ * that errors cannot be measured, what equals the parent's, and what the method would make larger.
  */
 #include "postgres.h"
 
@@ -30,6 +30,7 @@
 #define BLOCK 8192				/* elements that are looked at together */
 #define SVD_BYTES (40.0 * 1024 * 1024)	/* of memory: with sparse.cache_size and blocks it stays below 64 MiB */
 #define FIRST_RANK 8			/* that is tried for an error, then twice as many and so on */
+#define LEAST_SQUARES 1e-200		/* of a tensor: below, those of errors are no doubles any more */
 #define WITHIN 0.95				/* of the error: what is left for rounding */
 
 typedef struct Work
@@ -320,7 +321,7 @@ means_of_rows(Work *work)
 			changed += work->d[i] != 0;
 			if ((first + i + 1) % work->columns != 0)
 				continue;
-			work->scale[row++] = changed > 0 ? (float) (sum / changed) : 0;
+			work->scale[row++] = changed > 0 ? (float) Min(sum / changed, FLT_MAX) : 0;
 			changed = 0;
 			sum = 0;
 		}
@@ -417,7 +418,12 @@ prepare_int8(Work *work)
 
 	each_block(work, largest_of_rows);
 	for (uint64 row = 0; row < work->rows; row++)
+	{
 		work->scale[row] = Max(work->scale[row], FLT_MIN);
+		/* (rounded up, its largest level would be infinite) */
+		if (work->scale[row] * 127.0 > FLT_MAX)
+			work->scale[row] = nextafterf(work->scale[row], 0);
+	}
 	scales = store_bytes(work, SPARSE_F32, work->scale, work->rows * sizeof(float));
 	return recipe_of_values(work, store_levels(work, read_levels, work->base != 0 ? recipe_of_levels(work, scales) : NULL),
 							scales);
@@ -638,7 +644,7 @@ compare_block(Comparison *c, uint64 first, uint64 count, const char *piece)
 	load_doubles(work->dtype, (const uint8 *) piece, count, c->y);
 	for (uint64 i = 0; i < count; i++)
 	{
-		double		error = fabs(work->x[i] - c->y[i]);
+		double		error = isnan(c->y[i]) ? INFINITY : fabs(work->x[i] - c->y[i]);
 
 		c->squares += error * error;
 		c->errors->max_abs = Max(c->errors->max_abs, error);
@@ -706,14 +712,15 @@ keep_exact(Work *work, TensorErrors *errors)
 	return work->exact->object;
 }
 
-/* Whether the base can be computed from: shallow enough, and finite. */
+/* Whether the base can be computed from: shallow enough, for levels that it predicts, too. */
 static bool
 base_is_usable(const Work *work)
 {
+	const int	between = work->approximation->method == APPROXIMATE_INT8;
 	ObjectInfo	info;
 
 	return object_info(work->approximation->reader, work->approximation->import.place, work->exact->base, &info)
-		&& info.depth < sparse_max_chain_depth && info.bytes == work->exact->tensor->object.bytes;
+		&& info.depth + between < sparse_max_chain_depth && info.bytes == work->exact->tensor->object.bytes;
 }
 
 static bool
@@ -743,7 +750,8 @@ begin_work(Work *work)
 		return false;
 	work->base = work->exact->base != 0 && base_is_usable(work) ? work->exact->base : 0;
 	measure(work);
-	return isfinite(work->squares) && work->largest <= FLT_MAX && work->differs;
+	return isfinite(work->squares) && work->largest <= FLT_MAX && work->differs
+		&& (work->squares >= LEAST_SQUARES || work->largest == 0);
 }
 
 /* The base's content must be finite, too. */

@@ -423,7 +423,7 @@ search_all(Search *search)
 
 static StoreQuery visible_query = {
 	.sql = "select v.id, v.name, v.revision from sparse.version v"
-	" where v.id = any ($1) and v.state = 'ready'"
+	" where v.id = any ($1) and v.state = 'ready' and v.exact"
 	" order by array_position($1, v.id)",
 	.args = 1, .arg = {INT8ARRAYOID},
 	.columns = 3, .column = {INT8OID, TEXTOID, INT4OID}};
@@ -519,6 +519,7 @@ model_find_parent(PG_FUNCTION_ARGS)
 
 	answer_begin(fcinfo, &answer);
 	version_from_argument(fcinfo, 0, false, &version);
+	sketch_check_model(&version);
 	store_enter(&access);
 	answer_connect();
 	sketch_of_version(version.id, true, child);

@@ -428,8 +428,7 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 		find_parents(&import);
 	store_lock_for_writing();
 	import_prepare(&import);
-	version_insert(import.version, "model", true, import.name, import.revision, import.family,
-				   NULL, import.metadata);
+	import_insert_version(&import);
 	store(&import);
 	open_file_close(&plan->open_file);
 	return import.version;

@@ -36,6 +36,7 @@ typedef struct Import
 	int32		revision;
 	int64		family;
 	int16		place;
+	bool		mixes;			/* exact versions with approximations under one name: refused */
 
 	struct KinIndex *kin;		/* recipe_renamed.c: the parents' tensors by shape; NULL: they are not looked through */
 
@@ -95,10 +96,11 @@ extern void import_contents(Import *import);
 extern PlanObject **plan_sorted_objects(const ImportPlan *plan, uint64 *count);
 
 /*
- * rows.c: family, id and revision; then the rows of a version whose objects are known; and
- * what makes it ready.
+ * rows.c: family, id and revision; the version's row, as the caller; then the rows of a version
+ * whose objects are known; and what makes it ready.
  */
 extern void import_assign(Import *import);
+extern void import_insert_version(const Import *import);
 extern void import_rows(const Import *import);
 extern void import_make_ready(const Import *import);
 

@@ -26,6 +26,10 @@
 #define LEAST_ELEMENTS 64		/* of a tensor that is looked for */
 #define PLACES 8				/* rows of a tensor of which there are samples */
 
+/* So many tensors of a parent are looked through, and so many samples taken for an import: some 4 MiB each parent, 8 MiB for all. */
+#define MOST_TENSORS 16384
+#define MOST_SAMPLES 16384
+
 /* Alike are samples whose differences have less than this part of the squares of the elements. */
 #define ALIKE 0.25
 
@@ -54,6 +58,7 @@ typedef struct ParentTensors
 struct KinIndex
 {
 	MemoryContext context;
+	int			samples;
 	ParentTensors *parent;
 };
 
@@ -63,6 +68,7 @@ kin_index_create(MemoryContext context, int parents)
 	KinIndex   *index = MemoryContextAlloc(context, sizeof(KinIndex));
 
 	index->context = context;
+	index->samples = 0;
 	index->parent = MemoryContextAllocZero(context, Max(parents, 1) * sizeof(ParentTensors));
 	return index;
 }
@@ -72,8 +78,9 @@ kin_index_create(MemoryContext context, int parents)
 static StoreQuery tensors_query = {
 	.sql = "select t.object, t.dtype, t.shape from sparse.tensor t"
 	" where t.version = $1 and t.place = $2 and t.bytes > 0"
-	" order by t.file, t.ordinal",
-	.args = 2, .arg = {INT8OID, INT2OID},
+	" order by t.file, t.ordinal"
+	" limit $3",
+	.args = 3, .arg = {INT8OID, INT2OID, INT8OID},
 	.columns = 3, .column = {INT8OID, TEXTOID, INT8ARRAYOID}};
 
 /* The order of shapes without their first dimension. */
@@ -103,7 +110,8 @@ static void
 load_parent(const RecipeSearch *search, int number, ParentTensors *parent)
 {
 	const ImportParent *version = &search->import->parent[number];
-	Datum		argument[2] = {Int64GetDatum(version->version.id), Int16GetDatum(search->import->place)};
+	Datum		argument[3] = {Int64GetDatum(version->version.id), Int16GetDatum(search->import->place),
+	Int64GetDatum(MOST_TENSORS)};
 	SPITupleTable *rows;
 	uint64		count = query_run(&tensors_query, argument, NULL, false, &rows);
 
@@ -174,10 +182,13 @@ sample_of(const RecipeSearch *search, Entry *entry, uint64 row)
 
 		if (sample->element != NULL && sample->row != row)
 			continue;
+		if (sample->element == NULL && search->import->kin->samples == MOST_SAMPLES)
+			return NULL;
 		if (sample->element == NULL)
 		{
 			uint64		count = sample_elements(search, entry->rows - row);
 
+			search->import->kin->samples++;
 			sample->row = row;
 			sample->element = MemoryContextAllocZero(search->import->kin->context, SAMPLE * sizeof(float));
 			sample_object(search, &entry->kin, row * row_elements(search), count, sample->element);

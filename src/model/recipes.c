@@ -171,7 +171,7 @@ find_kin(RecipeSearch *search)
 		bool		found = recipes_find(search, search->import->parent[i].version.id, name, names, kin);
 
 		search->kin += found;
-		if (search->import->kin != NULL && (!found || !kin_is_alike(search, kin)))
+		if (i < MAX_KIN && search->import->kin != NULL && (!found || !kin_is_alike(search, kin)))
 			search_renamed(search, i);
 	}
 }

@@ -74,8 +74,7 @@ import_assign(Import *import)
 	SPITupleTable *rows;
 
 	query_run(&version_query, argument, NULL, false, &rows);
-	if (DatumGetBool(row_datum(rows, 0, 4)))
-		refuse_mixture(import);
+	import->mixes = DatumGetBool(row_datum(rows, 0, 4));
 	import->version = row_int64(rows, 0, 1);
 	import->revision = row_int32(rows, 0, 2);
 	of_earlier = row_is_null(rows, 0, 3) ? 0 : row_int64(rows, 0, 3);
@@ -84,6 +83,16 @@ import_assign(Import *import)
 	family = Int64GetDatum(import->family);
 	query_run(&place_query, &family, NULL, false, &rows);
 	import->place = DatumGetInt16(row_datum(rows, 0, 1));
+}
+
+/* The row as the caller: what others of the name are is told to nobody whom policies would not let bear it. */
+void
+import_insert_version(const Import *import)
+{
+	version_insert(import->version, import->dataset ? "dataset" : "model", !import->approximate, import->name,
+				   import->revision, import->family, NULL, import->metadata);
+	if (import->mixes)
+		refuse_mixture(import);
 }
 
 /* ---- files ---- */

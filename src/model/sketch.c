@@ -486,6 +486,15 @@ sketch_keep(int64 version, const Sketch *sketch)
 	return query_run(&keep_query, argument, NULL, false, NULL) > 0;
 }
 
+void
+sketch_check_model(const StoreVersion *version)
+{
+	if (version->kind != 'm')
+		ereport(ERROR,
+				errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				errmsg("version \"%s@%d\" is not a model", version->name, version->revision));
+}
+
 static StoreQuery has_query = {
 	.sql = "select 1 from sparse.sketch where version = $1",
 	.args = 1, .arg = {INT8OID},
@@ -503,6 +512,7 @@ model_sketch(PG_FUNCTION_ARGS)
 	bool		made = false;
 
 	version_from_argument_now(fcinfo, 0, false, &version);
+	sketch_check_model(&version);
 	argument = Int64GetDatum(version.id);
 	store_enter(&access);
 	answer_connect();

@@ -54,6 +54,9 @@ extern void sketch_of_version(int64 version, bool read_only, Sketch *sketch);
 /* Keeps a version's sketch; false where it had one. As the store's owner, within SPI_connect. */
 extern bool sketch_keep(int64 version, const Sketch *sketch);
 
+/* Only models have tensors to be sampled. */
+extern void sketch_check_model(const StoreVersion *version);
+
 /* From the bytes of a sketch, but for its architecture; false where they are none. */
 extern bool sketch_unpack(const uint8 *bytes, size_t length, Sketch *sketch);
 

@@ -53,6 +53,17 @@ load_parents(Import *import, MemoryContext context)
 	SPI_freetuptable(rows);
 }
 
+bool
+stored_has_parents(const StoreVersion *version)
+{
+	Datum		argument[2] = {Int64GetDatum(version->id), Int16GetDatum(version->place)};
+	SPITupleTable *rows;
+	bool		found = query_run(&parents_query, argument, NULL, false, &rows) > 0;
+
+	SPI_freetuptable(rows);
+	return found;
+}
+
 static bool
 is_ready(int64 version)
 {

@@ -15,6 +15,9 @@
  */
 extern Import *stored_import(const StoreVersion *version, MemoryContext context);
 
+/* Whether it has any. */
+extern bool stored_has_parents(const StoreVersion *version);
+
 /*
  * Later, in a transaction that keeps collections away: leaves out parents that are no longer
  * ready. False when the version itself is not.

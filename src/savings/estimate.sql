@@ -183,3 +183,30 @@ as $function$
 $function$;
 comment on function sparse_estimate(text, text, bigint) is
 'What a version would take if it were stored with this parent (null: none), and nothing else were there, from a sample.';
+
+create function sparse_try_import(path text, parents text[] default '{}')
+returns table (raw_file_bytes bigint, stored_bytes bigint, fraction_of_raw_files numeric)
+language plpgsql
+volatile
+parallel unsafe
+rows 1
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    tried bigint;
+begin
+    begin
+        tried := @extschema@.sparse_import_file('sparse_try_import/' || gen_random_uuid(), path, parents);
+        select v.raw_bytes, v.stored_bytes into raw_file_bytes, stored_bytes
+        from sparse.version v
+        where v.id = tried;
+        raise exception 'taken back' using errcode = 'ZS001';
+    exception when sqlstate 'ZS001' then
+        null;
+    end;
+    fraction_of_raw_files := round(stored_bytes::numeric / nullif(raw_file_bytes, 0), 4);
+    return next;
+end
+$function$;
+comment on function sparse_try_import(text, text[]) is
+'What sparse_import_file() would add to the store, to the byte: imports the file, and takes it back. Takes as long, and the rights, of an import.';

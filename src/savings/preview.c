@@ -8,6 +8,9 @@
  * sparse_collect() would come to: the bytes of versions dropped before are not waited
  * for, and not counted where this version does not use them.
  *
+ * What stays is told of the version's own content alone: what it is predicted from is
+ * the content of others, whom the caller may not see.
+ *
  * The search up the chains of an object ends with the first that is needed.
  */
 #include "postgres.h"
@@ -32,10 +35,12 @@ PG_FUNCTION_INFO_V1(savings_drop_preview);
 	"  where s." column " operator(pg_catalog.=) n.object and s.place operator(pg_catalog.=) n.place)"
 
 static StoreQuery preview = {
-	.sql = "with recursive used (place, object) as ("
+	.sql = "with recursive own (place, object) as materialized ("
 	"  select t.place, t.object from sparse.tensor t where t.version operator(pg_catalog.=) $1"
 	"  union select f.place, f.object from sparse.file f where f.version operator(pg_catalog.=) $1"
-	"  union select c.place, pg_catalog.unnest(c.object) from sparse.column_chunk c where c.version operator(pg_catalog.=) $1"
+	"  union select c.place, pg_catalog.unnest(c.object) from sparse.column_chunk c where c.version operator(pg_catalog.=) $1),"
+	" used (place, object) as ("
+	"  select place, object from own"
 	"  union select p.place, p.parent from used u join sparse.object_parent p"
 	"    on p.place operator(pg_catalog.=) u.place and p.object operator(pg_catalog.=) u.object),"
 	/* (an array has no index by its elements: so once, to be hashed) */
@@ -43,7 +48,8 @@ static StoreQuery preview = {
 	"  select c.place, pg_catalog.unnest(c.object) from sparse.column_chunk c"
 	"    join sparse.version v on v.id operator(pg_catalog.=) c.version"
 	"  where c.version operator(pg_catalog.<>) $1 and v.state operator(pg_catalog.<>) 'dropped'),"
-	" judged as (select o.bytes, o.stored_bytes, exists ("
+	" judged as (select o.bytes, o.stored_bytes,"
+	"  (u.place, u.object) operator(pg_catalog.=) any (select place, object from own) as own, exists ("
 	"    with recursive n (place, object) as ("
 	"      select u.place, u.object"
 	"      union select p.place, p.object from n join sparse.object_parent p"
@@ -55,8 +61,8 @@ static StoreQuery preview = {
 	" select pg_catalog.count(*) filter (where not needed),"
 	"  coalesce(pg_catalog.sum(bytes) filter (where not needed), 0)::pg_catalog.int8,"
 	"  coalesce(pg_catalog.sum(stored_bytes) filter (where not needed), 0)::pg_catalog.int8,"
-	"  pg_catalog.count(*) filter (where needed),"
-	"  coalesce(pg_catalog.sum(stored_bytes) filter (where needed), 0)::pg_catalog.int8"
+	"  pg_catalog.count(*) filter (where needed and own),"
+	"  coalesce(pg_catalog.sum(stored_bytes) filter (where needed and own), 0)::pg_catalog.int8"
 	" from judged",
 	.args = 1, .arg = {INT8OID},
 	.columns = 5, .column = {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID}

@@ -36,7 +36,20 @@ $function$;
 comment on function sparse_report_escape(text) is
 'A text as it stands in HTML and SVG.';
 
-create function sparse_report_data(whole_store boolean default false)
+create function sparse_report_escape_markdown(content text)
+returns text
+language sql
+immutable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $function$
+    -- no name is a link, a picture that would be fetched, or another cell
+    select regexp_replace(@extschema@.sparse_report_escape(content), '([][\\`*_~|!()#])', '\\\1', 'g')
+$function$;
+comment on function sparse_report_escape_markdown(text) is
+'A text as it stands in a table of Markdown.';
+
+create function sparse_report_figures(whole_store boolean)
 returns jsonb
 language plpgsql
 stable
@@ -91,6 +104,17 @@ begin
     return data;
 end
 $function$;
+comment on function sparse_report_figures(boolean) is
+'What sparse_report_data() finds, as whoever calls it.';
+
+create function sparse_report_data(whole_store boolean default false)
+returns jsonb
+language c
+stable
+strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'savings_report_data';
 comment on function sparse_report_data(boolean) is
 'The figures of sparse_report(), from those views that the caller may read.';
 
@@ -109,7 +133,8 @@ as $function$
                          ('  of it for dropped versions', nullif((t ->> 'for_dropped')::numeric, 0))) x (label, bytes)
     where x.bytes is not null
     union all
-    select s.section, e ->> 'label', array[e ->> s.counted, @extschema@.sparse_report_bytes((e ->> 'raw')::numeric),
+    -- a role's name may have line ends in it, and more that steers a terminal
+    select s.section, regexp_replace(e ->> 'label', E'[\\x01-\\x1f\\x7f]', '?', 'g'), array[e ->> s.counted, @extschema@.sparse_report_bytes((e ->> 'raw')::numeric),
                @extschema@.sparse_report_bytes((e ->> 'stored')::numeric),
                coalesce(round(100 * (e ->> 'stored')::numeric / nullif((e ->> 'raw')::numeric, 0), 1) || ' %', '-')]
     from (values ('Families', 'families', 'versions'), ('Owners', 'owners', 'versions'), ('Predictors', 'predictors', 'objects')) s (section, key, counted),
@@ -139,18 +164,18 @@ stable
 parallel safe
 set search_path = pg_catalog, pg_temp
 as $function$
-    -- a bar of what it was, and on it what is stored
+    -- a bar of what it was, and on it what is stored; a label ends where the bar begins, however wide its letters are
     select format('<svg viewBox="0 0 760 %s" role="img">', count(*) * 34 + 4)
            || coalesce(string_agg(format(
-               '<text x="0" y="%1$s" class="l">%2$s</text>'
+               '<svg width="218" height="%9$s"><text x="0" y="%1$s" class="l">%2$s</text></svg>'
                '<rect x="225" y="%3$s" width="%4$s" height="18" rx="3" class="raw"/>'
                '<rect x="225" y="%3$s" width="%5$s" height="18" rx="3" class="%8$s"/>'
                '<text x="%6$s" y="%1$s" class="v">%7$s</text>',
                y + 19,
-               @extschema@.sparse_report_escape(case when length(e ->> 'label') > 30 then left(e ->> 'label', 29) || '…' else e ->> 'label' end),
-               y + 6, round(290 * raw / greatest(largest, 1), 1), round(290 * stored / greatest(largest, 1), 1),
-               round(233 + 290 * greatest(raw, stored) / greatest(largest, 1), 1),
-               @extschema@.sparse_report_escape(e ->> 'text'), coalesce(e ->> 'class', 'kept')), '' order by y), '')
+               @extschema@.sparse_report_escape(left(e ->> 'label', case when length(e ->> 'label') > 30 then 29 else 30 end)) || case when length(e ->> 'label') > 30 then '&#8230;' else '' end,
+               y + 6, round(265 * raw / greatest(largest, 1), 1), round(265 * stored / greatest(largest, 1), 1),
+               round(233 + 265 * greatest(raw, stored) / greatest(largest, 1), 1),
+               @extschema@.sparse_report_escape(e ->> 'text'), coalesce(e ->> 'class', 'kept'), y + 34), '' order by y), '')
            || '</svg>'
     from (select e, (n - 1) * 34 as y, coalesce((e ->> 'raw')::numeric, 0) as raw, coalesce((e ->> 'stored')::numeric, 0) as stored,
                  max(greatest((e ->> 'raw')::numeric, (e ->> 'stored')::numeric)) over () as largest
@@ -212,7 +237,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 14px; margin-top: 24px }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 14px 18px }
 .card b { display: block; font-size: 25px; font-variant-numeric: tabular-nums } .card span { color: var(--soft); font-size: 13px }
-svg { display: block; width: 100%; height: auto; font: 13px system-ui, "Segoe UI", "DejaVu Sans", sans-serif }
+section > svg { display: block; width: 100%; height: auto; font: 13px system-ui, "Segoe UI", "DejaVu Sans", sans-serif }
 .l, .v { fill: var(--ink) } .a, .m { fill: var(--soft); font-size: 11px } .a { text-anchor: end } .m { text-anchor: middle }
 .v { font-variant-numeric: tabular-nums } .raw { fill: var(--raw) } .kept { fill: var(--kept) } .other { fill: var(--other) } .grid { stroke: var(--line) }
 .key i { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin: 0 6px 0 14px } .key i:first-child { margin-left: 0 }
@@ -222,7 +247,7 @@ $html$
     || '<div class="cards">' || (
         select string_agg(format('<div class="card"><b>%s</b><span>%s</span></div>', figure, what), '' order by n)
         from (values
-            (1, coalesce(round((t ->> 'raw')::numeric / nullif((t ->> 'stored')::numeric, 0), 2) || ' ×', '-'), 'smaller than raw files'),
+            (1, coalesce(round((t ->> 'raw')::numeric / nullif((t ->> 'stored')::numeric, 0), 2) || ' &times;', '-'), 'smaller than raw files'),
             (2, @extschema@.sparse_report_bytes((t ->> 'raw')::numeric - (t ->> 'stored')::numeric), 'saved against raw files'),
             (3, @extschema@.sparse_report_bytes((t ->> 'stored')::numeric), 'stored'),
             (4, t ->> 'versions', 'versions ready'),
@@ -295,7 +320,7 @@ begin
                                      when l.section = 'Predictors' then E'| | objects | content | stored | |\n|---|--:|--:|--:|--:|\n'
                                      when l.section in ('Families', 'Owners') then E'| | versions | raw files | stored | |\n|---|--:|--:|--:|--:|\n'
                                      else E'| | |\n|---|--:|\n' end
-                             || string_agg('| ' || replace(replace(@extschema@.sparse_report_escape(trim(l.label)), '\', '\\'), '|', '\|') || ' | '
+                             || string_agg('| ' || @extschema@.sparse_report_escape_markdown(trim(l.label)) || ' | '
                                            || array_to_string(l.figures, ' | ') || E' |\n', '' order by l.n) as part
                       from @extschema@.sparse_report_lines(data) with ordinality l (section, label, figures, n)
                       group by l.section) s);
@@ -305,7 +330,7 @@ begin
             from (select min(l.n) as first,
                          E'\n' || l.section || case when l.section in ('Families', 'Owners') then ': versions, raw files, stored'
                                                     when l.section = 'Predictors' then ': objects, content, stored' else '' end || E'\n'
-                         || string_agg(rpad('  ' || l.label, 44)
+                         || string_agg(rpad('  ' || case when length(l.label) > 41 then left(l.label, 38) || '...' else l.label end, 44)
                                        || (select string_agg(lpad(f, 14), '' order by i) from unnest(l.figures) with ordinality u (f, i)) || E'\n', '' order by l.n) as part
                   from @extschema@.sparse_report_lines(data) with ordinality l (section, label, figures, n)
                   group by l.section) s);

@@ -10,7 +10,8 @@
  * policies decide which versions it sums up (from PostgreSQL 15 on), sparse.all_savings
  * as the store's owner: who is granted that, and nothing else, sees all figures and no
  * weights. A baseline stands in the name of its column: raw files, whole files stored
- * once, each file by zstd.
+ * once, each file by zstd. Baselines are of ready, exact versions: an approximation costs
+ * what it is stored in, and saves nothing, for nobody would have kept its files instead.
  */
 
 create function sparse_create_savings()
@@ -39,7 +40,7 @@ begin
         sent_bytes bigint not null check (sent_bytes >= 0),
         primary key (version, day)
     );
-    create index pull_day on sparse.pull (day);
+    create index pull_month on sparse.pull ((date_trunc('month', day::timestamp)::date));
     comment on table sparse.pull is 'pulls of a version on a day, as sparse_record_pull() was told';
     comment on column sparse.pull.raw_file_bytes is 'bytes of the files that were pulled: what would have been sent of raw files';
     comment on column sparse.pull.sent_bytes is 'bytes that were sent';
@@ -139,7 +140,7 @@ begin
                    s.raw_file_bytes,
                    s.whole_file_dedup_bytes,
                    s.zstd_file_bytes,
-                   s.raw_file_bytes - s.own_content_bytes * s.ready as shared_content_bytes,
+                   greatest(s.raw_file_bytes - s.own_content_bytes, 0) as shared_content_bytes,
                    s.own_content_bytes,
                    s.stored_bytes,
                    s.raw_file_bytes - s.stored_bytes as saved_against_raw_files,
@@ -152,10 +153,9 @@ begin
                    round((s.raw_file_bytes - s.stored_bytes) * price.of_byte, 6) as saved_against_raw_files_per_month,
                    s.exact
             from (select id as version, name, revision, exact, kind, state, family, created_at, created_by, by_predictor,
-                         case when state = 'ready' then 1 else 0 end as ready,
-                         case when state = 'ready' then raw_bytes else 0 end as raw_file_bytes,
-                         case when state = 'ready' then unique_file_bytes else 0 end as whole_file_dedup_bytes,
-                         case when state = 'ready' then zstd_bytes else 0 end as zstd_file_bytes,
+                         case when state = 'ready' and exact then raw_bytes else 0 end as raw_file_bytes,
+                         case when state = 'ready' and exact then unique_file_bytes else 0 end as whole_file_dedup_bytes,
+                         case when state = 'ready' and exact then zstd_bytes else 0 end as zstd_file_bytes,
                          new_bytes as own_content_bytes,
                          stored_bytes
                   from sparse.version
@@ -163,12 +163,12 @@ begin
             cross join (select nullif(@extschema@.sparse_price('storage'), 0) / 1e9 as of_byte) price$view$,
             prefix, options);
 
-        -- one row for each family, owner or month: what it is called, and by what it is grouped
+        -- one row for each family, owner or month: what it is called, and by what it is grouped, which an index has
         for part in
             select * from (values
                 ('family', 's.family', 'g.family, (select n.name from sparse.version n where n.id = g.oldest) as name'),
                 ('owner', 's.created_by', 'g.created_by as owner'),
-                ('month', 'date_trunc(''month'', s.created_at)::date', 'g.month')) p (what, key, columns)
+                ('month', 'date_trunc(''month'', s.created_at at time zone ''UTC'')::date', 'g.month')) p (what, key, columns)
         loop
             execute format($view$
                 create view %1$ssavings_by_%3$s %2$s as
@@ -176,28 +176,32 @@ begin
                        g.versions,
                        g.raw_file_bytes,
                        g.whole_file_dedup_bytes,
-                       case when g.measured = g.versions then g.zstd_file_bytes end as zstd_file_bytes,
-                       g.raw_file_bytes - g.own_content_bytes as shared_content_bytes,
+                       case when g.measured = g.exact then g.zstd_file_bytes end as zstd_file_bytes,
+                       g.shared_content_bytes,
                        g.own_content_bytes,
                        g.stored_bytes,
                        g.stored_for_dropped_bytes,
                        g.raw_file_bytes - g.stored_bytes as saved_against_raw_files,
                        g.whole_file_dedup_bytes - g.stored_bytes as saved_against_whole_file_dedup,
-                       case when g.measured = g.versions then g.zstd_file_bytes - g.stored_bytes end as saved_against_zstd_files,
+                       case when g.measured = g.exact then g.zstd_file_bytes - g.stored_bytes end as saved_against_zstd_files,
                        round(g.stored_bytes / nullif(g.raw_file_bytes, 0)::numeric, 4) as fraction_of_raw_files,
                        round(g.raw_file_bytes / nullif(g.stored_bytes, 0)::numeric, 2) as raw_files_to_stored,
                        round(g.stored_bytes * price.of_byte, 6) as stored_cost_per_month,
-                       round((g.raw_file_bytes - g.stored_bytes) * price.of_byte, 6) as saved_against_raw_files_per_month
+                       round((g.raw_file_bytes - g.stored_bytes) * price.of_byte, 6) as saved_against_raw_files_per_month,
+                       g.stored_for_approximations_bytes
                 from (select %4$s as %6$s,
                              min(s.id) as oldest,
                              count(*) filter (where s.state = 'ready') as versions,
-                             coalesce(sum(s.raw_bytes) filter (where s.state = 'ready'), 0)::bigint as raw_file_bytes,
-                             coalesce(sum(s.unique_file_bytes) filter (where s.state = 'ready'), 0)::bigint as whole_file_dedup_bytes,
-                             count(s.zstd_bytes) filter (where s.state = 'ready') as measured,
-                             coalesce(sum(s.zstd_bytes) filter (where s.state = 'ready'), 0)::bigint as zstd_file_bytes,
-                             coalesce(sum(s.new_bytes) filter (where s.state = 'ready'), 0)::bigint as own_content_bytes,
+                             count(*) filter (where s.state = 'ready' and s.exact) as exact,
+                             coalesce(sum(s.raw_bytes) filter (where s.state = 'ready' and s.exact), 0)::bigint as raw_file_bytes,
+                             coalesce(sum(s.unique_file_bytes) filter (where s.state = 'ready' and s.exact), 0)::bigint as whole_file_dedup_bytes,
+                             count(s.zstd_bytes) filter (where s.state = 'ready' and s.exact) as measured,
+                             coalesce(sum(s.zstd_bytes) filter (where s.state = 'ready' and s.exact), 0)::bigint as zstd_file_bytes,
+                             coalesce(sum(greatest(s.raw_bytes - s.new_bytes, 0)) filter (where s.state = 'ready' and s.exact), 0)::bigint as shared_content_bytes,
+                             sum(s.new_bytes)::bigint as own_content_bytes,
                              sum(s.stored_bytes)::bigint as stored_bytes,
-                             coalesce(sum(s.stored_bytes) filter (where s.state = 'dropped'), 0)::bigint as stored_for_dropped_bytes
+                             coalesce(sum(s.stored_bytes) filter (where s.state = 'dropped'), 0)::bigint as stored_for_dropped_bytes,
+                             coalesce(sum(s.stored_bytes) filter (where s.state = 'ready' and not s.exact), 0)::bigint as stored_for_approximations_bytes
                       from sparse.version s
                       where s.state = 'ready' or (s.state = 'dropped' and s.new_objects > 0)
                       group by 1) g
@@ -221,11 +225,11 @@ begin
 
         execute format($view$
             create view %1$segress %2$s as
-            select v.id as version,
-                   v.name,
-                   v.revision,
-                   v.family,
-                   v.created_by,
+            select p.version,
+                   p.name,
+                   p.revision,
+                   p.family,
+                   p.created_by,
                    p.pulls,
                    p.raw_file_bytes,
                    p.sent_bytes,
@@ -233,13 +237,14 @@ begin
                    round(p.sent_bytes / nullif(p.raw_file_bytes, 0)::numeric, 4) as fraction_of_raw_files,
                    round(p.sent_bytes * price.of_byte, 6) as sent_cost,
                    round((p.raw_file_bytes - p.sent_bytes) * price.of_byte, 6) as saved_against_raw_files_cost
-            from (select version,
-                         sum(pulls)::bigint as pulls,
-                         sum(raw_file_bytes)::bigint as raw_file_bytes,
-                         sum(sent_bytes)::bigint as sent_bytes
-                  from sparse.pull
-                  group by version) p
-            join sparse.version v on v.id = p.version
+            from (select v.id as version, v.name, v.revision, v.family, v.created_by,
+                         sum(p.pulls)::bigint as pulls,
+                         sum(p.raw_file_bytes)::bigint as raw_file_bytes,
+                         sum(p.sent_bytes)::bigint as sent_bytes
+                  from sparse.pull p
+                  join sparse.version v on v.id = p.version
+                  -- (all of them, so that what is asked of one is asked before anything is summed up)
+                  group by v.id, v.name, v.revision, v.family, v.created_by) p
             cross join (select nullif(@extschema@.sparse_price('egress'), 0) / 1e9 as of_byte) price$view$,
             prefix, options);
 
@@ -253,7 +258,7 @@ begin
                    round(p.sent_bytes / nullif(p.raw_file_bytes, 0)::numeric, 4) as fraction_of_raw_files,
                    round(p.sent_bytes * price.of_byte, 6) as sent_cost,
                    round((p.raw_file_bytes - p.sent_bytes) * price.of_byte, 6) as saved_against_raw_files_cost
-            from (select date_trunc('month', day)::date as month,
+            from (select date_trunc('month', day::timestamp)::date as month,
                          sum(pulls)::bigint as pulls,
                          sum(raw_file_bytes)::bigint as raw_file_bytes,
                          sum(sent_bytes)::bigint as sent_bytes
@@ -290,44 +295,25 @@ comment on function sparse_price(text) is
 
 create function sparse_record_pull(version bigint, sent_bytes bigint, raw_file_bytes bigint default null)
 returns void
-language plpgsql
+language c
 volatile
 parallel unsafe
 set search_path = pg_catalog, pg_temp
-as $function$
-declare
-    pulled constant bigint := @extschema@.sparse_version_id(version);
-    raw bigint;
-begin
-    if sent_bytes is null or sent_bytes < 0 or raw_file_bytes < 0 then
-        raise exception 'bytes of a pull must be 0 or more'
-            using errcode = 'invalid_parameter_value';
-    end if;
-    raw := coalesce(raw_file_bytes, (select v.raw_bytes from sparse.version v where v.id = pulled));
-    insert into sparse.pull as p (version, pulls, raw_file_bytes, sent_bytes)
-    values (pulled, 1, raw, sent_bytes)
-    on conflict on constraint pull_pkey do update
-        set pulls = p.pulls + 1,
-            raw_file_bytes = p.raw_file_bytes + excluded.raw_file_bytes,
-            sent_bytes = p.sent_bytes + excluded.sent_bytes;
-end
-$function$;
+as 'MODULE_PATHNAME', 'savings_record_pull';
 comment on function sparse_record_pull(bigint, bigint, bigint) is
 'Notes that a version was pulled, how many bytes were sent for it, and those of the files that were asked for (null: all of its files).';
 
 create function sparse_record_pull(version text, sent_bytes bigint, raw_file_bytes bigint default null)
 returns void
-language sql
+language c
 volatile
 parallel unsafe
 set search_path = pg_catalog, pg_temp
-as $function$
-    select @extschema@.sparse_record_pull(@extschema@.sparse_version_id(version), sent_bytes, raw_file_bytes)
-$function$;
+as 'MODULE_PATHNAME', 'savings_record_pull';
 comment on function sparse_record_pull(text, bigint, bigint) is
 'Notes that a version was pulled, how many bytes were sent for it, and those of the files that were asked for (null: all of its files).';
 
-create function sparse_record_savings(day date default current_date)
+create function sparse_record_savings_of(day date)
 returns bigint
 language plpgsql
 volatile
@@ -374,6 +360,17 @@ begin
     return recorded;
 end
 $function$;
+comment on function sparse_record_savings_of(date) is
+'What sparse_record_savings() does, as whoever calls it.';
+
+create function sparse_record_savings(day date default current_date)
+returns bigint
+language c
+volatile
+strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'savings_record';
 comment on function sparse_record_savings(date) is
 'Writes the figures of the whole store, of each family and of each owner to sparse.savings_history, in place of those of that day; returns how many rows. To be called nightly by the store''s owner.';
 
@@ -392,7 +389,7 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'savings_drop_preview';
 comment on function sparse_drop_preview(bigint) is
-'What sparse_collect() would free if this version were dropped, chains of predictions considered; and what it uses that others need.';
+'What sparse_collect() would free if this version were dropped, chains of predictions considered; and what of its own content others need.';
 
 create function sparse_measure_zstd(version bigint)
 returns bigint
@@ -420,7 +417,7 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'savings_drop_preview';
 comment on function sparse_drop_preview(text) is
-'What sparse_collect() would free if this version were dropped, chains of predictions considered; and what it uses that others need.';
+'What sparse_collect() would free if this version were dropped, chains of predictions considered; and what of its own content others need.';
 
 create function sparse_measure_zstd(version text)
 returns bigint

@@ -15,6 +15,8 @@
 #include "catalog/pg_type_d.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -76,6 +78,20 @@ sum_up(Datum owner, int64 used[3])
 		used[i] = row_int64(rows, 0, i + 1);
 }
 
+/*
+ * Whoever may bring back another's version, or commit it, is not told how much that
+ * other has, of which he may see nothing. Asked of the session's role: this runs as
+ * the store's owner.
+ */
+static bool
+may_know(const char *owner)
+{
+	Oid			reader = GetOuterUserId();
+	Oid			role = get_role_oid(owner, true);
+
+	return has_privs_of_role(reader, store_owner()) || (OidIsValid(role) && has_privs_of_role(reader, role));
+}
+
 static void
 check_quota(Datum owner)
 {
@@ -93,8 +109,10 @@ check_quota(Datum owner)
 			ereport(ERROR,
 					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 					 errmsg("quota of \"%s\" exceeded", TextDatumGetCString(owner)),
-					 errdetail("It allows " INT64_FORMAT " %s; with this version there were " INT64_FORMAT ".",
-							   limit, limited[i], used[i]),
+					 may_know(TextDatumGetCString(owner))
+					 ? errdetail("It allows " INT64_FORMAT " %s; with this version there were " INT64_FORMAT ".",
+								 limit, limited[i], used[i])
+					 : errdetail("It limits %s.", limited[i]),
 					 errhint("Drop versions that are not needed any more, or ask the store's owner for more.")));
 	}
 }

@@ -243,6 +243,32 @@ make_fresh(const Recoding *recoding)
 	return id;
 }
 
+static StoreQuery find_later = {
+	.sql = "select 1 from sparse.object where place operator(pg_catalog.=) $1 and id operator(pg_catalog.>) $2 limit 1",
+	.args = 2, .arg = {INT2OID, INT8OID},
+	.columns = 1, .column = {INT4OID}
+};
+
+/*
+ * By their ids it is told what is stored on the way (made_query), and removed again: none may be later
+ * before. (A sequence lags behind where only rows were copied: by logical replication, by a dump of data.)
+ */
+static void
+check_is_last(const Recoding *recoding)
+{
+	Datum		value[2] = {Int16GetDatum(recoding->spec->place), Int64GetDatum(recoding->fresh)};
+	SPITupleTable *rows;
+	bool		later = query_run(&find_later, value, NULL, false, &rows) > 0;
+
+	SPI_freetuptable(rows);
+	if (later)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("sequence sparse.object_id_seq is behind the objects of the store"),
+				errdetail("It gave id " INT64_FORMAT ", and there are higher ones.", recoding->fresh),
+				errhint("select setval('sparse.object_id_seq', max(id)) from sparse.object;"));
+}
+
 static void
 read_old(void *state, uint64 first, uint64 bytes, char *target)
 {
@@ -365,9 +391,12 @@ encode_anew(Recoding *recoding, ObjectResult *written)
 
 	recoding->fresh = make_fresh(recoding);
 	if (spec->propose != NULL)
+	{
+		check_is_last(recoding);
 		propose(recoding, &object);
-	if (spec->propose != NULL && !recoding->proposed)
-		return;
+		if (!recoding->proposed)
+			return;
+	}
 	object_write_content(recoding->reader, &object, recoding->fresh, written);
 }
 

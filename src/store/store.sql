@@ -218,6 +218,7 @@ begin
     create index version_name_prefix on sparse.version (name text_pattern_ops);
     create index version_created_by on sparse.version (created_by);
     create index version_created_at on sparse.version (created_at);
+    create index version_month on sparse.version ((date_trunc('month', created_at at time zone 'UTC')::date));
     create index version_metadata on sparse.version using gin (metadata jsonb_path_ops);
     comment on table sparse.version is 'immutable versions of models and datasets, and tombstones of dropped ones';
     comment on column sparse.version.content_sha256 is 'SHA-256 over path, size and SHA-256 of every file, in order of path; of a dataset over its splits and columns (docs/reference.md)';
@@ -489,6 +490,13 @@ begin
     comment on table sparse.staged is 'objects of open versions, which nothing else refers to; they become objects like all others when their version is committed';
     comment on column sparse.staged.sha256 is 'what the client says it will be; checked by the commit';
     comment on column sparse.staged.source is 'the object that a client''s deltas may refer to';
+
+    create table sparse.unoptimized (
+        version bigint primary key references sparse.version,
+        begun_at timestamptz
+    );
+    comment on table sparse.unoptimized is 'versions that were uploaded, and are to be looked through for better predictions by sparse_nightly() or sparse_optimize()';
+    comment on column sparse.unoptimized.begun_at is 'when somebody last turned to it: it comes to all others before';
 
     create table sparse.sketch (
         version bigint primary key references sparse.version,

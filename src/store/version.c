@@ -322,9 +322,8 @@ version_tagged(const char *name, const char *tag, bool read_only)
 static bool
 find_by_tag(const char *name, const char *tag, MemoryContext context, StoreVersion *version)
 {
-	int64		id = version_tagged(name, tag, true);
-
-	return id != 0 && find_by_id(id, context, version);
+	/* asked where there is no tag, too: who may not read versions at all is not told by another error that there is one */
+	return find_by_id(version_tagged(name, tag, true), context, version);
 }
 
 /* A number of digits only; false when it is none. Too large: limit + 1. */

@@ -248,8 +248,7 @@ open_upload(const Import *import, const uint8 *declaration)
 {
 	Datum		argument[2] = {Int64GetDatum(import->version), sha256_datum(declaration)};
 
-	version_insert(import->version, "model", true, import->name, import->revision, import->family,
-				   NULL, import->metadata);
+	import_insert_version(import);
 	run_as_owner(&insert_upload, argument);
 }
 

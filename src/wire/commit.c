@@ -388,6 +388,12 @@ keep_sketch(int64 version)
 	pfree(sketch);
 }
 
+/* What it is computed from, if from several parents, is for later: sparse_optimize(). */
+static StoreQuery note_upload = {
+	.sql = "insert into sparse.unoptimized (version)"
+	" select $1 where exists (select from sparse.parent p where p.child = $1)",
+	.args = 1, .arg = {INT8OID}};
+
 /* The upload is over; what was stored when it began is added to the version's counters. */
 static void
 finish_upload(Committing *committing)
@@ -411,6 +417,7 @@ finish_upload(Committing *committing)
 	import->stored_bytes += row_int64(rows, 0, 3);
 	import_make_ready(import);
 	keep_sketch(import->version);
+	query_run(&note_upload, &argument, NULL, false, NULL);
 	answer_finish();
 }
 

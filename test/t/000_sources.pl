@@ -74,6 +74,10 @@ my @silent = grep { read_whole($_) !~ m{^(?:#!.*\n)?(?:/\*|//|#|--)} }
   (@c_files, files_matching(qr/\.(sql|sh|pl|pm|mk|c|spec)$/, 'src', 'test'));
 is_nothing('every source file opens with a comment', @silent);
 
+# the server reads them in the encoding of the database that the extension is created in
+my @not_ascii = grep { read_whole($_) =~ /[^\x00-\x7f]/ } files_matching(qr/\.sql$/, 'src');
+is_nothing('the SQL of the extension is ASCII', @not_ascii);
+
 my ($version) = read_whole('sparse.control') =~ /^default_version = '([^']+)'/m;
 my @disagree = grep { read_whole($_) !~ /\Q$version\E/ } qw(META.json CHANGELOG.md);
 is_nothing("META.json and CHANGELOG.md name version $version of sparse.control", @disagree);
