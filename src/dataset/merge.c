@@ -110,6 +110,8 @@ open_three(FunctionCallInfo fcinfo, int ours_argument, int base_argument)
 
 	version_from_argument_now(fcinfo, ours_argument, false, &version[OURS]);
 	version_from_argument_now(fcinfo, ours_argument + 1, false, &version[THEIRS]);
+	dataset_check(&version[OURS]);
+	dataset_check(&version[THEIRS]);
 	if (PG_ARGISNULL(base_argument))
 		version_from_id(find_base(version[OURS].id, version[THEIRS].id), false, &version[BASE]);
 	else
