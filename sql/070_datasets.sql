@@ -124,6 +124,7 @@ select sparse_row('every', '1');
 select sparse_commit_rows('twice', 'select i % 7 as id, ''x''::text as lang from generate_series(1, 10) i', key => array['id', 'lang']);
 select sparse_commit_rows('null', 'select nullif(i, 3) as id from generate_series(1, 5) i', key => array['id']);
 select sparse_commit_rows('none', 'select 1 as id', key => array['nowhere']);
+select sparse_commit_rows('none', 'select 1 as id', key => array['id', 'id']);
 
 -- the query only reads
 create sequence s;

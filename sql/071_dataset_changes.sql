@@ -30,6 +30,11 @@ select op, key from sparse_row_diff('d@1', 'd@4', by => array['nowhere']);
 select sparse_commit_rows('bag', 'select v from unnest(array[1, 2, 2, 2, 3, null]) v');
 select sparse_commit_rows('bag', 'select v from unnest(array[2, 3, 2, null, null, 4]) v', 'bag');
 select op, key, old, new from sparse_row_diff('bag@1', 'bag@2');
+-- a null is not an empty value
+select sparse_commit_rows('nulls', $$select 1 as id, null::text as t, null::bytea as b, null::int[] as a$$, key => '{id}');
+select sparse_commit_rows('nulls', $$select 1 as id, ''::text as t, null::bytea as b, null::int[] as a$$, 'nulls', '{id}');
+select sparse_commit_rows('nulls', $$select 1 as id, ''::text as t, ''::bytea as b, null::int[] as a$$, 'nulls', '{id}');
+select n, op, old, new from generate_series(1, 2) n, sparse_row_diff('nulls@' || n, 'nulls@' || n + 1);
 -- other columns: those are compared that both have
 select sparse_commit_rows('columns', 'select 1 as id, ''a''::text as name, 2 as gone', key => array['id']);
 select sparse_commit_rows('columns', 'select ''b''::text as name, 1 as id, true as came', 'columns', key => array['id']);
@@ -52,6 +57,39 @@ select sparse_row('m/merged', '2');
 select sparse_merge_rows('m/merged', 'm/ours', 'm/other', 'perhaps');
 select sparse_merge_rows('m/merged', 'd', 'm/other');
 select sparse_merge_rows('m/merged', 'bag', 'bag@1');
+-- what both have changed to the same, added or removed is in no conflict; what theirs has added comes in its order
+select sparse_commit_rows('m/same', 'select i as id, case i when 2 then ''ours'' else ''v'' || i end as v from unnest(array[1, 2, 3, 5, 6, 8, 31, 30, 11, 1000, 9]) i', 'm', key => array['id']);
+select sparse_commit_rows('m/first', 'select i as id, case i when 2 then ''ours'' else ''v'' || i end as v from unnest(array[9, 8, 6, 5, 3, 2, 1]) i', 'm', key => array['id']);
+select * from sparse_merge_conflicts('m/first', 'm/same');
+select sparse_merge_rows('m/merged', 'm/first', 'm/same');
+select string_agg(r ->> 'id', ' ' order by n) as ids, string_agg(r ->> 'v', ' ' order by n) as v from sparse_rows('m/merged') with ordinality x (r, n);
+-- several splits: each with that of its name, whatever their columns
+create function commit_splits(name text, parent text, train text, test text) returns bigint language sql as $$
+    select sparse_commit_splits(name, jsonb_build_object('train', format('select i as id, case %s else ''v'' || i end as v from generate_series(1, 5) i', train),
+                                                         'test', format('select case %s else i end as w, i as id from generate_series(1, 3) i', test)), parent, '{id}') $$;
+select commit_splits('splits', null, 'when false then null', 'when false then null');
+select commit_splits('splits/ours', 'splits', 'when i = 1 then ''ours''', 'when i = 2 then 20');
+select commit_splits('splits/theirs', 'splits', 'when i = 5 then ''theirs''', 'when i = 3 then 30');
+select commit_splits('splits/other', 'splits', 'when i = 4 then ''other''', 'when i = 2 then 22 when i = 1 then 11');
+select * from sparse_merge_conflicts('splits/ours', 'splits/theirs');
+select sparse_merge_rows('splits/merged', 'splits/ours', 'splits/theirs');
+select * from sparse_splits('splits/merged');
+select sparse_rows('splits/merged', 'train');
+select sparse_rows('splits/merged', 'test');
+select * from sparse_verify_rows('splits/merged');
+select * from sparse_merge_conflicts('splits/ours', 'splits/other');
+select sparse_merge_rows('splits/merged', 'splits/ours', 'splits/other');
+select sparse_merge_rows('splits/merged', 'splits/ours', 'splits/other', 'theirs');
+select sparse_rows('splits/merged', 'train');
+select sparse_rows('splits/merged', 'test');
+select sparse_commit_splits('splits/fewer', '{"train": "select 1 as id, ''v''::text as v"}', 'splits', '{id}');
+select sparse_merge_rows('splits/merged', 'splits/ours', 'splits/fewer');
+select sparse_commit_splits('splits/named', '{"train": "select 1 as id, ''v''::text as v", "valid": "select 1 as w, 1 as id"}', 'splits', '{id}');
+select sparse_merge_conflicts('splits/ours', 'splits/named');
+-- a single one may have another name: it is that of ours
+select sparse_commit_splits('m/named', '{"train": "select i as id, ''v'' || i as v from generate_series(1, 9) i"}', 'm', '{id}');
+select sparse_merge_rows('m/merged', 'm/named', 'm/ours');
+select split, rows from sparse_splits('m/merged');
 
 -- an estimate is what it would be, and leaves nothing behind
 -- (an error leaves no transaction block behind)

@@ -123,6 +123,7 @@ select * from after(v_chunks('rows[1] = 0'));
 select * from after(v_chunks('rows[1] = -2147483648'));
 select * from after(v_chunks('rows[1] = rows[1] + 1, rows[2] = rows[2] - 1'));
 select * from after(v_chunks('object[2] = null'));
+select * from after('alter table sparse.column_chunk drop constraint column_chunk_check; ' || v_chunks('object = object[:1]'));
 select * from after(v_chunks('object[2] = 987654'));
 select * from after(v_chunks('object[1:2] = array[object[2], object[1]]'));
 select * from after(v_chunks($$rows = '{}', object = '{}'$$));

@@ -121,13 +121,19 @@ select count(distinct object) as objects from sparse.column_chunk where version 
 select op, old, new from sparse_row_diff('words@1', 'words@2');
 -- an array, or the elements of another
 create function words_of(content bytea) returns int[] language sql as $$
-    select array_agg(get_byte(content, i) | get_byte(content, i + 1) << 8 | get_byte(content, i + 2) << 16 | get_byte(content, i + 3) << 24 order by i) from generate_series(0, octet_length(content) - 1, 4) i $$;
+    select array_agg(get_byte(content, i) | (get_byte(content, i + 1) << 8) | (get_byte(content, i + 2) << 16) | (get_byte(content, i + 3) << 24) order by i) from generate_series(0, octet_length(content) - 1, 4) i $$;
 select sparse_commit_rows('arrays', 'select array[1, null, null, null, null, 1, 1, 300] as x');
 select sdelta_apply('{}', k.delta) as content from sparse.column_chunk cc join sparse.chunk k on k.object = cc.object[1] where version = sparse_version_id('arrays') \gset
 select octet_length(:'content'::bytea) as bytes;
 select sparse_commit_rows('arrays', format('select %L::int[] as x', words_of(:'content'::bytea)), 'arrays');
 select count(distinct object) as objects from sparse.column_chunk where version in (select id from sparse.version where name = 'arrays');
 select op, old, new from sparse_row_diff('arrays@1', 'arrays@2');
+
+-- The same chunks in one column at the same rows, and in another further on: all rows have changed
+select sparse_commit_rows('slid', 'select i as id, md5(i::text) as v from generate_series(1, 20000) i', key => '{id}');
+select sparse_commit_rows('slid', 'select i as id, md5((i + 1)::text) as v from generate_series(1, 20000) i', 'slid', '{id}');
+select new_objects < 5 as shared from sparse.version where name = 'slid' and revision = 2;
+select op, count(*) from sparse_row_diff('slid@1', 'slid@2') group by 1;
 
 -- Rows that occur often: chunks that one side has twice count twice
 create table bag as select md5((i % 30000)::text) as v, i from generate_series(0, 59999) i;

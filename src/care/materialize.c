@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 
 #include "model/answer.h"
+#include "model/layout.h"
 #include "store/query.h"
 
 PG_FUNCTION_INFO_V1(care_materialize);
@@ -154,6 +155,7 @@ version_of_argument(FunctionCallInfo fcinfo, int argument, const char *action, S
 {
 	store_check_owner(action);
 	version_from_argument_now(fcinfo, argument, false, version);
+	version_check_model(version, STAYS_CODED);
 }
 
 /* sparse_materialize(version) */

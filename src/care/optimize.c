@@ -229,7 +229,7 @@ care_optimize(PG_FUNCTION_ARGS)
 
 	store_check_owner(ACTION);
 	version_from_argument_now(fcinfo, 0, false, &version);
-	version_check_model(&version, "sparse_repack() chooses the parents of datasets.");
+	version_check_model(&version, STAYS_CODED);
 	care_begin(fcinfo, &care, ACTION, 2);
 	check_parents(&care, &version);
 	finished = optimize_version(&care, &version, max_depth);

@@ -13,6 +13,7 @@
 
 #include "care/group.h"
 #include "model/answer.h"
+#include "model/layout.h"
 
 PG_FUNCTION_INFO_V1(care_repack_preview);
 
@@ -153,6 +154,7 @@ care_repack_preview(PG_FUNCTION_ARGS)
 
 	store_check_owner("preview a repack");
 	version_from_argument_now(fcinfo, 0, true, &version);
+	version_check_model(&version, STAYS_CODED);
 	answer_begin(fcinfo, &answer);
 	store_enter(&access);
 	add_family(version.family, max_depth, totals);

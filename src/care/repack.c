@@ -26,6 +26,7 @@
 
 #include "care/group.h"
 #include "model/answer.h"
+#include "model/layout.h"
 #include "store/query.h"
 
 PG_FUNCTION_INFO_V1(care_repack);
@@ -473,7 +474,10 @@ care_repack(PG_FUNCTION_ARGS)
 
 	store_check_owner("repack");
 	if (!all)
+	{
 		version_from_text(reference, true, &version);
+		version_check_model(&version, STAYS_CODED);
+	}
 	care_begin(fcinfo, &care, "repack", 2);
 	if (all)
 		repack_all(&care, max_depth, &repacked);

@@ -65,6 +65,11 @@ find_key(NewSplit *split, int keys, char **key)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("key column \"%s\" does not exist", key[i])));
+		for (int j = 0; j < i; j++)
+			if (split->key[j] == split->key[i])
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_COLUMN),
+						 errmsg("key column \"%s\" is named twice", key[i])));
 	}
 	if (keys > 0)
 		split->sort = tuplesort_begin_datum(BYTEAOID, lookup_type_cache(BYTEAOID, TYPECACHE_LT_OPR)->lt_opr, InvalidOid, false, work_mem, NULL, 0);

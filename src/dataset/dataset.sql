@@ -306,6 +306,7 @@ create function sparse_merge_conflicts(
     ours text,
     theirs text,
     base text default null,
+    out split text,
     out key jsonb,
     out base_row jsonb,
     out our_row jsonb,

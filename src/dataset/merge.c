@@ -4,7 +4,7 @@
  * A row that only one of two versions has changed since their base (added and removed
  * are changes too) is taken from that one. Where both have changed it, and not to the
  * same, they are in conflict. The order is that of ours; what theirs has added follows in
- * its order.
+ * its order. Splits are merged one after the other, by name.
  */
 #include "postgres.h"
 #include "compat.h"
@@ -100,22 +100,74 @@ check_columns(const Keyed *keyed)
 							   keyed->side[s].split->version.id, keyed->side[s].split->columns)));
 }
 
-/* All rows of base, ours and theirs by key, from arguments that name the versions. */
-static Keyed *
-open_three(FunctionCallInfo fcinfo, int ours_argument, int base_argument)
+/* Base, ours and theirs, that arguments name. */
+static void
+three_of_arguments(FunctionCallInfo fcinfo, int ours_argument, int base_argument, StoreVersion *version)
 {
-	StoreVersion version[3];
-	Split	   *split[3];
-	Keyed	   *keyed;
-
 	version_from_argument_now(fcinfo, ours_argument, false, &version[OURS]);
 	version_from_argument_now(fcinfo, ours_argument + 1, false, &version[THEIRS]);
+	dataset_check(&version[OURS]);
+	dataset_check(&version[THEIRS]);
 	if (PG_ARGISNULL(base_argument))
 		version_from_id(find_base(version[OURS].id, version[THEIRS].id), false, &version[BASE]);
 	else
 		version_from_argument_now(fcinfo, base_argument, false, &version[BASE]);
+	dataset_check(&version[BASE]);
+}
+
+static bool
+among(const char *name, char *const *names, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+static const char *
+list_names(char *const *names, int count)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < count; i++)
+		appendStringInfo(&list, "%s\"%s\"", i > 0 ? ", " : "", names[i]);
+	return list.data;
+}
+
+/* The splits of ours, which the others have too; a single one may have another name there. */
+static int
+common_splits(const StoreVersion *version, char ***name)
+{
+	int			count = split_names(version[OURS].id, name);
+
 	for (int s = 0; s < 3; s++)
-		split[s] = split_open(&version[s], NULL);
+	{
+		char	  **other;
+		int			others = split_names(version[s].id, &other);
+		bool		same = others == count;
+
+		for (int i = 0; i < count && count > 1 && same; i++)
+			same = among((*name)[i], other, others);
+		if (!same)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("the versions have not the same splits"),
+					 errdetail("Version " INT64_FORMAT " has %s, and version " INT64_FORMAT " has %s.",
+							   version[OURS].id, list_names(*name, count), version[s].id, list_names(other, others))));
+	}
+	return count;
+}
+
+/* All rows of a split in base, ours and theirs, by key. Null: the only split. */
+static Keyed *
+open_three(const StoreVersion *version, const char *name)
+{
+	Split	   *split[3];
+	Keyed	   *keyed;
+
+	for (int s = 0; s < 3; s++)
+		split[s] = split_open(&version[s], name);
 	keyed = keyed_create(split, 3, split[OURS]->keys, key_names(split[OURS]));
 	check_columns(keyed);
 	for (int s = 0; s < 3; s++)
@@ -145,14 +197,17 @@ static void
 answer_conflict(Answer *answer, Keyed *keyed, const KeyedGroup *group)
 {
 	int			some = group->count[OURS] > 0 ? OURS : THEIRS;
-	Datum		value[4] = {JsonbPGetDatum(keyed_key(keyed, some, group->row[some]))};
-	bool		null[4] = {false};
+	Datum		value[5] = {
+		CStringGetTextDatum(keyed->side[OURS].split->name),
+		JsonbPGetDatum(keyed_key(keyed, some, group->row[some]))
+	};
+	bool		null[5] = {false};
 
 	for (int s = 0; s < 3; s++)
 	{
-		null[1 + s] = group->count[s] == 0;
+		null[2 + s] = group->count[s] == 0;
 		if (group->count[s] > 0)
-			value[1 + s] = JsonbPGetDatum(keyed_row(keyed, s, group->row[s]));
+			value[2 + s] = JsonbPGetDatum(keyed_row(keyed, s, group->row[s]));
 	}
 	answer_add(answer, value, null);
 }
@@ -160,16 +215,24 @@ answer_conflict(Answer *answer, Keyed *keyed, const KeyedGroup *group)
 Datum
 dataset_merge_conflicts(PG_FUNCTION_ARGS)
 {
+	StoreVersion version[3];
 	Answer		answer;
 	KeyedGroup	group;
-	Keyed	   *keyed;
+	char	  **name;
+	int			splits;
 
 	answer_begin(fcinfo, &answer);
-	keyed = open_three(fcinfo, 0, 2);
-	while (keyed_next(keyed, &group, NULL, NULL))
-		if (in_conflict(&group))
-			answer_conflict(&answer, keyed, &group);
-	keyed_end(keyed);
+	three_of_arguments(fcinfo, 0, 2, version);
+	splits = common_splits(version, &name);
+	for (int i = 0; i < splits; i++)
+	{
+		Keyed	   *keyed = open_three(version, splits == 1 ? NULL : name[i]);
+
+		while (keyed_next(keyed, &group, NULL, NULL))
+			if (in_conflict(&group))
+				answer_conflict(&answer, keyed, &group);
+		keyed_end(keyed);
+	}
 	return (Datum) 0;
 }
 
@@ -241,7 +304,7 @@ row_type(Split *split)
 
 /* Columns of base, in whose order values come, are those of ours in another order perhaps. */
 static void
-commit_from(Commit *commit, Keyed *keyed, int side, int64 row, Datum *value, bool *null)
+commit_from(Commit *commit, NewSplit *split, Keyed *keyed, int side, int64 row, Datum *value, bool *null)
 {
 	int			columns = keyed->columns;
 	Datum	   *found = value + columns;
@@ -254,28 +317,26 @@ commit_from(Commit *commit, Keyed *keyed, int side, int64 row, Datum *value, boo
 		value[keyed->column[OURS][c]] = found[c];
 		null[keyed->column[OURS][c]] = found_null[c];
 	}
-	commit_row(commit, &commit->split[0], value, null);
+	commit_row(commit, split, value, null);
 }
 
 static void
-commit_merged(Commit *commit, Merge *merge)
+commit_merged(Commit *commit, NewSplit *split, const char *name, Merge *merge)
 {
 	Split	   *ours = merge->keyed->side[OURS].split;
 	Datum	   *value = palloc(2 * Max(ours->columns, 1) * sizeof(Datum));
 	bool	   *null = palloc(2 * Max(ours->columns, 1) * sizeof(bool));
 
-	commit->splits = 1;
-	commit->split = MemoryContextAllocZero(commit->context, sizeof(NewSplit));
-	commit_begin_split(commit, &commit->split[0], ours->name, row_type(ours), ours->keys, key_names(ours));
+	commit_begin_split(commit, split, name, row_type(ours), ours->keys, key_names(ours));
 	for (int64 row = 0; row < ours->rows; row++)
 		if (merge->fate[row] == KEPT)
-			commit_from(commit, merge->keyed, OURS, row, value, null);
+			commit_from(commit, split, merge->keyed, OURS, row, value, null);
 		else if (merge->fate[row] >= 0)
-			commit_from(commit, merge->keyed, THEIRS, merge->fate[row], value, null);
+			commit_from(commit, split, merge->keyed, THEIRS, merge->fate[row], value, null);
 	qsort(merge->added, merge->count, sizeof(int64), compare_rows);
 	for (int64 i = 0; i < merge->count; i++)
-		commit_from(commit, merge->keyed, THEIRS, merge->added[i], value, null);
-	commit_end_split(commit, &commit->split[0]);
+		commit_from(commit, split, merge->keyed, THEIRS, merge->added[i], value, null);
+	commit_end_split(commit, split);
 }
 
 static void
@@ -295,42 +356,59 @@ conflicts_remain(Keyed *keyed, int64 conflicts, const KeyedGroup *first)
 	ereport(ERROR,
 			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 			 errmsg("the versions are in conflict"),
-			 errdetail(INT64_FORMAT " rows were changed in both, for example that with key %s.", conflicts,
+			 errdetail(INT64_FORMAT " rows of split \"%s\" were changed in both, for example that with key %s.",
+					   conflicts, keyed->side[OURS].split->name,
 					   JsonbToCString(NULL, &keyed_key(keyed, some, first->row[some])->root, 0)),
 			 errhint("sparse_merge_conflicts() shows them; on_conflict => 'ours' or 'theirs' resolves them.")));
 	pg_unreachable();
+}
+
+/* A split of the three, by name (null: the only one), decided about and committed in memory of its own. */
+static void
+merge_split(Commit *commit, NewSplit *split, const StoreVersion *version, const char *name, const char *preference)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "sparse merge", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext previous = MemoryContextSwitchTo(context);
+	Merge		merge = {.keyed = open_three(version, name)};
+	const Split *ours = merge.keyed->side[OURS].split;
+	KeyedGroup	first = {0};
+	int64		conflicts;
+
+	merge.fate = palloc_extended(Max(ours->rows, 1) * sizeof(int64), MCXT_ALLOC_HUGE);
+	for (int64 row = 0; row < ours->rows; row++)
+		merge.fate[row] = KEPT;
+	conflicts = decide(&merge, strcmp(preference, "theirs") == 0, strcmp(preference, "ours") == 0, &first);
+	if (conflicts > 0)
+		conflicts_remain(merge.keyed, conflicts, &first);
+	commit_merged(commit, split, MemoryContextStrdup(commit->context, ours->name), &merge);
+	keyed_end(merge.keyed);
+	MemoryContextSwitchTo(previous);
+	MemoryContextDelete(context);
 }
 
 /* sparse_merge_rows(name, ours, theirs, on_conflict, base, metadata) */
 Datum
 dataset_merge(PG_FUNCTION_ARGS)
 {
-	Merge		merge = {0};
-	KeyedGroup	first;
+	StoreVersion version[3];
 	char	   *preference;
 	char	   *parent[2];
-	int64		conflicts;
-	int64		rows;
+	char	  **name;
+	int			splits;
 	Commit	   *commit;
 
 	import_check_given(fcinfo, 0, "name");
 	import_check_given(fcinfo, 3, "on_conflict");
 	preference = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	check_preference(preference);
-	merge.keyed = open_three(fcinfo, 1, 4);
-	rows = merge.keyed->side[OURS].split->rows;
-	merge.fate = palloc_extended(Max(rows, 1) * sizeof(int64), MCXT_ALLOC_HUGE);
-	for (int64 row = 0; row < rows; row++)
-		merge.fate[row] = KEPT;
-	memset(&first, 0, sizeof(first));
-	conflicts = decide(&merge, strcmp(preference, "theirs") == 0, strcmp(preference, "ours") == 0, &first);
-	if (conflicts > 0)
-		conflicts_remain(merge.keyed, conflicts, &first);
+	three_of_arguments(fcinfo, 1, 4, version);
+	splits = common_splits(version, &name);
 	for (int s = 0; s < 2; s++)
-		parent[s] = psprintf(INT64_FORMAT, merge.keyed->side[OURS + s].split->version.id);
+		parent[s] = psprintf(INT64_FORMAT, version[OURS + s].id);
 	commit = commit_begin(text_to_cstring(PG_GETARG_TEXT_PP(0)), parent,
 						  strcmp(parent[0], parent[1]) == 0 ? 1 : 2, "merge", import_metadata_argument(fcinfo, 5));
-	commit_merged(commit, &merge);
-	keyed_end(merge.keyed);
+	commit->split = MemoryContextAllocZero(commit->context, splits * sizeof(NewSplit));
+	for (; commit->splits < splits; commit->splits++)
+		merge_split(commit, &commit->split[commit->splits], version, splits == 1 ? NULL : name[commit->splits], preference);
 	PG_RETURN_INT64(commit_end(commit));
 }

@@ -34,6 +34,10 @@ extern void version_check_model(const StoreVersion *version, const char *hint);
 /* The hint where the content of a model is wanted. */
 #define TAKE_ROWS "Take its rows with sparse_rows_as() or sparse_checkout()."
 
+/* Where its parts are to be listed, and where they are to be coded anew. */
+#define LIST_COLUMNS "sparse_splits() and sparse_columns() list what it consists of."
+#define STAYS_CODED "The chunks of a dataset stay as its commit has coded them."
+
 /* The files of a version in order of path, in `context`; their number. */
 extern int	version_files(MemoryContext context, int64 version, VersionFile **file);
 

@@ -43,6 +43,7 @@ model_files(PG_FUNCTION_ARGS)
 
 	answer_begin(fcinfo, &answer);
 	version_from_argument(fcinfo, 0, false, &version);
+	version_check_model(&version, LIST_COLUMNS);
 	argument = Int64GetDatum(version.id);
 	store_enter(&access);
 	answer_connect();
@@ -102,6 +103,7 @@ model_tensors(PG_FUNCTION_ARGS)
 
 	answer_begin(fcinfo, &answer);
 	version_from_argument(fcinfo, 0, false, &version);
+	version_check_model(&version, LIST_COLUMNS);
 	store_enter(&access);
 	answer_connect();
 	while (add_tensors(&answer, version.id, &file, &ordinal) == TENSORS_A_BATCH)
@@ -239,6 +241,7 @@ tensor_bytes(FunctionCallInfo fcinfo, bool slice)
 	bytea	   *value;
 
 	version_from_argument(fcinfo, 0, false, &version);
+	version_check_model(&version, TAKE_ROWS);
 	store_enter(&access);
 	answer_connect();
 	find_tensor(&version, text_to_cstring(PG_GETARG_TEXT_PP(1)), &tensor);

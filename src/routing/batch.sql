@@ -63,6 +63,14 @@ begin
             using errcode = 'invalid_parameter_value';
     end if;
 
+    if exists (select
+               from jsonb_array_elements(requests) r
+               join sparse.version v on v.id = @extschema@.sparse_resolve(r ->> 'version')
+               where v.kind = 'dataset') then
+        raise exception 'a request to batch names a dataset'
+            using errcode = 'wrong_object_type', hint = 'Only models serve requests.';
+    end if;
+
     batch := 0;
     for item in
         select r.n, coalesce(r.value -> 'id', to_jsonb(r.n)) as id, r.arrives, r.version, @extschema@.sparse_routing_base(r.version) as base

@@ -50,6 +50,10 @@ set search_path = pg_catalog, pg_temp
 as $function$
 #variable_conflict use_column
 begin
+    if exists (select from sparse.version r where r.id = $1 and r.kind = 'dataset') then
+        raise exception 'version % is a dataset', $1
+            using errcode = 'wrong_object_type', hint = 'Only models have weights.';
+    end if;
     with v as (
         select r.id, r.raw_bytes::double precision as raw_bytes,
                case when jsonb_typeof(r.metadata -> 'config') = 'object' then r.metadata -> 'config' else r.metadata end as config

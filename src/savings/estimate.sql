@@ -87,7 +87,9 @@ begin
     ),
     parent as materialized (
         select p.id, t.file, t.name, t.dtype, t.first_byte, t.bytes, t.sha256
-        from unnest(parents) p (id), @extschema@.sparse_tensors(p.id) t
+        from unnest(parents) p (id)
+        join sparse.version v on v.id = p.id and v.kind = 'model'
+        cross join lateral @extschema@.sparse_tensors(p.id) t
     ),
     -- what a parent has takes nothing
     new as materialized (

@@ -116,6 +116,7 @@ savings_measure_zstd(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		version_from_argument(fcinfo, 0, false, &version);
+		version_check_model(&version, "It has no files to measure.");
 		measure_files(&measuring, &version);
 	}
 	PG_FINALLY();

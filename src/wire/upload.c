@@ -22,13 +22,13 @@ PG_FUNCTION_INFO_V1(wire_abort);
 /* ---- finding it ---- */
 
 static StoreQuery find_query = {
-	.sql = "select v.name, v.revision, v.family, v.state, v.created_by, g.place, u.version is not null"
+	.sql = "select v.name, v.revision, v.family, v.state, v.created_by, g.place, u.version is not null, v.kind"
 	"  from sparse.version v"
 	"  join sparse.family g on g.id = v.family"
 	"  left join sparse.upload u on u.version = v.id"
 	" where v.id = $1",
 	.args = 1, .arg = {INT8OID},
-	.columns = 7, .column = {TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, INT2OID, BOOLOID}};
+	.columns = 8, .column = {TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, INT2OID, BOOLOID, TEXTOID}};
 
 static bool
 is_own(const char *created_by)
@@ -61,6 +61,7 @@ read_row(int64 id, Upload *upload, char **created_by)
 		*created_by = row_text(context, rows, 0, 5);
 		upload->version.place = DatumGetInt16(row_datum(rows, 0, 6));
 		upload->under_way = DatumGetBool(row_datum(rows, 0, 7));
+		upload->version.kind = *row_text(context, rows, 0, 8);
 	}
 	answer_finish();
 	store_leave(&access);
@@ -105,6 +106,7 @@ refuse_others(int64 id, const char *action, bool readable)
 static void
 check_state(const Upload *upload)
 {
+	version_check_model(&upload->version, "Datasets are stored by sparse_commit_rows().");
 	if (upload->version.state == 'r' || (upload->version.state == 'o' && upload->under_way))
 		return;
 	ereport(ERROR,
