@@ -370,7 +370,7 @@ volatile
 strict
 parallel unsafe
 set search_path = pg_catalog, pg_temp
-as 'MODULE_PATHNAME', 'savings_record';
+as 'MODULE_PATHNAME', 'call_as_reader';
 comment on function sparse_record_savings(date) is
 'Writes the figures of the whole store, of each family and of each owner to sparse.savings_history, in place of those of that day; returns how many rows. To be called nightly by the store''s owner.';
 
