@@ -143,4 +143,26 @@ insert into sparse.routing_constant values ('utilisation2', 0, '', '');
 insert into sparse.hardware (name, kind, memory_gb, bandwidth_gb_s, bf16_tflops, price_per_hour, source) values ('nan', 'gpu', 'nan', 1, 1, 1, '');
 select sparse_config_number('{"n": 1e400}', 'n') as infinite, sparse_config_number('{"n": -3}', 'n') as negative, sparse_config_number('{"n": 32}', 'n') as fine;
 select * from sparse_route('{"family": 1.5}');
+insert into sparse.quality values (4, 'chat', 'nan', '');
+insert into sparse.routing_task (task, output_tokens) values ('endless', 'nan');
+insert into sparse.routing_rule (task, pattern, weight, reason) values ('chat', '', 'infinity', '');
+select sparse_classify('hello', -5);
+select sparse_classify('hello', null, -1);
+select from sparse_batch('[]', 8, 'nan');
+select from sparse_route('{"versions": [1], "hardware": [7]}');
+-- Whole numbers may be written as JSON likes
+select count(*) from sparse_route('{"family": 1.0, "hardware": ["L40S"], "versions": [1], "alternatives": 1.5}');
+-- A batch so large that no expert is missed (the share is too small for a number): arithmetic alone takes 1e6 x 2 x 12.877e9 / (1307.4e12 x 0.5) = 39.4 s
+select hardware, refusal from sparse_route_candidates('{"versions": [3], "hardware": ["MI300X"], "prompt_tokens": 0, "output_tokens": 1, "batch": 1000000}');
+select round(((p50_ms - 20 - 39.0) / 1e3)::numeric) from sparse_route_candidates('{"versions": [3], "hardware": ["MI300X"], "prompt_tokens": 0, "output_tokens": 1, "batch": 1000000}');
+-- Versions of one dataset, or of one adapter, share no base; what is requested and gone, or allowed and gone, is unroutable
+insert into sparse.version (name, revision, family, state, kind, content_sha256, raw_bytes, stored_bytes)
+select n, 1, 1, 'ready', k, sha256(n::bytea), 1, 1 from (values ('rows', 'dataset'), ('an adapter', 'model'), ('of both', 'model')) v (n, k);
+insert into sparse.parent (child, ordinal, parent, role)
+select sparse_resolve('of both'), o, sparse_resolve(p), r from (values (0, 'rows', 'derived'), (1, 'an adapter', 'adapter'), (2, 'tune8', 'finetune')) v (o, p, r);
+select sparse_routing_base(sparse_resolve('of both')) as base;
+select requests, compared, unroutable from sparse_routing_savings($$ select '{"requested": "base8", "versions": ["gone"], "prompt_tokens": 10, "output_tokens": 10}'::jsonb $$);
+-- A large batch
+select size, jsonb_array_length(members), versions, members -> 0, members -> 19999
+from sparse_batch((select jsonb_agg(jsonb_build_object('id', i, 'version', i % 2 + 1)) from generate_series(1, 20000) i), 20000);
 select proname from pg_proc where proname in ('sparse_batch', 'sparse_route', 'sparse_route_candidates', 'sparse_routing_versions') and proparallel <> 'u';

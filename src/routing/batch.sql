@@ -2,7 +2,7 @@
  * batch.sql: requests that can be served together, and what routing would have saved.
  */
 
-create function sparse_routing_base(version bigint)
+create function sparse_routing_base_of(version bigint)
 returns bigint
 language plpgsql
 stable strict
@@ -14,15 +14,30 @@ begin
         with recursive up as (
             select $1 as id
             union all
-            select p.parent
+            select one.parent
             from up u
-            join sparse.parent p on p.child = u.id and p.ordinal = 0
+            cross join lateral (select p.parent
+                                from sparse.parent p
+                                join sparse.version v on v.id = p.parent
+                                where p.child = u.id and p.role <> 'adapter' and v.kind = 'model'
+                                order by p.ordinal
+                                limit 1) one
         )
         select min(u.id) from up u);
 end
 $function$;
+comment on function sparse_routing_base_of(bigint) is
+'What sparse_routing_base() finds, as whoever calls it.';
+
+create function sparse_routing_base(version bigint)
+returns bigint
+language c
+stable strict
+parallel safe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'call_as_reader';
 comment on function sparse_routing_base(bigint) is
-'The oldest ancestor along first parents: versions that share it share a base.';
+'The oldest ancestor along first parents that are models and no adapters: versions that share it share a base.';
 
 create function sparse_batch(
     requests jsonb,
@@ -45,10 +60,12 @@ as $function$
 declare
     item record;
     first_ms double precision;
+    ids jsonb[];
+    wanted bigint[];
 begin
     most := coalesce(most, @extschema@.sparse_routing_constant('batch')::integer);
     wait_ms := coalesce(wait_ms, @extschema@.sparse_routing_constant('wait_ms'));
-    if most < 1 or wait_ms < 0 then
+    if most < 1 or wait_ms < 0 or wait_ms = 'nan' then
         raise exception 'a batch holds at least one request and waits no negative time'
             using errcode = 'invalid_parameter_value';
     end if;
@@ -81,24 +98,27 @@ begin
     loop
         if base is distinct from item.base or size >= most or item.arrives - first_ms > wait_ms then
             if batch > 0 then
+                members := to_jsonb(ids);
+                versions := array(select w.id from unnest(wanted) with ordinality w (id, n) group by w.id order by min(w.n));
                 return next;
             end if;
             batch := batch + 1;
             base := item.base;
-            versions := '{}';
-            members := '[]';
+            ids := '{}';
+            wanted := '{}';
             size := 0;
             first_ms := item.arrives;
         end if;
-        if item.version <> all (versions) then
-            versions := versions || item.version;
-        end if;
-        members := members || jsonb_build_array(item.id);
+        -- (arrays grow in place; what is returned is made of them once)
+        ids := ids || item.id;
+        wanted := wanted || item.version;
         size := size + 1;
         -- a full batch goes at once, another when its first request has waited long enough
         starts_ms := case when size >= most then item.arrives else first_ms + wait_ms end;
     end loop;
     if batch > 0 then
+        members := to_jsonb(ids);
+        versions := array(select w.id from unnest(wanted) with ordinality w (id, n) group by w.id order by min(w.n));
         return next;
     end if;
 end
@@ -150,12 +170,12 @@ begin
             from @extschema@.sparse_route_candidates((plain - array['family', 'tag', 'name', 'quality_floor'])
                 || jsonb_build_object('versions', jsonb_build_array(logged -> 'requested'))) c
             where c.refusal is null;
+            select min(c.cost_per_million) into routed
+            from @extschema@.sparse_route_candidates(plain) c
+            where c.refusal is null;
         exception when undefined_object or object_not_in_prerequisite_state or invalid_name then
             fixed := null;      -- dropped since, or hidden from the caller
         end;
-        select min(c.cost_per_million) into routed
-        from @extschema@.sparse_route_candidates(plain) c
-        where c.refusal is null;
         if fixed is not null and routed is not null then
             compared := compared + 1;
             fixed_sum := fixed_sum + fixed / 1e6 * ((logged ->> 'prompt_tokens')::double precision + (logged ->> 'output_tokens')::double precision);

@@ -3,7 +3,7 @@
  * learnt and nothing hidden: every rule that matched is among the reasons.
  */
 
-create function sparse_routing_constant(name text)
+create function sparse_routing_constant_of(name text)
 returns double precision
 language plpgsql
 stable strict
@@ -16,19 +16,29 @@ begin
     select c.value into found_value from sparse.routing_constant c where c.name = $1;
     if not found then
         raise exception 'routing constant "%" is missing', $1
-            using errcode = 'undefined_object',
+            using errcode = 'no_data_found',
                   hint = 'Insert a row of that name into sparse.routing_constant.';
     end if;
     return found_value;
 end
 $function$;
+comment on function sparse_routing_constant_of(text) is
+'What sparse_routing_constant() finds, as whoever calls it.';
+
+create function sparse_routing_constant(name text)
+returns double precision
+language c
+stable strict
+parallel safe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'call_as_reader';
 comment on function sparse_routing_constant(text) is
 'The value of a row of sparse.routing_constant.';
 
-create function sparse_classify(
+create function sparse_classify_of(
     prompt text,
-    max_tokens integer default null,
-    context integer default null,
+    max_tokens integer,
+    context integer,
     out task text,
     out prompt_tokens bigint,
     out output_tokens bigint,
@@ -42,6 +52,10 @@ set search_path = pg_catalog, pg_temp
 as $function$
 #variable_conflict use_column
 begin
+    if max_tokens < 0 or context < 0 then
+        raise exception 'tokens are 0 or more'
+            using errcode = 'invalid_parameter_value';
+    end if;
     with hit as (
         select r.id, r.task, r.weight, r.difficulty, r.reason
         from sparse.routing_rule r
@@ -53,27 +67,45 @@ begin
         order by sum(h.weight) desc, h.task
         limit 1
     ), length as (
-        select ceil(length(coalesce(prompt, '')) / @extschema@.sparse_routing_constant('chars_per_token'))::bigint
-               + greatest(coalesce(context, 0), 0) as tokens
+        select ceil(length(coalesce(prompt, '')) / @extschema@.sparse_routing_constant_of('chars_per_token'))::bigint
+               + coalesce(context, 0) as tokens
     ), answer as (
         select coalesce((select b.task from best b), 'chat') as task,
                l.tokens,
                coalesce((select ceil(round((t.output_tokens + t.output_ratio * l.tokens)::numeric, 6))
                          from sparse.routing_task t
                          where t.task = coalesce((select b.task from best b), 'chat')),
-                        @extschema@.sparse_routing_constant('output_tokens'))::bigint as output
+                        @extschema@.sparse_routing_constant_of('output_tokens'))::bigint as output
         from length l
     )
     select a.task,
            a.tokens,
            least(a.output, max_tokens)::bigint,
-           least(1, round((coalesce((select b.difficulty from best b), 0)
-               + 0.5 * least(1, a.tokens / @extschema@.sparse_routing_constant('difficult_tokens')))::numeric, 3))::double precision,
+           least(1, greatest(0, round((coalesce((select b.difficulty from best b), 0)
+               + 0.5 * least(1, a.tokens / @extschema@.sparse_routing_constant_of('difficult_tokens')))::numeric, 3)))::double precision,
            coalesce((select b.reasons from best b), array['no rule matched'])
                || case when max_tokens < a.output then array[format('max_tokens cuts %s expected tokens', a.output)] else '{}' end
     into task, prompt_tokens, output_tokens, difficulty, reasons
     from answer a;
 end
 $function$;
+comment on function sparse_classify_of(text, integer, integer) is
+'What sparse_classify() finds, as whoever calls it.';
+
+create function sparse_classify(
+    prompt text,
+    max_tokens integer default null,
+    context integer default null,
+    out task text,
+    out prompt_tokens bigint,
+    out output_tokens bigint,
+    out difficulty double precision,
+    out reasons text[]
+)
+language c
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'call_as_reader';
 comment on function sparse_classify(text, integer, integer) is
 'What a prompt asks for, by sparse.routing_rule: task, tokens in and out, difficulty from 0 to 1, and why. context: tokens that come with the prompt.';

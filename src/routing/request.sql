@@ -38,7 +38,7 @@ $function$;
 comment on function sparse_routing_check(jsonb, jsonb) is
 'Refuses a request with a key that kinds does not name, or a value of another type.';
 
-create function sparse_routing_versions(request jsonb)
+create function sparse_routing_versions_of(request jsonb)
 returns setof bigint
 language plpgsql
 stable
@@ -69,7 +69,7 @@ begin
             raise exception '"family" of a routing request is a whole number, or the name of a version'
                 using errcode = 'invalid_parameter_value';
         end if;
-        kin := (request ->> 'family')::bigint;
+        kin := (request ->> 'family')::numeric::bigint;
     end if;
     return query
         select v.id
@@ -82,5 +82,15 @@ begin
           and (not request ? 'tag' or exists (select from sparse.tag t where t.version = v.id and t.tag = request ->> 'tag'));
 end
 $function$;
+comment on function sparse_routing_versions_of(jsonb) is
+'What sparse_routing_versions() finds, as whoever calls it.';
+
+create function sparse_routing_versions(request jsonb)
+returns setof bigint
+language c
+stable
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'call_as_reader';
 comment on function sparse_routing_versions(jsonb) is
 'The ready models that a request allows and the caller can see.';

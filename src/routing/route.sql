@@ -7,7 +7,7 @@
  * to run it, and says why one is refused; sparse_route() ranks the rest.
  */
 
-create function sparse_route_candidates(
+create function sparse_route_candidates_of(
     request jsonb,
     out version bigint,
     out hardware text,
@@ -41,43 +41,47 @@ begin
         'task', 'string', 'prompt', 'string', 'prompt_tokens', 'number', 'output_tokens', 'number', 'context', 'number',
         'batch', 'number', 'quality_floor', 'number', 'latency_ms', 'number', 'percentile', 'number',
         'include_load', 'boolean', 'hardware', 'array', 'alternatives', 'number'));
+    if exists (select from jsonb_array_elements(request -> 'hardware') e where jsonb_typeof(e) <> 'string') then
+        raise exception '"hardware" of a routing request holds names only'
+            using errcode = 'invalid_parameter_value';
+    end if;
     if (request ->> 'percentile')::numeric not in (50, 99) then
         raise exception '"percentile" of a routing request is 50 or 99'
             using errcode = 'invalid_parameter_value';
     end if;
 
-    select * into asked from @extschema@.sparse_classify(request ->> 'prompt');
+    select * into asked from @extschema@.sparse_classify_of(request ->> 'prompt', null, null);
     wanted_task := coalesce(request ->> 'task', asked.task);
     prompt_length := coalesce((request ->> 'prompt_tokens')::double precision,
                               case when request ? 'prompt' then asked.prompt_tokens end,
-                              @extschema@.sparse_routing_constant('prompt_tokens'));
+                              @extschema@.sparse_routing_constant_of('prompt_tokens'));
     output_length := coalesce((request ->> 'output_tokens')::double precision,
                               (select ceil(round((t.output_tokens + t.output_ratio * prompt_length)::numeric, 6))
                                from sparse.routing_task t where t.task = wanted_task),
-                              @extschema@.sparse_routing_constant('output_tokens'));
+                              @extschema@.sparse_routing_constant_of('output_tokens'));
     output_length := greatest(output_length, 1);
     held := greatest(coalesce((request ->> 'context')::double precision, 0), prompt_length + output_length);
-    batch := greatest(coalesce((request ->> 'batch')::double precision, @extschema@.sparse_routing_constant('batch')), 1);
+    batch := greatest(coalesce((request ->> 'batch')::double precision, @extschema@.sparse_routing_constant_of('batch')), 1);
 
     return query
     with recursive c as (
-        select @extschema@.sparse_routing_constant('compute_efficiency') as compute,
-               @extschema@.sparse_routing_constant('bandwidth_efficiency') as bandwidth,
-               @extschema@.sparse_routing_constant('fp32_fraction') as fp32,
-               @extschema@.sparse_routing_constant('memory_fraction') as memory,
-               @extschema@.sparse_routing_constant('kv_bytes') as kv_bytes,
-               @extschema@.sparse_routing_constant('request_overhead_ms') / 1e3 as overhead,
-               @extschema@.sparse_routing_constant('step_overhead_ms') / 1e3 as step,
-               @extschema@.sparse_routing_constant('p99_factor') as p99,
-               @extschema@.sparse_routing_constant('load_gb_s') * 1e9 as load,
-               @extschema@.sparse_routing_constant('requests_per_load') as requests,
-               @extschema@.sparse_routing_constant('utilisation') as used
+        select @extschema@.sparse_routing_constant_of('compute_efficiency') as compute,
+               @extschema@.sparse_routing_constant_of('bandwidth_efficiency') as bandwidth,
+               @extschema@.sparse_routing_constant_of('fp32_fraction') as fp32,
+               @extschema@.sparse_routing_constant_of('memory_fraction') as memory,
+               @extschema@.sparse_routing_constant_of('kv_bytes') as kv_bytes,
+               @extschema@.sparse_routing_constant_of('request_overhead_ms') / 1e3 as overhead,
+               @extschema@.sparse_routing_constant_of('step_overhead_ms') / 1e3 as step,
+               @extschema@.sparse_routing_constant_of('p99_factor') as p99,
+               @extschema@.sparse_routing_constant_of('load_gb_s') * 1e9 as load,
+               @extschema@.sparse_routing_constant_of('requests_per_load') as requests,
+               @extschema@.sparse_routing_constant_of('utilisation') as used
     ), m as materialized (
         select r.id, r.raw_bytes, r.stored_bytes, w.*,
                q.score, q.source as score_source
-        from @extschema@.sparse_routing_versions(request) a
+        from @extschema@.sparse_routing_versions_of(request) a
         join sparse.version r on r.id = a
-        cross join lateral @extschema@.sparse_weights(r.id) w
+        cross join lateral @extschema@.sparse_weights_of(r.id) w
         left join sparse.quality q on q.version = r.id and q.task = wanted_task
     ), up as (
         -- what must be loaded where an ancestor is resident: the deltas on the way to it, and adapters
@@ -127,7 +131,9 @@ begin
                     when m.dtype in ('I8', 'U8') then coalesce(h.int8_tops, h.bf16_tflops)
                     when m.dtype in ('F32', 'F64') then h.bf16_tflops * c.fp32
                     else h.bf16_tflops end * 1e12 * c.compute as flops_s,
-               m.parameters * (1 - m.expert_fraction * (1 - m.experts_used / m.experts)) as active
+               m.parameters * (1 - m.expert_fraction * (1 - m.experts_used / m.experts)) as active,
+               -- (power() refuses what is too small for it)
+               case when m.experts_used < m.experts then exp(greatest(batch * ln(1 - m.experts_used / m.experts), -700)) else 0 end as missed
         from place p
         join m on m.id = p.id
         join sparse.hardware h on h.name = p.hardware
@@ -138,7 +144,7 @@ begin
                greatest(batch * (2 * f.active * prompt_length + 2 * coalesce(f.attention, 0) * prompt_length * prompt_length) / f.flops_s,
                         f.weight_bytes / f.bytes_s) as prefill,
                -- a batch reads the experts that any of its requests uses
-               greatest((f.weight_bytes * (1 - f.expert_fraction * power(1 - f.experts_used / f.experts, batch))
+               greatest((f.weight_bytes * (1 - f.expert_fraction * f.missed)
                          + batch * f.kv_token * (prompt_length + output_length / 2)) / f.bytes_s,
                         batch * 2 * f.active / f.flops_s) + f.step as decode
         from fit f
@@ -172,6 +178,29 @@ begin
     from timed t;
 end
 $function$;
+comment on function sparse_route_candidates_of(jsonb) is
+'What sparse_route_candidates() finds, as whoever calls it.';
+
+create function sparse_route_candidates(
+    request jsonb,
+    out version bigint,
+    out hardware text,
+    out host text,
+    out cost_per_million double precision,
+    out p50_ms double precision,
+    out p99_ms double precision,
+    out load_ms double precision,
+    out quality double precision,
+    out memory_bytes double precision,
+    out reason text,
+    out refusal text
+)
+returns setof record
+language c
+stable
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'call_as_reader';
 comment on function sparse_route_candidates(jsonb) is
 'Every allowed version on every hardware and host, with what it would cost and take, and why it is refused (null: it is not).';
 
@@ -205,7 +234,7 @@ begin
         where c.refusal is null
         window cheapest as (order by c.cost_per_million, c.p50_ms, c.version, c.hardware, c.host nulls last)
         order by 1
-        limit coalesce((request ->> 'alternatives')::bigint, 9) + 1;
+        limit coalesce(floor((request ->> 'alternatives')::numeric)::bigint, 9) + 1;
     if not found then
         raise notice 'nothing fits the request'
             using hint = 'sparse_route_candidates() of it says why each was refused.';

@@ -10,9 +10,10 @@ immutable strict
 parallel safe
 set search_path = pg_catalog, pg_temp
 as $function$
-    select case when dtype in ('F64', 'I64', 'U64') then 8
+    select case when dtype in ('F64', 'I64', 'U64', 'C64') then 8
                 when dtype in ('F32', 'I32', 'U32') then 4
                 when dtype in ('F16', 'BF16', 'I16', 'U16') then 2
+                when dtype like 'F6%' then 0.75
                 when dtype like 'F4%' then 0.5
                 else 1 end::double precision
 $function$;
@@ -31,7 +32,7 @@ $function$;
 comment on function sparse_config_number(jsonb, text) is
 'A number of a config.json; null where it is none, or one that no model has.';
 
-create function sparse_weights(
+create function sparse_weights_of(
     version bigint,
     out weight_bytes double precision,
     out parameters double precision,
@@ -120,5 +121,25 @@ begin
     from e;
 end
 $function$;
+comment on function sparse_weights_of(bigint) is
+'What sparse_weights() finds, as whoever calls it.';
+
+create function sparse_weights(
+    version bigint,
+    out weight_bytes double precision,
+    out parameters double precision,
+    out expert_fraction double precision,
+    out experts double precision,
+    out experts_used double precision,
+    out dtype text,
+    out kv_elements double precision,
+    out attention double precision,
+    out assumed text[]
+)
+language c
+stable strict
+parallel safe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'call_as_reader';
 comment on function sparse_weights(bigint) is
 'What a version weighs: bytes, parameters, share and use of experts, the dtype of most of it, elements of KV cache a token, and what had to be assumed.';

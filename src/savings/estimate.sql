@@ -186,6 +186,28 @@ $function$;
 comment on function sparse_estimate(text, text, bigint) is
 'What a version would take if it were stored with this parent (null: none), and nothing else were there, from a sample.';
 
+create function sparse_try_import_bytes_of(version bigint, out raw_bytes bigint, out stored_bytes bigint)
+language sql
+volatile
+strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $function$
+    select v.raw_bytes, v.stored_bytes from sparse.version v where v.id = $1
+$function$;
+comment on function sparse_try_import_bytes_of(bigint) is
+'What sparse_try_import_bytes() finds, as whoever calls it.';
+
+create function sparse_try_import_bytes(version bigint, out raw_bytes bigint, out stored_bytes bigint)
+language c
+volatile
+strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'call_as_reader';
+comment on function sparse_try_import_bytes(bigint) is
+'What the version that sparse_try_import() takes back came to.';
+
 create function sparse_try_import(path text, parents text[] default '{}')
 returns table (raw_file_bytes bigint, stored_bytes bigint, fraction_of_raw_files numeric)
 language plpgsql
@@ -199,9 +221,8 @@ declare
 begin
     begin
         tried := @extschema@.sparse_import_file('sparse_try_import/' || gen_random_uuid(), path, parents);
-        select v.raw_bytes, v.stored_bytes into raw_file_bytes, stored_bytes
-        from sparse.version v
-        where v.id = tried;
+        select b.raw_bytes, b.stored_bytes into raw_file_bytes, stored_bytes
+        from @extschema@.sparse_try_import_bytes(tried) b;
         raise exception 'taken back' using errcode = 'ZS001';
     exception when sqlstate 'ZS001' then
         null;

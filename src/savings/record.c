@@ -1,29 +1,18 @@
 /*
- * record.c: pulls that are recorded, and the functions of this layer that are written
- * in SQL, called as whoever may be asked.
- *
- * What is asked of the store's views and written to its tables is asked and written as
- * the caller, whose privileges and policies decide. A superuser passes all of them: he
- * acts as the store's owner, so that nothing which that owner made of a view, or hung
- * on a table, runs with a superuser's rights (store/access.c).
+ * record.c: pulls that are recorded. They are written as the caller, whose privileges
+ * and policies decide, and who, if he is a superuser, acts as the store's owner
+ * (store/as_reader.c).
  */
 #include "postgres.h"
 #include "compat.h"
 
 #include "catalog/pg_type_d.h"
-#include "nodes/value.h"
-#include "parser/parse_func.h"
-#include "utils/lsyscache.h"
 
 #include "model/answer.h"
 #include "store/query.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(savings_record_pull);
-PG_FUNCTION_INFO_V1(savings_record);
-PG_FUNCTION_INFO_V1(savings_report_data);
-
-/* ---- pulls ---- */
 
 static StoreQuery record_pull = {
 	.sql = "insert into sparse.pull as p (version, raw_file_bytes, sent_bytes)"
@@ -75,43 +64,4 @@ savings_record_pull(PG_FUNCTION_ARGS)
 	}
 	answer_finish();
 	PG_RETURN_VOID();
-}
-
-/* ---- what is written in SQL ---- */
-
-/* The function `name` of one argument, beside the one that was called. */
-static Oid
-function_beside(FunctionCallInfo fcinfo, const char *name, Oid argument)
-{
-	char	   *schema = get_namespace_name(get_func_namespace(fcinfo->flinfo->fn_oid));
-	List	   *path = list_make2(makeString(schema), makeString(pstrdup(name)));
-
-	return LookupFuncName(path, 1, &argument, false);
-}
-
-static Datum
-call_as_reader(FunctionCallInfo fcinfo, const char *name, Oid argument)
-{
-	Oid			function = function_beside(fcinfo, name, argument);
-	StoreAccess access;
-	Datum		result;
-
-	enter_versions(&access);
-	result = OidFunctionCall1(function, PG_GETARG_DATUM(0));
-	store_leave(&access);
-	return result;
-}
-
-/* sparse_record_savings(day) */
-Datum
-savings_record(PG_FUNCTION_ARGS)
-{
-	return call_as_reader(fcinfo, "sparse_record_savings_of", DATEOID);
-}
-
-/* sparse_report_data(whole_store) */
-Datum
-savings_report_data(PG_FUNCTION_ARGS)
-{
-	return call_as_reader(fcinfo, "sparse_report_figures", BOOLOID);
 }

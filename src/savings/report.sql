@@ -49,7 +49,7 @@ $function$;
 comment on function sparse_report_escape_markdown(text) is
 'A text as it stands in a table of Markdown.';
 
-create function sparse_report_figures(whole_store boolean)
+create function sparse_report_data_of(whole_store boolean)
 returns jsonb
 language plpgsql
 stable
@@ -104,7 +104,7 @@ begin
     return data;
 end
 $function$;
-comment on function sparse_report_figures(boolean) is
+comment on function sparse_report_data_of(boolean) is
 'What sparse_report_data() finds, as whoever calls it.';
 
 create function sparse_report_data(whole_store boolean default false)
@@ -114,7 +114,7 @@ stable
 strict
 parallel unsafe
 set search_path = pg_catalog, pg_temp
-as 'MODULE_PATHNAME', 'savings_report_data';
+as 'MODULE_PATHNAME', 'call_as_reader';
 comment on function sparse_report_data(boolean) is
 'The figures of sparse_report(), from those views that the caller may read.';
 

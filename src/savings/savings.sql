@@ -213,14 +213,14 @@ begin
         execute format($view$
             create view %1$ssavings_by_predictor %2$s as
             select p.key as predictor,
-                   sum((p.value ->> 'objects')::bigint)::bigint as objects,
-                   sum((p.value ->> 'content_bytes')::bigint)::bigint as content_bytes,
-                   sum((p.value ->> 'stored_bytes')::bigint)::bigint as stored_bytes,
-                   round(sum((p.value ->> 'stored_bytes')::bigint)
-                         / nullif(sum((p.value ->> 'content_bytes')::bigint), 0), 4) as fraction_of_content
-            from sparse.version v, jsonb_each(v.by_predictor) p
-            where v.state <> 'open'
-            group by p.key$view$,
+                   (p.value ->> 'objects')::bigint as objects,
+                   (p.value ->> 'content_bytes')::bigint as content_bytes,
+                   (p.value ->> 'stored_bytes')::bigint as stored_bytes,
+                   round((p.value ->> 'stored_bytes')::numeric / nullif((p.value ->> 'content_bytes')::numeric, 0), 4) as fraction_of_content
+            from (select @extschema@.sparse_tally_sum(v.by_predictor) as by_predictor
+                  from sparse.version v
+                  where v.state <> 'open') s,
+                 jsonb_each(s.by_predictor) p$view$,
             prefix, options);
 
         execute format($view$
@@ -370,7 +370,7 @@ volatile
 strict
 parallel unsafe
 set search_path = pg_catalog, pg_temp
-as 'MODULE_PATHNAME', 'savings_record';
+as 'MODULE_PATHNAME', 'call_as_reader';
 comment on function sparse_record_savings(date) is
 'Writes the figures of the whole store, of each family and of each owner to sparse.savings_history, in place of those of that day; returns how many rows. To be called nightly by the store''s owner.';
 
