@@ -39,6 +39,15 @@ typedef struct pair
 	float	   *parent;
 } pair;
 
+static unsigned long pauses;
+
+static void
+count_pause(void *state)
+{
+	(void) state;
+	pauses++;
+}
+
 static void
 read_pair(void *state, uint64_t first, uint64_t rows, float *child, float *parent)
 {
@@ -117,7 +126,7 @@ rank_found(uint64_t rows, uint64_t columns, unsigned rank, float change, float j
 	fit_lowrank fit;
 	unsigned	found = UINT32_MAX;
 
-	if (fit_lowrank_find(&sparse_malloc, read_pair, &p, rows, columns, SPARSE_BF16, &fit) == SPARSE_OK)
+	if (fit_lowrank_find(&sparse_malloc, read_pair, count_pause, &p, rows, columns, SPARSE_BF16, &fit) == SPARSE_OK)
 		found = fit.rank;
 	if (exact)
 		*exact = fit.rank ? exact_part(&p, &fit) : 0;
@@ -151,13 +160,13 @@ odd_ones(void)
 	p.child[7] = NAN;
 	p.child[333] = INFINITY;
 	p.parent[1000] = -INFINITY;
-	ok(fit_lowrank_find(&sparse_malloc, read_pair, &p, 100, 200, SPARSE_BF16, &fit) == SPARSE_OK, "what is no number is passed over");
+	ok(fit_lowrank_find(&sparse_malloc, read_pair, count_pause, &p, 100, 200, SPARSE_BF16, &fit) == SPARSE_OK, "what is no number is passed over");
 	fit_lowrank_free(&sparse_malloc, &fit);
 	for (int room = 0; room < 12; room++)
 	{
 		int			left = room;
 		const sparse_allocator scarce = {allocate_none, release_it, &left};
-		const sparse_status status = fit_lowrank_find(&scarce, read_pair, &p, 100, 200, SPARSE_BF16, &fit);
+		const sparse_status status = fit_lowrank_find(&scarce, read_pair, count_pause, &p, 100, 200, SPARSE_BF16, &fit);
 
 		good &= status == SPARSE_OK || status == SPARSE_NO_MEMORY;
 		good &= status == SPARSE_OK || fit.rank == 0;
@@ -177,6 +186,7 @@ main(void)
 	ok(rank_found(130, 400, 1, 1e-4f, 0, &exact) == 1 && exact > 0.9, "rank one");
 	ok(rank_found(300, 200, 0, 0, 2e-4f, NULL) == 0, "no rank is seen in the noise of a fine-tune");
 	ok(rank_found(128, 128, 0, 0, 0, NULL) == 0, "none where nothing changed");
+	ok(pauses > 500, "there are pauses in between");
 	odd_ones();
 	printf("1..%d\n", tests);
 	return failures > 0;
