@@ -199,3 +199,7 @@ set statement_timeout = '1ms';
 select sparse_approximate('mini-base', 'svd', 200, name => 'cancelled');
 reset statement_timeout;
 select count(*) - :before_versions as more, (select count(*) from sparse_verify('mini-base')) as problems from sparse.version;
+-- Every file has a checksum, also those that are as they were
+select bool_and(f.checksum is not null) as summed, bool_or(f.format <> 'safetensors') as others, count(distinct f.format) as formats,
+       (select count(*) from sparse.version v, sparse_verify(v.id) where v.state = 'ready') as problems
+from sparse.version v join sparse.file f on f.version = v.id where v.state = 'ready' and not v.exact;

@@ -209,6 +209,21 @@ sum_of_squares(const float *a, uint64 count)
 	return squares;
 }
 
+/* In four sums: one would wait for itself at every element. */
+static inline double
+squares_of_step(const float *a, const float *b, uint64 count)
+{
+	double		apart[4] = {0};
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		double		d = (double) a[i] - b[i];
+
+		apart[i % 4] += d * d;
+	}
+	return (apart[0] + apart[1]) + (apart[2] + apart[3]);
+}
+
 /*
  * The squares of the differences of two samples; "most" or more, by the first of them, where they come to that: of
  * thousands of tensors that are looked through nearly all are told so after the first step.
@@ -220,12 +235,7 @@ squares_apart(const float *a, const float *b, uint64 count, double most)
 
 	/* (a NaN is not less) */
 	for (uint64 i = 0; i < count && apart < most; i += STEP)
-		for (uint64 k = i; k < Min(i + STEP, count); k++)
-		{
-			double		d = (double) a[k] - b[k];
-
-			apart += d * d;
-		}
+		apart += i + STEP <= count ? squares_of_step(a + i, b + i, STEP) : squares_of_step(a + i, b + i, count - i);
 	return apart;
 }
 
