@@ -199,3 +199,17 @@ set statement_timeout = '1ms';
 select sparse_approximate('mini-base', 'svd', 200, name => 'cancelled');
 reset statement_timeout;
 select count(*) - :before_versions as more, (select count(*) from sparse_verify('mini-base')) as problems from sparse.version;
+-- Files of a folder that hold no tensors are as they were
+do $$ begin
+    execute format('copy (select 1) to program %L', format('cd %L && mkdir with-notes && cp %L with-notes/model.safetensors && cat > with-notes/notes && : > with-notes/empty',
+                   current_setting('data_directory'), data_file('mini-base')));
+end $$;
+select sparse_import_file('noted', current_setting('data_directory') || '/with-notes') > 0 as imported;
+select sparse_approximate('noted', 'int8') > 0 as approximated;
+select path, format, bytes, checksum is not null as summed,
+       checksum = (select checksum from sparse.file e join sparse.version v on v.id = e.version where v.name = 'noted' and e.path = f.path) as same,
+       (select sum(octet_length(piece)) from sparse_reconstruct_file('noted-int8', path) piece) = bytes as whole
+from sparse.file f where version = sparse_version_id('noted-int8') order by path collate "C";
+-- Every file has a checksum, also those that are as they were
+select bool_and(f.checksum is not null) as summed, (select count(*) from sparse.version v, sparse_verify(v.id) where v.state = 'ready') as problems
+from sparse.version v join sparse.file f on f.version = v.id where v.state = 'ready';

@@ -436,3 +436,8 @@ select refusal($$select sparse_rename('named', 'otherwise')$$);
 select sparse_write(:named, null, 0, 'one'), sparse_commit(:named) = :named as committed;
 select sparse_rename('named', 'otherwise');
 select joined('otherwise', 'a');
+
+-- What was committed has its checksum, however it came to be; what is under way has none
+select state, bool_and(f.checksum is not null) as all_summed, bool_or(f.checksum is not null) as any_summed
+from sparse.version v join sparse.file f on f.version = v.id group by 1 order by 1;
+select count(*) as problems from sparse.version v, sparse_verify(v.id) where v.state = 'ready' and v.kind = 'model';

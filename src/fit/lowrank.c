@@ -28,6 +28,7 @@
 #define OVERSAMPLING 8
 #define BLOCK_ELEMENTS ((uint64_t) 262144)	/* of a block of rows */
 #define SWEEPS 10
+#define PAUSE_ROWS 1024			/* after so many of a factor's comes a pause */
 
 /* Targets are moved so much further than to the edge of their intervals, which takes half of the sweeps. */
 #define RELAXATION 1.8f
@@ -52,6 +53,7 @@ typedef struct search
 {
 	const sparse_allocator *allocator;
 	fit_read	read;
+	fit_pause	pause;
 	void	   *state;
 	uint64_t	rows;
 	uint64_t	columns;
@@ -73,6 +75,14 @@ static float *
 floats(const search *s, uint64_t count)
 {
 	return s->allocator->allocate(s->allocator->state, (size_t) count * sizeof(float));
+}
+
+/* Before row (or column) `i` of a loop over them. */
+static void
+pause_at(const search *s, uint64_t i)
+{
+	if (i % PAUSE_ROWS == 0)
+		s->pause(s->state);
 }
 
 static void
@@ -315,7 +325,7 @@ gap_after(const double *value, int n)
 
 /* Makes the columns of an array of `rows` rows of `n` orthonormal; one that depends on others becomes zero. */
 static void
-orthonormalise(float *y, uint64_t rows, unsigned n)
+orthonormalise(const search *s, float *y, uint64_t rows, unsigned n)
 {
 	for (unsigned k = 0; k < n; k++)
 		for (int again = 0; again < 2; again++)
@@ -326,6 +336,7 @@ orthonormalise(float *y, uint64_t rows, unsigned n)
 			{
 				double		dot = 0;
 
+				s->pause(s->state);
 				for (uint64_t i = 0; i < rows; i++)
 					dot += (double) y[i * n + j] * y[i * n + k];
 				for (uint64_t i = 0; i < rows; i++)
@@ -416,7 +427,7 @@ fill_randomly(float *x, uint64_t count)
  * the gap is less than half as large, and halves with every turn.
  */
 static void
-leading_vectors(const double *matrix, uint64_t n, unsigned rank, float *vector)
+leading_vectors(const search *s, const double *matrix, uint64_t n, unsigned rank, float *vector)
 {
 	float		product[SAMPLE_ROWS * SAMPLE_ROWS];
 	double		trace = 0;
@@ -438,7 +449,7 @@ leading_vectors(const double *matrix, uint64_t n, unsigned rank, float *vector)
 					product[i * rank + r] += x * vector[k * rank + r];
 			}
 		memcpy(vector, product, n * rank * sizeof(float));
-		orthonormalise(vector, n, rank);
+		orthonormalise(s, vector, n, rank);
 	}
 }
 
@@ -466,7 +477,7 @@ agrees_with_itself(search *s, const sample *of, const double *gram, unsigned ran
 	float		vector[SAMPLE_ROWS * SAMPLE_ROWS];
 	uint64_t	met = 0;
 
-	leading_vectors(gram, of->rows, rank, vector);
+	leading_vectors(s, gram, of->rows, rank, vector);
 	for (uint64_t m = 0; m < MET_ROWS; m++)
 	{
 		const uint64_t i = (of->rows - 1) * m / (MET_ROWS - 1);
@@ -574,6 +585,7 @@ principal(search *s, unsigned n)
 		{
 			double		dot = 0;
 
+			s->pause(s->state);
 			for (uint64_t j = 0; j < s->columns; j++)
 				dot += (double) s->right[i * s->columns + j] * s->right[k * s->columns + j];
 			gram[i * n + k] = gram[k * n + i] = dot;
@@ -589,6 +601,7 @@ principal(search *s, unsigned n)
 		return 0;
 	for (uint64_t j = 0; j < s->columns; j++)
 	{
+		pause_at(s, j);
 		for (unsigned k = 0; k < rank; k++)
 		{
 			row[k] = 0;
@@ -601,6 +614,7 @@ principal(search *s, unsigned n)
 	memcpy(s->right, s->sum, rank * s->columns * sizeof(float));
 	for (uint64_t i = 0; i < s->rows; i++)
 	{
+		pause_at(s, i);
 		for (unsigned k = 0; k < rank; k++)
 		{
 			row[k] = 0;
@@ -657,9 +671,12 @@ gram_of_left(const search *s, double *gram)
 
 	memset(gram, 0, n * n * sizeof(double));
 	for (uint64_t i = 0; i < s->rows; i++)
+	{
+		pause_at(s, i);
 		for (unsigned a = 0; a < n; a++)
 			for (unsigned b = 0; b <= a; b++)
 				gram[a * n + b] += (double) s->left[i * n + a] * s->left[i * n + b];
+	}
 	factorise(gram, n);
 }
 
@@ -673,6 +690,7 @@ gram_of_right(const search *s, double *gram)
 		{
 			double		dot = 0;
 
+			s->pause(s->state);
 			for (uint64_t j = 0; j < s->columns; j++)
 				dot += (double) s->right[a * s->columns + j] * s->right[b * s->columns + j];
 			gram[a * n + b] = dot;
@@ -759,6 +777,7 @@ refit_right(search *s)
 	}
 	for (uint64_t j = 0; j < s->columns; j++)
 	{
+		pause_at(s, j);
 		for (unsigned k = 0; k < s->rank; k++)
 			x[k] = s->sum[k * s->columns + j];
 		solve(gram, s->rank, x);
@@ -891,7 +910,7 @@ find(search *s, fit_lowrank *fit)
 	for (int power = 0; power < 2; power++)
 	{
 		project_right(s, s->right, n, s->left);
-		orthonormalise(s->left, s->rows, n);
+		orthonormalise(s, s->left, s->rows, n);
 		project_left(s, s->left, n, s->right);
 	}
 	s->rank = principal(s, n);
@@ -909,12 +928,12 @@ find(search *s, fit_lowrank *fit)
 }
 
 sparse_status
-fit_lowrank_find(const sparse_allocator *allocator, fit_read read, void *state,
+fit_lowrank_find(const sparse_allocator *allocator, fit_read read, fit_pause pause, void *state,
 				 uint64_t rows, uint64_t columns, sparse_dtype dtype, fit_lowrank *fit)
 {
 	const sparse_dtype_info *info = sparse_dtype_get(dtype);
 	search		s = {
-		.allocator = allocator, .read = read, .state = state, .rows = rows, .columns = columns,
+		.allocator = allocator, .read = read, .pause = pause, .state = state, .rows = rows, .columns = columns,
 		.mantissa_bits = info->mantissa_bits, .least_exponent = 2 - (1 << (info->exponent_bits - 1)),
 		.block = columns > 0 && columns < BLOCK_ELEMENTS ? BLOCK_ELEMENTS / columns : 1
 	};

@@ -18,6 +18,9 @@
 /* Gives rows [first, first + rows) of child and parent, row by row. May not return (an error of the caller's). */
 typedef void (*fit_read) (void *state, uint64_t first, uint64_t rows, float *child, float *parent);
 
+/* Called with the same state wherever the work between two reads takes long. May not return either. */
+typedef void (*fit_pause) (void *state);
+
 typedef struct fit_lowrank
 {
 	unsigned	rank;			/* 0: the change has no low rank, or coding it so gains nothing */
@@ -31,7 +34,7 @@ typedef struct fit_lowrank
  * sample is looked at, which turns away nearly all that has no low rank. SPARSE_NO_MEMORY
  * is the only error. The result is released by fit_lowrank_free.
  */
-extern sparse_status fit_lowrank_find(const sparse_allocator *allocator, fit_read read, void *state,
+extern sparse_status fit_lowrank_find(const sparse_allocator *allocator, fit_read read, fit_pause pause, void *state,
 									  uint64_t rows, uint64_t columns, sparse_dtype dtype, fit_lowrank *fit);
 
 extern void fit_lowrank_free(const sparse_allocator *allocator, fit_lowrank *fit);

@@ -27,6 +27,7 @@ typedef struct search
 {
 	const sparse_allocator *allocator;
 	fit_read	read;
+	fit_pause	pause;
 	void	   *state;
 	uint64_t	rows;
 	uint64_t	columns;
@@ -112,6 +113,7 @@ make_orthonormal(const search *s, const thin *matrix)
 		double		before = sqrt(long_dot(x, x, matrix->length));
 		double		after;
 
+		s->pause(s->state);
 		for (int pass = 0; pass < 2; pass++)
 			for (unsigned j = 0; j < k; j++)
 				add(x, component(matrix, j), (float) -long_dot(x, component(matrix, j), matrix->length), matrix->length);
@@ -247,12 +249,15 @@ diagonalise(search *s)
 	{
 		again = false;
 		for (unsigned p = 0; p < n; p++)
+		{
+			s->pause(s->state);
 			for (unsigned q = p + 1; q < n; q++)
 				if (fabs(s->gram[p * n + q]) > 1e-14 * sqrt(fabs(s->gram[p * n + p] * s->gram[q * n + q])))
 				{
 					annihilate(s, p, q);
 					again = true;
 				}
+		}
 	}
 }
 
@@ -268,8 +273,11 @@ find_components(search *s)
 	const unsigned n = s->width;
 
 	for (unsigned i = 0; i < n; i++)
+	{
+		s->pause(s->state);
 		for (unsigned j = 0; j <= i; j++)
 			s->gram[i * n + j] = s->gram[j * n + i] = long_dot(component(&s->z, i), component(&s->z, j), s->columns);
+	}
 	diagonalise(s);
 	for (unsigned i = 0; i < n; i++)
 	{
@@ -333,6 +341,7 @@ write_factors(const search *s, float *row, fit_svd *fit)
 	{
 		int			exponent;
 
+		s->pause(s->state);
 		turn(s, &s->y, k, row);
 		exponent = round_values(row, s->rows, fit->left + k, fit->rank);
 		turn(s, &s->z, k, row);
@@ -379,12 +388,12 @@ fit_svd_memory(uint64_t rows, uint64_t columns, unsigned rank)
 }
 
 sparse_status
-fit_svd_find(const sparse_allocator *allocator, fit_read read, void *state,
+fit_svd_find(const sparse_allocator *allocator, fit_read read, fit_pause pause, void *state,
 			 uint64_t rows, uint64_t columns, unsigned rank, double enough, fit_svd *fit)
 {
 	const uint64_t smallest = rows < columns ? rows : columns;
 	search		s = {
-		.allocator = allocator, .read = read, .state = state, .rows = rows, .columns = columns,
+		.allocator = allocator, .read = read, .pause = pause, .state = state, .rows = rows, .columns = columns,
 		.width = (unsigned) (smallest < rank + OVERSAMPLING ? smallest : rank + OVERSAMPLING),
 		.y.length = rows, .z.length = columns
 	};

@@ -29,7 +29,7 @@ extern double fit_svd_memory(uint64_t rows, uint64_t columns, unsigned rank);
  * Finds up to `rank` components, and keeps as few of them as leave at most `enough` of the sum of squares (0: all). All
  * that is read must be finite. SPARSE_NO_MEMORY is the only error. The result is released by fit_svd_free.
  */
-extern sparse_status fit_svd_find(const sparse_allocator *allocator, fit_read read, void *state,
+extern sparse_status fit_svd_find(const sparse_allocator *allocator, fit_read read, fit_pause pause, void *state,
 								  uint64_t rows, uint64_t columns, unsigned rank, double enough, fit_svd *fit);
 
 extern void fit_svd_free(const sparse_allocator *allocator, fit_svd *fit);

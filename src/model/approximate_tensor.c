@@ -477,6 +477,14 @@ read_rows(void *state, uint64_t first, uint64_t rows, float *child, float *paren
 	}
 }
 
+/* fit_pause */
+static void
+let_interrupt(void *state)
+{
+	(void) state;
+	CHECK_FOR_INTERRUPTS();
+}
+
 static void
 check_memory(const Work *work, unsigned rank)
 {
@@ -498,7 +506,7 @@ find_factors(Work *work, unsigned rank, double enough, fit_svd *fit)
 
 	check_memory(work, rank);
 	sparse_allocator_init(&allocator, CurrentMemoryContext);
-	status = fit_svd_find(&allocator, read_rows, work, work->rows, work->columns, rank, enough, fit);
+	status = fit_svd_find(&allocator, read_rows, let_interrupt, work, work->rows, work->columns, rank, enough, fit);
 	if (status != SPARSE_OK)
 		sparse_report(status, "find singular values");
 }

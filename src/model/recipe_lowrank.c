@@ -175,6 +175,14 @@ store_factor(const RecipeSearch *search, const int16_t *factor, uint64 count)
 	return result.id;
 }
 
+/* fit_pause */
+static void
+let_interrupt(void *state)
+{
+	(void) state;
+	CHECK_FOR_INTERRUPTS();
+}
+
 static void
 propose(RecipeSearch *search, const Factored *f)
 {
@@ -216,7 +224,7 @@ search_lowrank(RecipeSearch *search)
 		return;
 	f.rows = search->elements / f.columns;
 	sparse_allocator_init(&allocator, CurrentMemoryContext);
-	status = fit_lowrank_find(&allocator, read_rows, &f, f.rows, f.columns, search->spec->dtype, &f.fit);
+	status = fit_lowrank_find(&allocator, read_rows, let_interrupt, &f, f.rows, f.columns, search->spec->dtype, &f.fit);
 	if (status != SPARSE_OK)
 		sparse_report(status, "look for a low rank");
 	if (f.fit.rank > 0 && is_worth_it(&f))

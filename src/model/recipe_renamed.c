@@ -25,6 +25,7 @@
 #define SAMPLE 128				/* elements, from the beginning of a row on */
 #define LEAST_ELEMENTS 64		/* of a tensor that is looked for */
 #define PLACES 8				/* rows of a tensor of which there are samples */
+#define STEP 16					/* elements after which unlike samples can be told */
 
 /* So many tensors of a parent are looked through, and so many samples taken for an import: some 4 MiB each parent, 8 MiB for all. */
 #define MOST_TENSORS 16384
@@ -198,22 +199,53 @@ sample_of(const RecipeSearch *search, Entry *entry, uint64 row)
 	return NULL;
 }
 
-/* How far two samples are from each other, 0 to 1; more where they are not alike, or say nothing. */
 static double
-distance(const float *a, const float *b, uint64 count)
+sum_of_squares(const float *a, uint64 count)
 {
 	double		squares = 0;
-	double		apart = 0;
+
+	for (uint64 i = 0; i < count; i++)
+		squares += (double) a[i] * a[i];
+	return squares;
+}
+
+/* In four sums: one would wait for itself at every element. */
+static inline double
+squares_of_step(const float *a, const float *b, uint64 count)
+{
+	double		apart[4] = {0};
 
 	for (uint64 i = 0; i < count; i++)
 	{
 		double		d = (double) a[i] - b[i];
 
-		apart += d * d;
-		squares += (double) a[i] * a[i];
+		apart[i % 4] += d * d;
 	}
+	return (apart[0] + apart[1]) + (apart[2] + apart[3]);
+}
+
+/*
+ * The squares of the differences of two samples; "most" or more, by the first of them, where they come to that: of
+ * thousands of tensors that are looked through nearly all are told so after the first step.
+ */
+static double
+squares_apart(const float *a, const float *b, uint64 count, double most)
+{
+	double		apart = 0;
+
 	/* (a NaN is not less) */
-	return apart < ALIKE * squares ? apart / squares : 1;
+	for (uint64 i = 0; i < count && apart < most; i += STEP)
+		apart += i + STEP <= count ? squares_of_step(a + i, b + i, STEP) : squares_of_step(a + i, b + i, count - i);
+	return apart;
+}
+
+/* Whether two samples are alike; not where they say nothing. */
+static bool
+are_alike(const float *a, const float *b, uint64 count)
+{
+	const double most = ALIKE * sum_of_squares(a, count);
+
+	return squares_apart(a, b, count, most) < most;
 }
 
 /* Of a parent's tensors that begin as the sample does the nearest, with at most so many rows; NULL: none. */
@@ -221,21 +253,29 @@ static Entry *
 nearest(const RecipeSearch *search, Entry *entry, uint64 entries, const float *sample, uint64 rows, bool same_rows)
 {
 	Entry	   *best = NULL;
-	double		least = 1;
+	double		least = ALIKE;
+	double		squares = 0;
+	uint64		count = 0;		/* elements that these are the squares of */
 
 	for (uint64 i = 0; i < entries; i++)
 	{
+		const uint64 common = sample_elements(search, Min(rows, entry[i].rows));
 		const float *other;
-		double		d;
+		double		apart;
 
 		if (same_rows ? entry[i].rows != rows : entry[i].rows > rows)
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		other = sample_of(search, &entry[i], 0);
-		d = other == NULL ? 1 : distance(sample, other, sample_elements(search, Min(rows, entry[i].rows)));
-		if (d < least)
+		if (other == NULL)
+			continue;
+		if (common != count)
+			squares = sum_of_squares(sample, count = common);
+		apart = squares_apart(sample, other, common, least * squares);
+		/* (of equals the first, however the product was rounded) */
+		if (apart < least * squares && apart / squares < least)
 		{
-			least = d;
+			least = apart / squares;
 			best = &entry[i];
 		}
 	}
@@ -314,7 +354,7 @@ find_split(RecipeSearch *search, Entry *entry, uint64 entries, const float *begi
 			const float *sample = place[p] <= all - rows ? sample_of(search, &entry[i], place[p]) : NULL;
 			Recipe	   *recipe;
 
-			if (sample == NULL || distance(begin, sample, sample_elements(search, rows)) >= 1)
+			if (sample == NULL || !are_alike(begin, sample, sample_elements(search, rows)))
 				continue;
 			recipe = recipes_add(search, SPARSE_PREDICT_PARENT);
 			recipe_add_elements(recipe, &entry[i].kin);
@@ -333,7 +373,7 @@ kin_is_alike(RecipeSearch *search, const Kin *kin)
 
 	sample_content(search, 0, count, child);
 	sample_object(search, kin, 0, count, parent);
-	return distance(child, parent, count) < 1;
+	return are_alike(child, parent, count);
 }
 
 void

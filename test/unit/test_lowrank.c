@@ -40,6 +40,15 @@ typedef struct pair
 	uint64_t	read;			/* rows */
 } pair;
 
+static unsigned long pauses;
+
+static void
+count_pause(void *state)
+{
+	(void) state;
+	pauses++;
+}
+
 static void
 read_pair(void *state, uint64_t first, uint64_t rows, float *child, float *parent)
 {
@@ -119,7 +128,7 @@ rank_found(uint64_t rows, uint64_t columns, unsigned rank, float change, float j
 	fit_lowrank fit;
 	unsigned	found = UINT32_MAX;
 
-	if (fit_lowrank_find(&sparse_malloc, read_pair, &p, rows, columns, SPARSE_BF16, &fit) == SPARSE_OK)
+	if (fit_lowrank_find(&sparse_malloc, read_pair, count_pause, &p, rows, columns, SPARSE_BF16, &fit) == SPARSE_OK)
 		found = fit.rank;
 	if (exact)
 		*exact = fit.rank ? exact_part(&p, &fit) : 0;
@@ -153,13 +162,13 @@ odd_ones(void)
 	p.child[7] = NAN;
 	p.child[333] = INFINITY;
 	p.parent[1000] = -INFINITY;
-	ok(fit_lowrank_find(&sparse_malloc, read_pair, &p, 100, 200, SPARSE_BF16, &fit) == SPARSE_OK, "what is no number is passed over");
+	ok(fit_lowrank_find(&sparse_malloc, read_pair, count_pause, &p, 100, 200, SPARSE_BF16, &fit) == SPARSE_OK, "what is no number is passed over");
 	fit_lowrank_free(&sparse_malloc, &fit);
 	for (int room = 0; room < 12; room++)
 	{
 		int			left = room;
 		const sparse_allocator scarce = {allocate_none, release_it, &left};
-		const sparse_status status = fit_lowrank_find(&scarce, read_pair, &p, 100, 200, SPARSE_BF16, &fit);
+		const sparse_status status = fit_lowrank_find(&scarce, read_pair, count_pause, &p, 100, 200, SPARSE_BF16, &fit);
 
 		good &= status == SPARSE_OK || status == SPARSE_NO_MEMORY;
 		good &= status == SPARSE_OK || fit.rank == 0;
@@ -177,7 +186,7 @@ dominated(void)
 	pair		p = make_pair(600, 300, 2, 4e-3f, 1e-3f);
 	fit_lowrank fit;
 
-	ok(fit_lowrank_find(&sparse_malloc, read_pair, &p, 600, 300, SPARSE_BF16, &fit) == SPARSE_OK && fit.rank == 0
+	ok(fit_lowrank_find(&sparse_malloc, read_pair, count_pause, &p, 600, 300, SPARSE_BF16, &fit) == SPARSE_OK && fit.rank == 0
 	   && p.read > 64 && p.read < 100, "large directions in the noise of a fine-tune: a gap, seen to be none by a sample");
 	fit_lowrank_free(&sparse_malloc, &fit);
 	release(&p);
@@ -194,6 +203,7 @@ main(void)
 	ok(rank_found(128, 128, 0, 0, 0, NULL) == 0, "none where nothing changed");
 	ok(rank_found(400, 500, 24, 1e-4f, 0, &exact) == 24 && exact > 0.8, "a rank that is no small part of the sample");
 	dominated();
+	ok(pauses > 500, "there are pauses in between");
 	odd_ones();
 	printf("1..%d\n", tests);
 	return failures > 0;

@@ -27,6 +27,15 @@ typedef struct matrix
 	float	   *x;
 } matrix;
 
+static unsigned long pauses;
+
+static void
+count_pause(void *state)
+{
+	(void) state;
+	pauses++;
+}
+
 static void
 read_matrix(void *state, uint64_t first, uint64_t rows, float *child, float *parent)
 {
@@ -81,7 +90,7 @@ find(const matrix *m, unsigned rank, double enough)
 {
 	fit_svd		fit;
 
-	if (fit_svd_find(&sparse_malloc, read_matrix, (void *) m, m->rows, m->columns, rank, enough, &fit) != SPARSE_OK)
+	if (fit_svd_find(&sparse_malloc, read_matrix, count_pause, (void *) m, m->rows, m->columns, rank, enough, &fit) != SPARSE_OK)
 		exit(1);
 	return fit;
 }
@@ -133,6 +142,7 @@ main(void)
 	test_shape(120, 3000);
 	test_shape(2000, 17);
 	test_whole();
+	ok(pauses > 500, "there are pauses in between, for every component and row of the small matrix");
 	printf("1..%d\n", tests);
 	return failures > 0;
 }
