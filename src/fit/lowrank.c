@@ -2,7 +2,8 @@
  * lowrank.c: a low-rank change, found under the rounding that came after it.
  *
  *   1. The Gram matrix of a few rows of the difference: without a gap among its
- *      eigenvalues there is no low rank, and that is the end.
+ *      eigenvalues there is no low rank, and that is the end. So it is where the rows, projected on the
+ *      eigenvectors before the gap, agree with few elements.
  *   2. The range of the difference by random projection, by blocks of rows (Halko,
  *      Martinsson, Tropp, "Finding structure with randomness", SIAM Review 53, 2011), with one power
  *      iteration; the rank is where the largest gap is.
@@ -34,6 +35,14 @@
 /* One element in so many must agree with the model at once. (Of merges seven in eight do, of fine-tunes one.) */
 #define LEAST_MET 2
 #define MET_ROWS 16				/* that are looked at first */
+
+/* Of the sample alone, whose eigenvectors hold some of the rounding too. */
+#define SAMPLE_MET 3
+
+/* Eigenvalues of the sample: how exact, relative to their neighbours, and after how many turns each is taken as it is. */
+#define VALUES_WITHIN 1e-6
+#define MOST_TURNS 30
+#define LEADING_TURNS 8			/* for its first eigenvectors */
 
 /* An eigenvalue must be so many times the next one, and than the middle one, to be the last of a low rank. */
 #define GAP 2.0
@@ -92,16 +101,13 @@ dot_product(const float *x, const float *y, uint64_t count)
 	return part[0];
 }
 
-/*
- * Eigenvalues of a symmetric matrix of n rows, largest first, and, where wanted, its
- * eigenvectors as rows; rotations stop where what is beside the diagonal is less than this part of it.
- */
+/* Eigenvalues of a symmetric matrix of n rows, largest first, and its eigenvectors as rows: Jacobi's rotations. */
 static void
-eigen(double *a, int n, double part, double *value, double *vector)
+eigen(double *a, int n, double *value, double *vector)
 {
 	bool		rotated = true;
 
-	for (int i = 0; vector && i < n * n; i++)
+	for (int i = 0; i < n * n; i++)
 		vector[i] = i / n == i % n;
 	for (int sweep = 0; rotated && sweep < 12; sweep++)
 	{
@@ -114,7 +120,7 @@ eigen(double *a, int n, double part, double *value, double *vector)
 				double		t;
 				double		c;
 
-				if (fabs(apq) <= part * sqrt(fabs(a[p * n + p] * a[q * n + q])))
+				if (fabs(apq) <= 1e-12 * sqrt(fabs(a[p * n + p] * a[q * n + q])))
 					continue;
 				rotated = true;
 				theta = (a[q * n + q] - a[p * n + p]) / (2 * apq);
@@ -136,7 +142,7 @@ eigen(double *a, int n, double part, double *value, double *vector)
 					a[p * n + k] = c * x - t * c * y;
 					a[q * n + k] = t * c * x + c * y;
 				}
-				for (int k = 0; vector && k < n; k++)
+				for (int k = 0; k < n; k++)
 				{
 					const double x = vector[p * n + k];
 					const double y = vector[q * n + k];
@@ -155,7 +161,7 @@ eigen(double *a, int n, double part, double *value, double *vector)
 		for (int k = i + 1; k < n; k++)
 			if (value[k] > value[best])
 				best = k;
-		for (int k = 0; vector && best != i && k < n; k++)
+		for (int k = 0; best != i && k < n; k++)
 		{
 			const double x = vector[i * n + k];
 
@@ -170,6 +176,120 @@ eigen(double *a, int n, double part, double *value, double *vector)
 			value[best] = x;
 		}
 	}
+}
+
+/*
+ * Householder's reflections: a symmetric matrix becomes tridiagonal, of which `value` is the diagonal and `beside` what
+ * is beside it. Rows are columns here, so every loop runs along memory.
+ */
+static void
+tridiagonalise(double *a, int n, double *value, double *beside)
+{
+	double		v[SAMPLE_ROWS];
+	double		w[SAMPLE_ROWS];
+
+	for (int k = 0; k + 1 < n; k++)
+	{
+		const double *row = a + k * n;
+		double		squares = 0;
+		double		length;
+		double		shared = 0;
+
+		value[k] = row[k];
+		for (int j = k + 1; j < n; j++)
+			squares += row[j] * row[j];
+		length = row[k + 1] > 0 ? -sqrt(squares) : sqrt(squares);
+		beside[k] = length;
+		squares -= length * row[k + 1];		/* half of |v|^2 */
+		if (!(squares > 0))
+			continue;
+		for (int j = k + 1; j < n; j++)
+			v[j] = row[j] - (j == k + 1 ? length : 0);
+		for (int i = k + 1; i < n; i++)
+		{
+			double		sum = 0;
+
+			for (int j = k + 1; j < n; j++)
+				sum += a[i * n + j] * v[j];
+			w[i] = sum / squares;
+			shared += w[i] * v[i];
+		}
+		for (int i = k + 1; i < n; i++)
+			w[i] -= shared / (2 * squares) * v[i];
+		for (int i = k + 1; i < n; i++)
+			for (int j = k + 1; j < n; j++)
+				a[i * n + j] -= v[i] * w[j] + w[i] * v[j];
+	}
+	value[n - 1] = a[n * n - 1];
+	beside[n - 1] = 0;
+}
+
+/*
+ * A step of the implicit QL iteration on rows `first` to `last` of a tridiagonal matrix, shifted by an eigenvalue of
+ * its first two rows (H. Bowdler, R. Martin, C. Reinsch, J. Wilkinson, Numerische Mathematik 11, 1968).
+ */
+static void
+chase(double *value, double *beside, int first, int last)
+{
+	const double half = (value[first + 1] - value[first]) / (2 * beside[first]);
+	double		g = value[last] - value[first] + beside[first] / (half + copysign(sqrt(half * half + 1), half));
+	double		s = 1;
+	double		c = 1;
+	double		moved = 0;
+
+	for (int i = last - 1; i >= first; i--)
+	{
+		const double f = s * beside[i];
+		const double b = c * beside[i];
+		const double r = sqrt(f * f + g * g);
+		double		t;
+
+		beside[i + 1] = r;
+		if (r == 0)
+		{
+			value[i + 1] -= moved;
+			beside[last] = 0;
+			return;
+		}
+		s = f / r;
+		c = g / r;
+		g = value[i + 1] - moved;
+		t = (value[i] - g) * s + 2 * c * b;
+		moved = s * t;
+		value[i + 1] = g + moved;
+		g = c * t - b;
+	}
+	value[first] -= moved;
+	beside[first] = g;
+	beside[last] = 0;
+}
+
+/* The eigenvalues of a symmetric matrix of n rows, 2 to SAMPLE_ROWS, alone, largest first; the matrix is lost. */
+static void
+eigenvalues(double *a, int n, double *value)
+{
+	double		beside[SAMPLE_ROWS];
+
+	tridiagonalise(a, n, value, beside);
+	for (int first = 0; first < n; first++)
+		for (int turn = 0; turn < MOST_TURNS; turn++)
+		{
+			int			last = first;
+
+			while (last + 1 < n && fabs(beside[last]) > VALUES_WITHIN * (fabs(value[last]) + fabs(value[last + 1])))
+				last++;
+			if (last == first)
+				break;
+			chase(value, beside, first, last);
+		}
+	for (int i = 1; i < n; i++)
+		for (int k = i; k > 0 && value[k] > value[k - 1]; k--)
+		{
+			const double x = value[k];
+
+			value[k] = value[k - 1];
+			value[k - 1] = x;
+		}
 }
 
 /* How many eigenvalues stand before the largest gap; 0 where none is large enough. */
@@ -263,30 +383,137 @@ rows_from(const search *s, uint64_t first)
 	return s->rows - first < s->block ? s->rows - first : s->block;
 }
 
+/* A sample of rows, and of their first columns. */
+typedef struct sample
+{
+	uint64_t	rows;
+	uint64_t	columns;
+	float	   *difference;
+} sample;
+
+static uint64_t
+sampled_row(const search *s, const sample *of, uint64_t i)
+{
+	return (s->rows - 1) * i / (of->rows - 1);
+}
+
+static void
+fill_randomly(float *x, uint64_t count)
+{
+	uint64_t	state = 88172645463325252u;
+
+	for (uint64_t i = 0; i < count; i++)
+	{
+		state ^= state << 13;
+		state ^= state >> 7;
+		state ^= state << 17;
+		x[i] = (float) (int32_t) (state >> 32) / 2147483648.0f;
+	}
+}
+
+/*
+ * The eigenvectors of a symmetric matrix of n rows before a gap, as columns, by orthogonal iteration: what is behind
+ * the gap is less than half as large, and halves with every turn.
+ */
+static void
+leading_vectors(const double *matrix, uint64_t n, unsigned rank, float *vector)
+{
+	float		product[SAMPLE_ROWS * SAMPLE_ROWS];
+	double		trace = 0;
+
+	for (uint64_t i = 0; i < n; i++)
+		trace += matrix[i * n + i];
+	fill_randomly(vector, n * rank);
+	for (int turn = 0; turn < LEADING_TURNS; turn++)
+	{
+		for (uint64_t i = 0; i < n; i++)
+			for (unsigned r = 0; r < rank; r++)
+				product[i * rank + r] = 0;
+		for (uint64_t i = 0; i < n; i++)
+			for (uint64_t k = 0; k < n; k++)
+			{
+				const float x = (float) (matrix[i * n + k] / trace);
+
+				for (unsigned r = 0; r < rank; r++)
+					product[i * rank + r] += x * vector[k * rank + r];
+			}
+		memcpy(vector, product, n * rank * sizeof(float));
+		orthonormalise(vector, n, rank);
+	}
+}
+
+/* Row i of the model: that of the sample, projected on eigenvectors of the Gram matrix of its rows. */
+static void
+project_row(const sample *of, const float *vector, unsigned rank, uint64_t i, float *model)
+{
+	memset(model, 0, of->columns * sizeof(float));
+	for (uint64_t k = 0; k < of->rows; k++)
+	{
+		const float *row = of->difference + k * of->columns;
+		float		part = 0;
+
+		for (unsigned r = 0; r < rank; r++)
+			part += vector[i * rank + r] * vector[k * rank + r];
+		for (uint64_t j = 0; j < of->columns; j++)
+			model[j] += part * row[j];
+	}
+}
+
+/* Whether some of the sampled rows agree with their projections: what has no low rank, but a gap, mostly does not. */
+static bool
+agrees_with_itself(search *s, const sample *of, const double *gram, unsigned rank)
+{
+	float		vector[SAMPLE_ROWS * SAMPLE_ROWS];
+	uint64_t	met = 0;
+
+	leading_vectors(gram, of->rows, rank, vector);
+	for (uint64_t m = 0; m < MET_ROWS; m++)
+	{
+		const uint64_t i = (of->rows - 1) * m / (MET_ROWS - 1);
+
+		read_block(s, sampled_row(s, of, i), 1);
+		half_units(s, s->child, of->columns, s->target);
+		project_row(of, vector, rank, i, s->model);
+		for (uint64_t j = 0; j < of->columns; j++)
+			met += fabsf(s->model[j] - (s->child[j] - s->parent[j])) <= s->target[j];
+	}
+	return met * SAMPLE_MET >= MET_ROWS * of->columns;
+}
+
 /* The rank that a sample of rows shows; 0: none. */
 static unsigned
-sample_rank(const search *s)
+sample_rank(search *s)
 {
-	const uint64_t columns = s->columns < SAMPLE_COLUMNS ? s->columns : SAMPLE_COLUMNS;
-	const uint64_t n = s->rows < SAMPLE_ROWS ? s->rows : SAMPLE_ROWS;
+	sample		of = {
+		.rows = s->rows < SAMPLE_ROWS ? s->rows : SAMPLE_ROWS,
+		.columns = s->columns < SAMPLE_COLUMNS ? s->columns : SAMPLE_COLUMNS
+	};
+	const uint64_t n = of.rows;
 	double		gram[SAMPLE_ROWS * SAMPLE_ROWS];
+	double		spent[SAMPLE_ROWS * SAMPLE_ROWS];
 	double		value[SAMPLE_ROWS];
-	float	   *sample = floats(s, n * columns);
+	unsigned	rank;
 
-	if (sample == NULL)
+	of.difference = floats(s, n * of.columns);
+	if (of.difference == NULL)
 		return 0;
 	for (uint64_t i = 0; i < n; i++)
 	{
-		read_block(s, (s->rows - 1) * i / (n - 1), 1);
-		subtract(s->child, s->parent, columns);
-		memcpy(sample + i * columns, s->child, columns * sizeof(float));
+		read_block(s, sampled_row(s, &of, i), 1);
+		subtract(s->child, s->parent, of.columns);
+		memcpy(of.difference + i * of.columns, s->child, of.columns * sizeof(float));
 	}
 	for (uint64_t i = 0; i < n; i++)
 		for (uint64_t k = 0; k <= i; k++)
-			gram[i * n + k] = gram[k * n + i] = dot_product(sample + i * columns, sample + k * columns, columns);
-	release(s, sample);
-	eigen(gram, (int) n, 1e-3, value, NULL);
-	return gap_after(value, (int) n);
+			gram[i * n + k] = gram[k * n + i] = dot_product(of.difference + i * of.columns, of.difference + k * of.columns,
+															of.columns);
+	memcpy(spent, gram, n * n * sizeof(double));
+	eigenvalues(spent, (int) n, value);
+	rank = gap_after(value, (int) n);
+	if (rank > 0 && !agrees_with_itself(s, &of, gram, rank))
+		rank = 0;
+	release(s, of.difference);
+	return rank;
 }
 
 /* ---- the range ---- */
@@ -331,20 +558,6 @@ project_left(const search *s, const float *left, unsigned n, float *right)
 	}
 }
 
-static void
-fill_randomly(float *x, uint64_t count)
-{
-	uint64_t	state = 88172645463325252u;
-
-	for (uint64_t i = 0; i < count; i++)
-	{
-		state ^= state << 13;
-		state ^= state >> 7;
-		state ^= state << 17;
-		x[i] = (float) (int32_t) (state >> 32) / 2147483648.0f;
-	}
-}
-
 /* Rotates n rows of right, and columns of left, to the principal ones, and keeps the first; how many before the gap. */
 static unsigned
 principal(search *s, unsigned n)
@@ -365,7 +578,7 @@ principal(search *s, unsigned n)
 				dot += (double) s->right[i * s->columns + j] * s->right[k * s->columns + j];
 			gram[i * n + k] = gram[k * n + i] = dot;
 		}
-	eigen(gram, (int) n, 1e-12, value, vector);
+	eigen(gram, (int) n, value, vector);
 	for (unsigned i = 0; i + 1 < n && i < FIT_MAX_RANK; i++)
 		if (value[i] > 0 && value[i] >= widest * (value[i + 1] > 0 ? value[i + 1] : 0))
 		{
