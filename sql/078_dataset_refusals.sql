@@ -30,6 +30,7 @@ from unnest(array[
     'select sparse_verify(''rows'')',
     'select sparse_compare(''model'', ''rows'')',
     'select sparse_delta(''rows'')',
+    'select sparse_delta_factors(''rows'')',
     'select sparse_layout(''rows'')',
     'select sparse_write(''rows'', ''t'', 0, '''')',
     'select sparse_write_delta(1, ''t'', 0, sdelta_encode(''''))',

@@ -116,7 +116,7 @@ speed() {
 commit_time() {
     local i
     for i in 1 2 3; do
-        printf 'begin;\ntruncate sparse.version, sparse.object, sparse.object_parent, sparse.chunk, sparse.split, sparse.column, sparse.column_chunk, sparse.parent, sparse.file, sparse.tensor, sparse.tag, sparse.upload, sparse.staged;\n\\timing on\nselect sparse_commit_rows($q$fresh$q$, $q$%s$q$);\n\\timing off\nrollback;\n' "$1" | run --file=- |
+        printf 'begin;\ntruncate sparse.version, sparse.object, sparse.object_parent, sparse.chunk, sparse.split, sparse.column, sparse.column_chunk, sparse.parent, sparse.file, sparse.tensor, sparse.tag, sparse.upload, sparse.staged cascade;\n\\timing on\nselect sparse_commit_rows($q$fresh$q$, $q$%s$q$);\n\\timing off\nrollback;\n' "$1" | run --file=- |
             sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p'
     done | sort -g | head -n 1
 }
