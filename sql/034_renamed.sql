@@ -56,3 +56,49 @@ select came_back from child('large', '{}', model('{a,b,c}', '{1000,1000,1000}', 
 select * from child('large fused', '{large}', model('{abc}', '{1000}', array[weights(31, 50, 1, 1000) || weights(33, 41, 2, 1000) || weights(32, 30, 3, 1000)]));
 select * from child('large split', '{large fused}', model('{first,last}', '{1000,1000}', array[weights(31, 50, 2, 1000), weights(32, 30, 4, 1000)]));
 select bool_and(sparse_slice('large fused', 'abc', r, 2) = substr(sparse_tensor('large fused', 'abc'), r * 4000 + 1, 8000)) as slices from unnest(array[0, 49, 50, 90, 119]) r;
+-- what is put together of unchanged parts, or is a part of one, takes next to nothing: a reference that is off by one would not
+create function stored(version text) returns text language sql as $$
+    select string_agg(t.name || case when t.stored_bytes < 1000 then ': next to nothing' else ': ' || t.stored_bytes end, ', ' order by t.name) from sparse_tensors(version) t $$;
+select came_back from child('large copied', '{large}', model('{abc,ca,b,tail}', '{1000,1000,1000,1000}', array[weights(31, 50, 0, 1000) || weights(33, 41, 0, 1000) || weights(32, 30, 0, 1000),
+    weights(33, 41, 0, 1000) || weights(31, 50, 0, 1000), substr(weights(32, 30, 0, 1000), 1, 60000), substr(weights(33, 41, 0, 1000), 84001)]));
+select stored('large copied');
+select came_back from child('large parts', '{large copied}', model('{first,last}', '{1000,1000}', array[substr(weights(33, 41, 0, 1000), 1, 120000), substr(weights(31, 50, 0, 1000), 100001)]));
+select stored('large parts');
+-- found again by what is stored, when nothing is known of them but their contents
+call sparse_materialize('large copied') \gset was_
+call sparse_optimize('large copied') \gset was_
+select :was_objects as recoded, stored('large copied'), (select count(*) from sparse_verify('large copied')) as problems;
+-- A parent that is dropped meanwhile is not looked at again, whatever was learnt of it
+select came_back from child('first', '{}', model('{p,q}', '{64,64}', array[weights(41, 64), weights(42, 64)]));
+select came_back from child('second', '{}', model('{r,s}', '{64,64}', array[weights(41, 64, 1), weights(42, 64, 2)]));
+select came_back from child('of both', '{first,second}', model('{x,y}', '{64,64}', array[weights(41, 64, 3), weights(42, 64, 4)]));
+create function parents(version text) returns text language sql as $$
+    select string_agg(distinct t.name || ' of ' || v.name, ', ') from sparse.tensor c
+    join sparse.object_parent p on (p.place, p.object) = (c.place, c.object) join sparse.tensor t on (t.place, t.object) = (p.place, p.parent) join sparse.version v on v.id = t.version
+    where c.version = sparse_version_id($1) $$;
+select parents('of both');
+call sparse_materialize('of both') \gset was_
+create function drop_first() returns trigger language plpgsql set search_path = public as $$
+begin
+    perform sparse_drop(id) from sparse.version where name = 'first' and state = 'ready';
+    return null;
+end $$;
+create trigger drop_first after update of stored_bytes on sparse.object_0 for each row when (old.stored_bytes > 0 and new.dtype = 'F32') execute function drop_first();
+call sparse_optimize('of both') \gset was_
+drop trigger drop_first on sparse.object_0;
+select :was_objects as recoded, parents('of both'), (select count(*) from sparse_verify('of both')) as problems;
+-- Parts of another dtype are not put together: what they are is found whole only
+create function model_of(dtype text, size int, names text[], data bytea[]) returns bytea language sql as $$
+    select string_agg(substr(int8send(octet_length(h)), 9 - i, 1), '' order by i) || h || (select string_agg(d, '' order by o) from unnest(data) with ordinality x (d, o))
+    from (select convert_to('{' || string_agg(format('"%s":{"dtype":"%s","shape":[%s,64],"data_offsets":[%s,%s]}', names[i], dtype, octet_length(data[i]) / size / 64, first, first + octet_length(data[i])), ',' order by i) || '}', 'UTF8') as h
+          from generate_subscripts(data, 1) i, lateral (select coalesce(sum(octet_length(d)), 0)::int as first from unnest(data[:i - 1]) d) f) x,
+         generate_series(1, 8) i group by h $$;
+create function shortened(f32 bytea) returns bytea language sql as $$ select string_agg(substr(f32, i + 2, 2), '' order by i) from generate_series(1, octet_length(f32), 4) i $$;
+create function lengthened(bf16 bytea) returns bytea language sql as $$ select string_agg('\x0000' || substr(bf16, i, 2), '' order by i) from generate_series(1, octet_length(bf16), 2) i $$;
+create table part as select n, shortened(weights(n, 64)) as b from generate_series(51, 54) n;
+select came_back from child('short', '{}', model_of('BF16', 2, '{p,q,s}', array[(select b from part where n = 51), (select b from part where n = 52), (select string_agg(b, '' order by n) from part where n > 52)]));
+select * from child('long', '{short}', model_of('F32', 4, '{pq,r,whole}', array[(select lengthened(string_agg(b, '' order by n)) from part where n < 53), (select lengthened(b) from part where n = 54), (select lengthened(b) from part where n = 51)]));
+-- Fused of which the first is the half or more: gate and up, grouped queries
+select came_back from child('parts', '{}', model('{gate,up,q,k,v,bq,bk}', '{64,64,64,64,64,0,0}', array[weights(61, 64), weights(62, 64), weights(63, 128), weights(64, 32), weights(65, 32), weights(66, 4), weights(67, 2)]));
+select came_back from child('fused halves', '{parts}', model('{gate_up,qkv,b}', '{64,64,0}', array[weights(61, 64) || weights(62, 64), weights(63, 128) || weights(64, 32) || weights(65, 32), weights(66, 4) || weights(67, 2)]));
+select stored('fused halves');

@@ -140,7 +140,7 @@ create function f32_model(shapes text[], data bytea[]) returns bytea language sq
     select framed('{' || string_agg(format('"layers.%s.w":{"dtype":"F32","shape":%s,"data_offsets":[%s,%s]}', i, shapes[i], first, first + octet_length(data[i])), ',' order by i) || '}',
                   string_agg(data[i], ''::bytea order by i))
     from generate_subscripts(data, 1) i, lateral (select coalesce(sum(octet_length(d)), 0)::int as first from unnest(data[:i - 1]) d) f $$;
-create table shape as select i, case when i % 3 = 0 then array[64 + i] when i % 3 = 1 then array[16 + i % 7, 4] else array[20000 - 300 * i, 1] end as dimensions
+create table shape as select i, case when i % 6 = 0 then array[64 + i] when i % 3 = 0 then array[1, 64 + i] when i % 3 = 1 then array[16 + i % 7, 4] else array[20000 - 300 * i, 1] end as dimensions
 from generate_series(1, 110) i where i % 3 < 2 or i < 9;
 select sparse_import_bytes('made/many', (select f32_model(array_agg(array_to_json(dimensions)::text order by i), array_agg(f32s(i, dimensions[1] * coalesce(dimensions[2], 1)) order by i)) from shape)) > 0 as imported;
 select length(sketch), md5(sketch), architecture from sparse.sketch where version = sparse_version_id('made/many');
@@ -162,6 +162,39 @@ end $$;
 select sparse_import_bytes('made/f32-base', f32_model('{"[40,25]"}', array[f32s(77, 1000)])) > 0 as imported;
 select f32_child(f32s(77, 1000)) as same, f32_child(f32s(77, 1000) || f32s(78, 250)) as more, f32_child(f32s(77, 1000) || f32s(78, 1000)) as twice, f32_child(f32s(77, 1000) || f32s(78, 5400)) as eight_times, f32_child(f32s(77, 700)) as fewer,
        f32_child((select string_agg('\x0000807f'::bytea, ''::bytea) from generate_series(1, 1000))) as infinite;
+-- what helps with a twelfth of it is not worth to be shown
+select sparse_import_bytes('made/f32-mostly-new', f32_model('{"[40,25]","[440,25]"}', array[f32s(77, 1000), f32s(79, 11000)])) > 0 as imported;
+select count(*) from sparse_find_parent('made/f32-mostly-new');
+
+-- By content alone, where no name is the same: six tensors of one shape, each of which is another's
+create function named_model(dtype text, names text[], data bytea[], size int) returns bytea language sql as $$
+    select framed('{' || string_agg(format('"%s":{"dtype":"%s","shape":[40,%s],"data_offsets":[%s,%s]}', names[i], dtype, octet_length(data[i]) / 40 / size, first, first + octet_length(data[i])), ',' order by i) || '}',
+                  string_agg(data[i], ''::bytea order by i))
+    from generate_subscripts(data, 1) i, lateral (select coalesce(sum(octet_length(d)), 0)::int as first from unnest(data[:i - 1]) d) f $$;
+create function estimated(child text, parent text, out per_cent numeric, out matched int) language sql as $$
+    select round(100.0 * estimated_bytes / (select sum(bytes) from sparse_tensors(child))), matched_tensors from sparse_find_parent(child, 1000) where name = parent $$;
+select sparse_import_bytes('made/six', named_model('F32', '{a.b,c.d,e.f,g.h,i.j,k.l}', (select array_agg(f32s(200 + i, 40 * 22) order by i) from generate_series(1, 6) i), 4)) > 0 as imported;
+select sparse_import_bytes('made/six-others', named_model('F32', '{m.n,o.p,q.r,s.t,u.v,w.x}', (select array_agg(f32s(207 - i, 40 * 22) order by i) from generate_series(1, 6) i), 4)) > 0 as imported;
+select * from estimated('made/six-others', 'made/six');
+-- Integers times a scale are floats; a wider parent leaves a fifth more than one of the same dtype
+create function reals(x float8[]) returns bytea language sql as $$
+    select string_agg((select string_agg(substr(float4send(v::float4), k, 1), ''::bytea order by k desc) from generate_series(1, 4) k), ''::bytea order by o) from unnest(x) with ordinality u (v, o) $$;
+create table number as select i, hashint4(i) % 127 as n from generate_series(1, 40 * 21) i;
+select sparse_import_bytes('made/real', named_model('F32', '{q.w}', array[(select reals(array_agg(n * 0.037 order by i)) from number)], 4)) > 0 as imported;
+select sparse_import_bytes('made/integer', named_model('I8', '{q.w}', array[(select string_agg(set_byte('\x00', 0, n & 255), ''::bytea order by i) from number)], 1)) > 0 as imported;
+select * from estimated('made/integer', 'made/real');
+select sparse_import_bytes('made/narrow', named_model('BF16', '{n.w}', array[floats(301, 40 * 23)], 2)) > 0 as imported;
+select sparse_import_bytes('made/wide', named_model('F32', '{n.w}', array[widened(floats(301, 40 * 23))], 4)) > 0 as imported;
+select sparse_import_bytes('made/moved', named_model('BF16', '{n.w}', array[(select string_agg(set_byte(substr(b, i, 2), 0, get_byte(b, i - 1) # 5), ''::bytea order by i) from floats(301, 40 * 23) b, generate_series(1, 40 * 46, 2) i)], 2)) > 0 as imported;
+select round(w.estimated_bytes::numeric / n.estimated_bytes, 2) as wider
+from sparse_find_parent('made/moved') n, sparse_find_parent('made/moved') w where n.name = 'made/narrow' and w.name = 'made/wide';
+-- Zeros that a threshold explains take nothing, others do
+select sparse_import_bytes('made/full', named_model('F32', '{z.w}', array[(select reals(array_agg(n + 0.5 order by i)) from number where i <= 40 * 20)], 4)) > 0 as imported;
+select sparse_import_bytes('made/small-pruned', named_model('F32', '{z.w}', array[(select reals(array_agg(case when abs(n + 0.5) < 60 then 0 else n + 0.5 end order by i)) from number where i <= 40 * 20)], 4)) > 0 as imported;
+select sparse_import_bytes('made/any-pruned', named_model('F32', '{z.w}', array[(select reals(array_agg(case when i % 2 = 0 then 0 else n + 0.5 end order by i)) from number where i <= 40 * 20)], 4)) > 0 as imported;
+select p.per_cent as by_threshold, a.per_cent > 0 as otherwise from estimated('made/small-pruned', 'made/full') p, estimated('made/any-pruned', 'made/full') a;
+-- Whose guess was not kept is of the family all the same
+select (select family from sparse.version where name = 'made/misled' and revision = 2) = (select family from sparse.version where name = 'made/alone') as of_the_family;
 
 -- However many there are that he sees or not, the best are shown, each once
 insert into sparse.version (id, name, revision, family, state, content_sha256)

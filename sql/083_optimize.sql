@@ -175,7 +175,14 @@ select * from problems();
 -- An upload whose parents are gone by then is looked through, and left; what is known of each version goes with it
 select count(push(name, '{mini-finetune-light}')) as uploaded from unnest(array['mini-chain-1', 'mini-chain-2']) name;
 select sparse_drop('mini-finetune-light');
+call sparse_optimize('mini-chain-1');
 insert into sparse.unoptimized select sparse_resolve(n) from unnest(array['mini-merge-linear', 'mini-merge-slerp']) n;
+-- a version is no longer noted when all of it was looked through, and only then
+call sparse_optimize('mini-merge-slerp', budget => '0') \gset was_
+select count(*) as noted from sparse.unoptimized where version = sparse_resolve('mini-merge-slerp');
+call sparse_optimize('mini-merge-slerp') \gset was_
+select count(*) as noted from sparse.unoptimized where version = sparse_resolve('mini-merge-slerp');
+insert into sparse.unoptimized select sparse_resolve('mini-merge-slerp');
 create table memory (n serial, bytes bigint);
 create function note_memory() returns trigger language plpgsql as $$
 begin

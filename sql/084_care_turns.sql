@@ -15,3 +15,8 @@ call sparse_repack();
 select name, repacked_at is not null as done from sparse.family order by id;
 call sparse_repack();
 select name, repacked_at is not null as done from sparse.family order by id;
+-- Nor does an upload that cannot be read keep others from theirs
+insert into sparse.unoptimized select id from sparse.version where name in ('broken-child', 'whole-child');
+call sparse_nightly();
+call sparse_nightly();
+select v.name, u.begun_at is not null as begun from sparse.unoptimized u join sparse.version v on v.id = u.version;

@@ -381,6 +381,18 @@ conn_has_function(conn *c, const char *name)
 	return found;
 }
 
+bool
+conn_may_call(conn *c, const char *function)
+{
+	const char *const value[] = {c->schema, function};
+	PGresult   *result = conn_query(c, "select coalesce(has_function_privilege(to_regprocedure($1 || '.' || $2), 'execute'), false)",
+									2, value);
+	bool		may = strcmp(PQgetvalue(result, 0, 0), "t") == 0;
+
+	PQclear(result);
+	return may;
+}
+
 /* ---- interrupts ---- */
 
 static void

@@ -62,6 +62,9 @@ extern PGresult *conn_next_row(conn *c);
 /* Whether the server has a function of that name in the extension's schema. */
 extern bool conn_has_function(conn *c, const char *name);
 
+/* Whether it has one of that name and those arguments, "name(type, ...)", which the user may call. */
+extern bool conn_may_call(conn *c, const char *function);
+
 /* Ends the program with what the server said in `result`, or with why there is none. */
 __attribute__((noreturn))
 extern void conn_fail(const conn *c, const PGresult *result);

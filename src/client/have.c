@@ -120,9 +120,30 @@ file_of(const haves *h, const wire_range *range)
 	return file;
 }
 
-const uint8_t *
-haves_get(const haves *h, const wire_refs *refs, wire_buffer *buffer, const char **problem)
+/* Whether a range is one of what the server sent before. */
+static bool
+is_on_tape(const wire_range *range)
 {
+	return range->element == 0 && range->file == 0;
+}
+
+/* Reads a range; false where it is not there. */
+static bool
+read_range(const haves *h, const tape *t, const wire_range *range, uint8_t *bytes)
+{
+	const have_file *file = file_of(h, range);
+
+	if (is_on_tape(range))
+		return t != NULL && tape_get(t, range->first, bytes, (size_t) range->bytes);
+	if (file != NULL)
+		source_read(&file->content.file, range->first, bytes, (size_t) range->bytes);
+	return file != NULL;
+}
+
+const uint8_t *
+haves_get(const haves *h, const tape *t, const wire_refs *refs, wire_buffer *buffer, const char **problem)
+{
+	const have_file *file = refs->count == 1 ? file_of(h, &refs->range[0]) : NULL;
 	size_t		at = 0;
 
 	if (refs->bytes == 0)
@@ -130,22 +151,17 @@ haves_get(const haves *h, const wire_refs *refs, wire_buffer *buffer, const char
 		*problem = "a chunk refers to no bytes at all";
 		return NULL;
 	}
-	for (unsigned i = 0; i < refs->count; i++)
-		if (file_of(h, &refs->range[i]) == NULL)
-		{
-			*problem = "a chunk refers to bytes that no local file has";
-			return NULL;
-		}
 	wire_reserve(buffer, (size_t) refs->bytes);
-	if (refs->count == 1)
-		return source_get(&file_of(h, &refs->range[0])->content.file, refs->range[0].first,
-						  (size_t) refs->bytes, buffer->bytes);
+	if (file != NULL)
+		return source_get(&file->content.file, refs->range[0].first, (size_t) refs->bytes, buffer->bytes);
 	for (unsigned i = 0; i < refs->count; i++)
 	{
-		const wire_range *range = &refs->range[i];
-
-		source_read(&file_of(h, range)->content.file, range->first, buffer->bytes + at, (size_t) range->bytes);
-		at += (size_t) range->bytes;
+		if (!read_range(h, t, &refs->range[i], buffer->bytes + at))
+		{
+			*problem = "a chunk refers to bytes that are not there";
+			return NULL;
+		}
+		at += (size_t) refs->range[i].bytes;
 	}
 	return buffer->bytes;
 }

@@ -12,6 +12,7 @@
 #include "hashing.h"
 #include "model.h"
 #include "remote.h"
+#include "tape.h"
 #include "wire.h"
 
 typedef struct have_file
@@ -39,10 +40,11 @@ extern void haves_find(haves *h, conn *c);
 extern void haves_ask(haves *h, conn *c);
 
 /*
- * The bytes that the references name, joined: in the view of a file, or in *buffer,
- * which grows as it must. NULL, with *problem, when they name what is not there.
+ * The bytes that the references name, of the files and of the tape (NULL: there is none), joined: in the view of a
+ * file, or in *buffer, which grows as it must. NULL, with *problem, when they name what is not there.
  */
-extern const uint8_t *haves_get(const haves *h, const wire_refs *refs, wire_buffer *buffer, const char **problem);
+extern const uint8_t *haves_get(const haves *h, const tape *t, const wire_refs *refs, wire_buffer *buffer,
+								const char **problem);
 
 /*
  * The same range as elements of the tensor (or of the file without tensors) that it

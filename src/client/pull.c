@@ -84,7 +84,8 @@ static void
 work(lane *l)
 {
 	puller	   *p = l->state;
-	receiver	r = {.conn = l->conn, .codec = l->codec, .version = p->version.id, .haves = &p->haves, .sent = &p->version.sent};
+	receiver	r = {.conn = l->conn, .codec = l->codec, .version = p->version.id, .haves = &p->haves,
+	.sent = &p->version.sent, .factors = p->version.factors, .tape = {.beside = p->piece[0].file->place}};
 	unsigned long number;
 
 	while ((number = p->next++) < p->pieces)

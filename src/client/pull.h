@@ -47,6 +47,7 @@ typedef struct pull_version
 	pull_file  *file;			/* in order of path, each once */
 	unsigned long count;
 	uint64_t	bytes;
+	bool		factors;		/* the server can send what chunks need before them */
 	uint64_t	wanted;			/* bytes of content that were not there when the pull began */
 	_Atomic uint64_t sent;		/* bytes that came for them */
 } pull_version;
@@ -63,8 +64,8 @@ extern void pull_version_cuts(pull_version *v, conn *c);
 extern void pull_version_close(pull_version *v);
 
 /*
- * A place to cut [at, end) of a file about `wanted` bytes behind `at`, between two
- * chunks if possible: a chunk that lies across is sent twice.
+ * A place to cut [at, end) of a file about `wanted` bytes behind `at`: before a tensor if one begins near enough,
+ * or else between two chunks. What lies across is sent twice: a chunk, or what the chunks of a tensor need.
  */
 extern uint64_t pull_next_cut(const pull_file *file, uint64_t at, uint64_t end, uint64_t wanted);
 

@@ -78,9 +78,10 @@ stream_range(receiver *r, stream *s, const char *path, uint64_t first, uint64_t 
 }
 
 static void
-receiver_open(receiver *r, conn *c, pull_version *v, const haves *h)
+receiver_open(receiver *r, conn *c, pull_version *v, const haves *h, const char *beside)
 {
-	*r = (receiver) {.conn = c, .codec = sparse_codec_create(NULL), .version = v->id, .haves = h, .sent = &v->sent};
+	*r = (receiver) {.conn = c, .codec = sparse_codec_create(NULL), .version = v->id, .haves = h, .sent = &v->sent,
+	.factors = v->factors, .tape = {.beside = beside}};
 	if (r->codec == NULL)
 		fail(STATUS_FAILED, NULL, "out of memory");
 }
@@ -108,7 +109,7 @@ pull_stream(conn *c, pull_version *v, const haves *h)
 	if (v->count != 1)
 		fail(STATUS_USAGE, "Give a folder: -o FOLDER.", "the version has %lu files: standard output takes one", v->count);
 	refuse_terminal();
-	receiver_open(&r, c, v, h);
+	receiver_open(&r, c, v, h, NULL);
 	stream_range(&r, &s, v->file[0].path, 0, v->file[0].bytes, v->file[0].sha256);
 	v->wanted = v->file[0].bytes;
 	receiver_close(&r);
@@ -224,7 +225,7 @@ pull_tensors(conn *c, pull_version *v, const haves *h, const remote *options)
 		refuse_terminal();
 	else
 		output_create(options->output, NULL, 0);
-	receiver_open(&r, c, v, h);
+	receiver_open(&r, c, v, h, s.to_stdout ? NULL : options->output);
 	put_header(&s, tensors);
 	for (int row = 0; row < PQntuples(tensors); row++)
 		put_tensor(&r, &s, v, tensors, row);

@@ -64,6 +64,7 @@ pull_version_open(pull_version *v, conn *c, const char *reference)
 	for (int row = 0; row < PQntuples(result); row++)
 		take_file(v, result, row);
 	PQclear(result);
+	v->factors = conn_may_call(c, "sparse_delta_factors(bigint, text[], text, bigint, bigint)");
 }
 
 /* ---- cuts ---- */
@@ -136,6 +137,8 @@ pull_next_cut(const pull_file *file, uint64_t at, uint64_t end, uint64_t wanted)
 	cut = cut_at(file, at + wanted);
 	if (cut == NULL)
 		cut = &plain;
+	else if (cut->first > at && at + wanted - cut->first <= wanted / 2)
+		return cut->first;
 	place = cut->first + (at + wanted - cut->first) / cut->chunk_bytes * cut->chunk_bytes;
 	return place > at ? place : at + wanted;
 }

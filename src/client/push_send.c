@@ -117,7 +117,7 @@ get_prediction(worker *w, const push_chunk *chunk, sparse_dtype dtype, sparse_re
 
 	if (!chunk->predicted || !haves_locate(haves, &chunk->prediction, dtype, ref))
 		return NULL;
-	return haves_get(haves, &refs, &w->prediction, &problem);
+	return haves_get(haves, NULL, &refs, &w->prediction, &problem);
 }
 
 static size_t

@@ -32,7 +32,7 @@ decode(receiver *r, const wire_delta *row, const char **problem)
 
 	if (row->refs.count > 0)
 	{
-		prediction = haves_get(r->haves, &row->refs, &r->prediction, problem);
+		prediction = haves_get(r->haves, &r->tape, &row->refs, &r->prediction, problem);
 		if (prediction == NULL)
 			return NULL;
 	}
@@ -54,12 +54,14 @@ decode(receiver *r, const wire_delta *row, const char **problem)
 
 /* Whether a row goes on where the last one ended, or holds the first byte. */
 static const char *
-check_place(const wire_delta *row, const char *path, uint64_t first, uint64_t at, uint64_t end)
+check_place(const receiver *r, const wire_delta *row, const char *path, uint64_t first, uint64_t at, uint64_t end)
 {
 	if (at >= end)
 		return "the server sent more than it was asked for";
 	if (strcmp(row->file, path) != 0)
 		return "the server sent a chunk of another file";
+	if (row->factor)
+		return r->factors ? NULL : "the server sent what it was not asked for";
 	if (at == first ? row->file_offset > at || row->bytes <= at - row->file_offset : row->file_offset != at)
 		return "the server sent chunks out of order, or left some out";
 	if (row->bytes > UINT64_MAX / 2 - row->file_offset)
@@ -67,6 +69,16 @@ check_place(const wire_delta *row, const char *path, uint64_t first, uint64_t at
 	return NULL;
 }
 
+static void
+take_factor(receiver *r, const wire_delta *row, const uint8_t *content, uint64_t at)
+{
+	const char *problem = tape_put(&r->tape, row->file_offset, content, (size_t) row->bytes);
+
+	if (problem != NULL)
+		fail_received(row->file, at, problem);
+}
+
+/* The byte of the file that has been reached. */
 static uint64_t
 take_row(receiver *r, const PGresult *result, const char *path, uint64_t first, uint64_t at, uint64_t end,
 		 receiver_take take, void *state)
@@ -76,11 +88,16 @@ take_row(receiver *r, const PGresult *result, const char *path, uint64_t first, 
 	const uint8_t *content = NULL;
 
 	if (problem == NULL)
-		problem = check_place(&row, path, first, at, end);
+		problem = check_place(r, &row, path, first, at, end);
 	if (problem == NULL)
 		content = decode(r, &row, &problem);
 	if (content == NULL)
 		fail_received(path, at, problem);
+	if (row.factor)
+	{
+		take_factor(r, &row, content, at);
+		return at;
+	}
 	take(state, &row, content);
 	return row.file_offset + row.bytes;
 }
@@ -102,14 +119,16 @@ receive(receiver *r, const char *path, uint64_t first, uint64_t end, receiver_ta
 	char		from[24];
 	char		length[24];
 	const char *const value[] = {r->version, r->haves->array, path, from, length};
+	char	   *sql = format_text("select (d).file, (d).file_offset, (d).bytes, (d).encoding, (d).refs, (d).delta, (d).content_xxh3"
+								  " from (select @.sparse_delta%s($1::bigint, $2::text[], $3::text, $4::bigint, $5::bigint) as d offset 0) s",
+								  r->factors ? "_factors" : "");
 	uint64_t	at = first;
 	PGresult   *result;
 
 	snprintf(from, sizeof from, "%" PRIu64, first);
 	snprintf(length, sizeof length, "%" PRIu64, end - first);
-	conn_start(r->conn, "select (d).file, (d).file_offset, (d).bytes, (d).encoding, (d).refs, (d).delta, (d).content_xxh3"
-			   " from (select @.sparse_delta($1::bigint, $2::text[], $3::text, $4::bigint, $5::bigint) as d offset 0) s",
-			   5, value);
+	tape_begin(&r->tape, end - first);
+	conn_start(r->conn, sql, 5, value);
 	while ((result = conn_next_row(r->conn)) != NULL)
 	{
 		*r->sent += bytes_of_row(result);
@@ -118,6 +137,7 @@ receive(receiver *r, const char *path, uint64_t first, uint64_t end, receiver_ta
 	}
 	if (at < end)
 		fail_received(path, at, "the server sent less than it has");
+	free(sql);
 }
 
 void
@@ -125,4 +145,5 @@ receiver_release(receiver *r)
 {
 	wire_release(&r->prediction);
 	wire_release(&r->content);
+	tape_release(&r->tape);
 }

@@ -1,6 +1,6 @@
 /*
  * receive.h: ranges of a version's files: asked for, decoded and checked, chunk by
- * chunk.
+ * chunk. What the server sends before them for their sake is kept on a tape (tape.h).
  */
 #ifndef SPARSE_CLIENT_RECEIVE_H
 #define SPARSE_CLIENT_RECEIVE_H
@@ -17,6 +17,8 @@ typedef struct receiver
 	const char *version;		/* its id */
 	const haves *haves;
 	_Atomic uint64_t *sent;		/* bytes of the rows that came, which several may count in */
+	bool		factors;		/* the server can send what chunks need before them */
+	tape		tape;
 	wire_buffer prediction;
 	wire_buffer content;
 } receiver;

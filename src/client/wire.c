@@ -172,7 +172,8 @@ wire_read_delta(const PGresult *result, wire_delta *row)
 	row->same = strcmp(encoding, "same") == 0;
 	if (row->same)
 		return row->refs.count == 1 && row->refs.bytes == row->bytes ? NULL : "a shared chunk has no range of its length";
-	if (strcmp(encoding, "delta") != 0 || PQgetisnull(result, 0, 5))
+	row->factor = strcmp(encoding, "factor") == 0;
+	if ((!row->factor && strcmp(encoding, "delta") != 0) || PQgetisnull(result, 0, 5))
 		return "a chunk has an encoding that this pg_sparse does not know";
 	row->delta = (const uint8_t *) PQgetvalue(result, 0, 5);
 	row->delta_bytes = (size_t) PQgetlength(result, 0, 5);

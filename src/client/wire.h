@@ -53,6 +53,7 @@ typedef struct wire_delta
 	uint64_t	file_offset;
 	uint64_t	bytes;
 	bool		same;			/* the one range of refs */
+	bool		factor;			/* of no file: the next chunks need it, at that place of the tape */
 	wire_refs	refs;
 	const uint8_t *delta;
 	size_t		delta_bytes;

@@ -44,18 +44,31 @@ row_text(MemoryContext context, const SPITupleTable *rows, uint64 row, int colum
 	return copy;
 }
 
-void
-row_sha256(const SPITupleTable *rows, uint64 row, int column,
-		   uint8 sha256[SPARSE_SHA256_BYTES])
+static void
+row_bytes(const SPITupleTable *rows, uint64 row, int column, size_t bytes, uint8 *target)
 {
 	bytea	   *value = DatumGetByteaPP(row_datum(rows, row, column));
 
-	if (VARSIZE_ANY_EXHDR(value) != SPARSE_SHA256_BYTES)
+	if (VARSIZE_ANY_EXHDR(value) != bytes)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("unexpected length of column \"%s\" of a table of the store",
 						NameStr(TupleDescAttr(rows->tupdesc, column - 1)->attname))));
-	memcpy(sha256, VARDATA_ANY(value), SPARSE_SHA256_BYTES);
+	memcpy(target, VARDATA_ANY(value), bytes);
+}
+
+void
+row_sha256(const SPITupleTable *rows, uint64 row, int column,
+		   uint8 sha256[SPARSE_SHA256_BYTES])
+{
+	row_bytes(rows, row, column, SPARSE_SHA256_BYTES, sha256);
+}
+
+void
+row_checksum(const SPITupleTable *rows, uint64 row, int column,
+			 uint8 checksum[SPARSE_CHECKSUM_BYTES])
+{
+	row_bytes(rows, row, column, SPARSE_CHECKSUM_BYTES, checksum);
 }
 
 Datum
@@ -69,14 +82,26 @@ array_datum(Oid type, Datum *value, int count)
 	return PointerGetDatum(construct_array(value, count, type, length, by_value, align));
 }
 
+static Datum
+bytes_datum(const uint8 *bytes, size_t length)
+{
+	bytea	   *value = palloc(VARHDRSZ + length);
+
+	SET_VARSIZE(value, VARHDRSZ + length);
+	memcpy(VARDATA(value), bytes, length);
+	return PointerGetDatum(value);
+}
+
 Datum
 sha256_datum(const uint8 sha256[SPARSE_SHA256_BYTES])
 {
-	bytea	   *value = palloc(VARHDRSZ + SPARSE_SHA256_BYTES);
+	return bytes_datum(sha256, SPARSE_SHA256_BYTES);
+}
 
-	SET_VARSIZE(value, VARHDRSZ + SPARSE_SHA256_BYTES);
-	memcpy(VARDATA(value), sha256, SPARSE_SHA256_BYTES);
-	return PointerGetDatum(value);
+Datum
+checksum_datum(const uint8 checksum[SPARSE_CHECKSUM_BYTES])
+{
+	return bytes_datum(checksum, SPARSE_CHECKSUM_BYTES);
 }
 
 void

@@ -26,6 +26,8 @@ extern char *row_text(MemoryContext context, const SPITupleTable *rows, uint64 r
 /* A bytea that must have 32 bytes. */
 extern void row_sha256(const SPITupleTable *rows, uint64 row, int column,
 					   uint8 sha256[SPARSE_SHA256_BYTES]);
+extern void row_checksum(const SPITupleTable *rows, uint64 row, int column,
+						 uint8 checksum[SPARSE_CHECKSUM_BYTES]);
 
 /* The answer of a set-returning function that gives it as a whole: its rows, and where to put them. */
 typedef struct Answer
@@ -48,5 +50,6 @@ extern bytea *answer_bytes(MemoryContext context, uint64 bytes, const char *what
 extern Datum array_datum(Oid type, Datum *value, int count);
 
 extern Datum sha256_datum(const uint8 sha256[SPARSE_SHA256_BYTES]);
+extern Datum checksum_datum(const uint8 checksum[SPARSE_CHECKSUM_BYTES]);
 
 #endif

@@ -253,6 +253,8 @@ plan_file(Run *run, int number)
 	file->object.bytes = exact->object_bytes;
 	file->object.id = exact->object;
 	memcpy(file->sha256, exact->sha256, SPARSE_SHA256_BYTES);
+	memcpy(file->checksum, exact->checksum, SPARSE_CHECKSUM_BYTES);
+	file->summed = exact->summed;
 }
 
 /* Begins the file's sum with its header, and lists its tensors. */
@@ -265,6 +267,8 @@ begin_file(Run *run, int number)
 	plan_header(file, number, header, file->object.bytes, file->bytes);
 	sha256_reset(run->approximation.file_sum);
 	sha256_add(run->approximation.file_sum, header, file->object.bytes);
+	checksum_reset(run->approximation.file_checksum);
+	checksum_add(run->approximation.file_checksum, header, file->object.bytes);
 	pfree(header);
 	run->errors[number] = MemoryContextAllocExtended(CurrentMemoryContext,
 													 Max(file->tensors, 1) * sizeof(TensorErrors), MCXT_ALLOC_HUGE);
@@ -347,6 +351,8 @@ store_file(Run *run, int number)
 	for (uint32 done = 0; done < file->tensors;)
 		done += store_batch(run, number, done);
 	sha256_finish(run->approximation.file_sum, file->sha256);
+	checksum_finish(run->approximation.file_checksum, file->sha256, file->checksum);
+	file->summed = true;
 }
 
 /* ---- the errors of each tensor ---- */
@@ -407,6 +413,7 @@ store_version(Run *run)
 	a->reader = object_reader_create(CurrentMemoryContext, false);
 	a->file_sum = sha256_create(CurrentMemoryContext);
 	a->object_sum = sha256_create(CurrentMemoryContext);
+	a->file_checksum = checksum_create(CurrentMemoryContext);
 	for (int i = 0, files = version_files(CurrentMemoryContext, run->exact.id, &run->file); i < files; i++)
 		plan_file(run, i);
 	run->errors = palloc0(Max(import->plan->files, 1) * sizeof(TensorErrors *));

@@ -26,6 +26,7 @@ typedef struct Approximation
 	int64		base;			/* the parent of the exact version that the caller can read; 0: none */
 	ObjectReader *reader;
 	Sha256	   *file_sum;		/* of the file at hand */
+	Checksum   *file_checksum;
 	Sha256	   *object_sum;
 } Approximation;
 

@@ -248,10 +248,13 @@ evaluate(void *state, uint64 first, uint64 bytes, char *target)
 	pfree(references);
 }
 
+/* Beside the base, all that a formula needs is made for it. */
 static void
-add_source(Recipe *recipe, int64 object, sparse_dtype dtype, uint64 per, uint64 count)
+add_source(const Work *work, Recipe *recipe, int64 object, sparse_dtype dtype, uint64 per, uint64 count)
 {
-	recipe->source[recipe->sources++] = (RecipeSource) {.object = object, .dtype = dtype, .per = per, .count = count};
+	recipe->source[recipe->sources++] = (RecipeSource) {
+		.object = object, .dtype = dtype, .per = per, .count = count, .made = object != work->base
+	};
 }
 
 static Recipe *
@@ -379,8 +382,8 @@ recipe_of_levels(const Work *work, int64 scales)
 {
 	Recipe	   *recipe = new_recipe(SPARSE_PREDICT_QUANTISED);
 
-	add_source(recipe, work->base, work->dtype, 1, 1);
-	add_source(recipe, scales, SPARSE_F32, work->columns, 1);
+	add_source(work, recipe, work->base, work->dtype, 1, 1);
+	add_source(work, recipe, scales, SPARSE_F32, work->columns, 1);
 	set_scaled(work, recipe);
 	recipe->formula.lowest = -127;
 	recipe->formula.highest = 127;
@@ -392,8 +395,8 @@ recipe_of_values(const Work *work, int64 levels, int64 scales)
 {
 	Recipe	   *recipe = new_recipe(SPARSE_PREDICT_DEQUANTISED);
 
-	add_source(recipe, levels, SPARSE_I8, 1, 1);
-	add_source(recipe, scales, SPARSE_F32, work->columns, 1);
+	add_source(work, recipe, levels, SPARSE_I8, 1, 1);
+	add_source(work, recipe, scales, SPARSE_F32, work->columns, 1);
 	set_scaled(work, recipe);
 	recipe->formula.lowest = -INT16_MAX;
 	recipe->formula.highest = INT16_MAX;
@@ -446,8 +449,8 @@ prepare_bit1(Work *work)
 		return recipe;
 	content = content_of_recipe(work, &formula, dtype, recipe);
 	recipe = new_recipe(SPARSE_PREDICT_BLEND);
-	add_source(recipe, work->base, work->dtype, 1, 1);
-	add_source(recipe, digest_and_store(&content), dtype, 1, 1);
+	add_source(work, recipe, work->base, work->dtype, 1, 1);
+	add_source(work, recipe, digest_and_store(&content), dtype, 1, 1);
 	recipe->formula.style = SPARSE_BLEND_EXACT;
 	recipe->formula.coefficient[0] = 1;
 	recipe->formula.coefficient[1] = 1;
@@ -540,7 +543,8 @@ choose_factors(Work *work, fit_svd *fit)
 		if (approximation->rank > (int) most)
 			return false;
 		find_factors(work, approximation->rank, 0, fit);
-		return fit->rank > 0 || work->base != 0;
+		/* (those of floats above 1e19 are infinite) */
+		return isfinite(fit->squares) && (fit->rank > 0 || work->base != 0);
 	}
 	for (; most > 0; rank *= 2)
 	{
@@ -561,7 +565,7 @@ recipe_of_base(const Work *work)
 {
 	Recipe	   *recipe = new_recipe(SPARSE_PREDICT_CAST);
 
-	add_source(recipe, work->base, work->dtype, 1, 1);
+	add_source(work, recipe, work->base, work->dtype, 1, 1);
 	return recipe;
 }
 
@@ -586,11 +590,11 @@ prepare_svd(Work *work, TensorErrors *errors)
 		base = digest_and_store(&zeros);
 	}
 	recipe = new_recipe(SPARSE_PREDICT_LOW_RANK);
-	add_source(recipe, base, work->dtype, 1, 1);
-	add_source(recipe, store_bytes(work, SPARSE_I16, fit.left, work->rows * fit.rank * sizeof(int16_t)), SPARSE_I16,
-			   work->columns, fit.rank);
-	add_source(recipe, store_bytes(work, SPARSE_I16, fit.right, work->columns * fit.rank * sizeof(int16_t)), SPARSE_I16,
-			   0, work->columns * fit.rank);
+	add_source(work, recipe, base, work->dtype, 1, 1);
+	add_source(work, recipe, store_bytes(work, SPARSE_I16, fit.left, work->rows * fit.rank * sizeof(int16_t)),
+			   SPARSE_I16, work->columns, fit.rank);
+	add_source(work, recipe, store_bytes(work, SPARSE_I16, fit.right, work->columns * fit.rank * sizeof(int16_t)),
+			   SPARSE_I16, 0, work->columns * fit.rank);
 	recipe->formula.style = SPARSE_PRODUCT_EXPONENTS;
 	recipe->formula.rank = (uint16_t) fit.rank;
 	recipe->formula.columns = (uint32_t) work->columns;
@@ -660,8 +664,21 @@ compare_piece(void *state, uint64 first, uint64 bytes, const char *piece)
 	const unsigned unit = sparse_dtype_get(c->work->dtype)->bytes;
 
 	sha256_add(c->work->approximation->file_sum, piece, bytes);
+	checksum_add(c->work->approximation->file_checksum, piece, bytes);
 	for (uint64 done = 0; done < bytes; done += BLOCK * unit)
 		compare_block(c, (first + done) / unit, Min(BLOCK, (bytes - done) / unit), piece + done);
+}
+
+/* (near the end of what a dtype holds the parent's and the change may come to more than it does) */
+static void
+check_finite(const Work *work, const TensorErrors *errors)
+{
+	if (!isfinite(errors->max_abs))
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_EXCEPTION),
+				errmsg("tensor \"%s\" cannot be approximated by %s: it would have infinite elements",
+					   work->exact->tensor->name, work->approximation->method_name),
+				errhint("Use another method or rank."));
 }
 
 static void
@@ -687,6 +704,7 @@ add_to_file(void *state, uint64 first, uint64 bytes, const char *piece)
 {
 	(void) first;
 	sha256_add(((Work *) state)->approximation->file_sum, piece, bytes);
+	checksum_add(((Work *) state)->approximation->file_checksum, piece, bytes);
 }
 
 static void
@@ -809,6 +827,7 @@ approximate_tensor(Approximation *approximation, const ExactTensor *exact, Tenso
 	*comparison = (Comparison) {.work = work, .errors = errors};
 	digest(&content, compare_piece, comparison, sha256);
 	errors->relative_l2 = relative(work, comparison->squares);
+	check_finite(work, errors);
 	check_error(work, errors);
 	return store_content(&content, sha256);
 }

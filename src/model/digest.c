@@ -25,6 +25,7 @@ typedef struct Digester
 	ImportPlan *plan;
 	Sha256	   *file_sum;
 	Sha256	   *object_sum;
+	Checksum   *file_checksum;
 	char	   *piece;			/* PIECE_BYTES */
 } Digester;
 
@@ -45,6 +46,7 @@ digest_object(Digester *digester, PlanFile *file, PlanObject *object)
 		sha256_add(digester->object_sum, digester->piece, bytes);
 		if (file->safetensors)
 			sha256_add(digester->file_sum, digester->piece, bytes);
+		checksum_add(digester->file_checksum, digester->piece, bytes);
 		XXH3_64bits_update(&checksum, digester->piece, bytes);
 		done += bytes;
 	}
@@ -56,6 +58,7 @@ static void
 digest_file(Digester *digester, PlanFile *file)
 {
 	sha256_reset(digester->file_sum);
+	checksum_reset(digester->file_checksum);
 	digest_object(digester, file, &file->object);
 	for (uint32 i = 0; i < file->tensors; i++)
 		digest_object(digester, file, &file->tensor[i].object);
@@ -63,6 +66,8 @@ digest_file(Digester *digester, PlanFile *file)
 		sha256_finish(digester->file_sum, file->sha256);
 	else
 		memcpy(file->sha256, file->object.sha256, SPARSE_SHA256_BYTES);
+	checksum_finish(digester->file_checksum, file->sha256, file->checksum);
+	file->summed = true;
 }
 
 static void
@@ -100,6 +105,7 @@ plan_digest(ImportPlan *plan)
 	Digester	digester = {plan,
 		sha256_create(CurrentMemoryContext),
 		sha256_create(CurrentMemoryContext),
+		checksum_create(CurrentMemoryContext),
 	palloc(PIECE_BYTES)};
 
 	for (int i = 0; i < plan->files; i++)

@@ -516,6 +516,7 @@ model_find_parent(PG_FUNCTION_ARGS)
 	StoreVersion version;
 	StoreAccess access;
 	Answer		answer;
+	const uint64 count = count_argument(fcinfo);
 
 	answer_begin(fcinfo, &answer);
 	version_from_argument(fcinfo, 0, false, &version);
@@ -528,7 +529,7 @@ model_find_parent(PG_FUNCTION_ARGS)
 	search.except = version.id;
 	search_begin(&search, child);
 	search_as_owner(&search);
-	show(&search, count_argument(fcinfo), answer_found, &answer);
+	show(&search, count, answer_found, &answer);
 	return (Datum) 0;
 }
 
@@ -540,6 +541,7 @@ model_find_parent_file(PG_FUNCTION_ARGS)
 	Search		search = {.read_only = true};
 	ImportPlan *plan;
 	Answer		answer;
+	const uint64 count = count_argument(fcinfo);
 
 	import_check_may_read_files("read");
 	answer_begin(fcinfo, &answer);
@@ -548,7 +550,7 @@ model_find_parent_file(PG_FUNCTION_ARGS)
 	sketch_of_plan(plan, child);
 	search_begin(&search, child);
 	search_as_owner(&search);
-	show(&search, count_argument(fcinfo), answer_found, &answer);
+	show(&search, count, answer_found, &answer);
 	return (Datum) 0;
 }
 

@@ -1,5 +1,5 @@
 /*
- * hash.c: SHA-256 over content that arrives in pieces (see hash.h).
+ * hash.c: sums over content that arrives in pieces (see hash.h).
  *
  * From PostgreSQL 14 on a hash context belongs to a resource owner, which would
  * free it at the end of a (sub)transaction behind our back while the memory
@@ -7,6 +7,9 @@
  * without a parent: it lives exactly as long as the memory context.
  */
 #include "postgres.h"
+
+#define XXH_STATIC_LINKING_ONLY		/* the size of a state */
+#include <xxhash.h>
 
 #include "utils/memutils.h"
 
@@ -133,6 +136,45 @@ sha256_finish(Sha256 *sha256, uint8 digest[SPARSE_SHA256_BYTES])
 }
 
 #endif
+
+struct Checksum
+{
+	XXH3_state_t state;
+};
+
+/* xxHash wants its state aligned to a cache line. */
+Checksum *
+checksum_create(MemoryContext context)
+{
+	char	   *memory = MemoryContextAlloc(context, sizeof(Checksum) + 63);
+	Checksum   *checksum = (Checksum *) TYPEALIGN(64, memory);
+
+	checksum_reset(checksum);
+	return checksum;
+}
+
+void
+checksum_reset(Checksum *checksum)
+{
+	XXH3_128bits_reset(&checksum->state);
+}
+
+void
+checksum_add(Checksum *checksum, const void *data, size_t bytes)
+{
+	XXH3_128bits_update(&checksum->state, data, bytes);
+}
+
+void
+checksum_finish(Checksum *checksum, const uint8 sha256[SPARSE_SHA256_BYTES],
+				uint8 digest[SPARSE_CHECKSUM_BYTES])
+{
+	XXH128_canonical_t canonical;
+
+	checksum_add(checksum, sha256, SPARSE_SHA256_BYTES);
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&checksum->state));
+	memcpy(digest, canonical.digest, SPARSE_CHECKSUM_BYTES);
+}
 
 char *
 sha256_text(const uint8 digest[SPARSE_SHA256_BYTES])

@@ -15,10 +15,10 @@
 
 #define FILE_COLUMNS \
 	"select f.ordinal, f.path, f.format = 'safetensors', f.bytes, f.sha256," \
-	"       f.place, f.object, f.object_bytes" \
+	"       f.place, f.object, f.object_bytes, f.checksum" \
 	"  from sparse.file f"
-#define FILE_RESULT .columns = 8, \
-	.column = {INT4OID, TEXTOID, BOOLOID, INT8OID, BYTEAOID, INT2OID, INT8OID, INT8OID}
+#define FILE_RESULT .columns = 9, \
+	.column = {INT4OID, TEXTOID, BOOLOID, INT8OID, BYTEAOID, INT2OID, INT8OID, INT8OID, BYTEAOID}
 
 static StoreQuery files_query = {
 	.sql = FILE_COLUMNS
@@ -52,6 +52,9 @@ fill_file(MemoryContext context, const SPITupleTable *rows, uint64 row, VersionF
 	file->place = DatumGetInt16(row_datum(rows, row, 6));
 	file->object = row_int64(rows, row, 7);
 	file->object_bytes = (uint64) row_int64(rows, row, 8);
+	file->summed = !row_is_null(rows, row, 9);
+	if (file->summed)
+		row_checksum(rows, row, 9, file->checksum);
 }
 
 void

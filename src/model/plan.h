@@ -53,6 +53,8 @@ typedef struct PlanFile
 	uint64		bytes;
 	Source	   *source;			/* NULL where the bytes come later (wire/) */
 	uint8		sha256[SPARSE_SHA256_BYTES];
+	bool		summed;			/* has a checksum: where the bytes were read */
+	uint8		checksum[SPARSE_CHECKSUM_BYTES];
 	PlanObject	object;			/* the header, or all of it */
 	uint32		tensors;
 	PlanTensor *tensor;

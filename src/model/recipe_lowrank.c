@@ -185,6 +185,7 @@ propose(RecipeSearch *search, const Factored *f)
 					  f->fit.rank);
 	recipe_add_source(recipe, store_factor(search, f->fit.right, f->columns * f->fit.rank), SPARSE_I16, 0,
 					  f->columns * f->fit.rank);
+	recipe->source[1].made = recipe->source[2].made = true;
 	recipe->formula = formula_of(f);
 }
 

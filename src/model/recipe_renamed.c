@@ -256,15 +256,14 @@ take_kin(RecipeSearch *search, const Kin *kin)
 		spec->candidate[spec->candidates++] = kin->object;
 }
 
+/* A tensor of as many rows, or one of any number that is not much less. */
 static bool
-find_whole(RecipeSearch *search, Entry *entry, uint64 entries, const float *begin)
+find_whole(RecipeSearch *search, Entry *entry, uint64 entries, const float *begin, bool same_rows)
 {
-	Entry	   *found = nearest(search, entry, entries, begin, search->self.shape[0], true);
+	const uint64 rows = search->self.shape[0];
+	Entry	   *found = nearest(search, entry, entries, begin, same_rows ? rows : PG_UINT64_MAX, same_rows);
 
-	if (found == NULL)
-		found = nearest(search, entry, entries, begin, PG_UINT64_MAX, false);
-	/* with fewer rows it may be the first of several */
-	if (found == NULL || found->rows < search->self.shape[0] / 2)
+	if (found == NULL || found->rows < rows / 2)
 		return false;
 	take_kin(search, &found->kin);
 	return true;
@@ -350,6 +349,8 @@ search_renamed(RecipeSearch *search, int parent)
 	if (entries == 0)
 		return;
 	sample_content(search, 0, sample_elements(search, search->self.shape[0]), begin);
-	if (!find_whole(search, entry, entries, begin) && !find_fused(search, entry, entries))
+	/* (what begins as this does with fewer rows may be the first of several) */
+	if (!find_whole(search, entry, entries, begin, true) && !find_fused(search, entry, entries)
+		&& !find_whole(search, entry, entries, begin, false))
 		find_split(search, entry, entries, begin);
 }

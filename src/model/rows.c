@@ -98,15 +98,16 @@ import_insert_version(const Import *import)
 /* ---- files ---- */
 
 static StoreQuery file_query = {
-	.sql = "insert into sparse.file (version, ordinal, path, format, bytes, sha256, place, object, object_bytes)"
-	" values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-	.args = 9, .arg = {INT8OID, INT4OID, TEXTOID, TEXTOID, INT8OID, BYTEAOID, INT2OID, INT8OID, INT8OID}};
+	.sql = "insert into sparse.file (version, ordinal, path, format, bytes, sha256, place, object, object_bytes,"
+	"                         checksum)"
+	" values ($1, $2, $3, $4, $5, $6, $7, $8, $9, case when $10 then $11 end)",
+	.args = 11, .arg = {INT8OID, INT4OID, TEXTOID, TEXTOID, INT8OID, BYTEAOID, INT2OID, INT8OID, INT8OID, BOOLOID, BYTEAOID}};
 
 static void
 insert_file(const Import *import, int ordinal)
 {
 	const PlanFile *file = &import->plan->file[ordinal];
-	Datum		argument[9];
+	Datum		argument[11];
 
 	argument[0] = Int64GetDatum(import->version);
 	argument[1] = Int32GetDatum(ordinal);
@@ -117,6 +118,8 @@ insert_file(const Import *import, int ordinal)
 	argument[6] = Int16GetDatum(import->place);
 	argument[7] = Int64GetDatum(file->object.id);
 	argument[8] = Int64GetDatum((int64) file->object.bytes);
+	argument[9] = BoolGetDatum(file->summed);
+	argument[10] = checksum_datum(file->checksum);
 	query_run(&file_query, argument, NULL, false, NULL);
 }
 

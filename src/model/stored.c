@@ -150,6 +150,8 @@ load_stored_file(ObjectReader *reader, int64 version, const VersionFile *stored,
 	file->safetensors = stored->safetensors;
 	file->bytes = stored->bytes;
 	memcpy(file->sha256, stored->sha256, SPARSE_SHA256_BYTES);
+	memcpy(file->checksum, stored->checksum, SPARSE_CHECKSUM_BYTES);
+	file->summed = stored->summed;
 	file->object = (PlanObject) {
 		.id = stored->object, .bytes = stored->object_bytes, .file = stored->ordinal, .dtype = SPARSE_BYTES
 	};

@@ -18,7 +18,8 @@ struct FileStream
 	const char *label;			/* of the version, for errors */
 	ObjectReader *reader;
 	PartReader *parts;
-	Sha256	   *sha256;
+	Checksum   *checksum;		/* by which it is checked, if it has one */
+	Sha256	   *sha256;			/* otherwise */
 	bool		any;			/* a piece was returned */
 	bool		finished;
 
@@ -36,7 +37,10 @@ file_stream_open(MemoryContext context, const StoreVersion *version, const Versi
 	stream->label = version_label(context, version);
 	stream->reader = object_reader_create(context, true);
 	stream->parts = parts_open(context, version->id, file, 0);
-	stream->sha256 = sha256_create(context);
+	if (file->summed)
+		stream->checksum = checksum_create(context);
+	else
+		stream->sha256 = sha256_create(context);
 	return stream;
 }
 
@@ -93,20 +97,36 @@ next_length(const FileStream *stream)
 	return end - stream->done;
 }
 
-static void
-check_sha256(FileStream *stream)
+pg_noreturn static void
+refuse(const FileStream *stream, char *detail)
 {
+	ereport(ERROR,
+			errcode(ERRCODE_DATA_CORRUPTED),
+			errmsg("file \"%s\" of version \"%s\" is corrupt", stream->file->path, stream->label),
+			errdetail_internal("%s", detail));
+	pg_unreachable();
+}
+
+/* The chunks were checked one by one: this is for the rows that say which of them make the file. */
+static void
+check_whole(FileStream *stream)
+{
+	const VersionFile *file = stream->file;
+	uint8		checksum[SPARSE_CHECKSUM_BYTES];
 	uint8		sha256[SPARSE_SHA256_BYTES];
 
-	sha256_finish(stream->sha256, sha256);
 	stream->finished = true;
-	if (memcmp(sha256, stream->file->sha256, SPARSE_SHA256_BYTES) != 0)
-		ereport(ERROR,
-				errcode(ERRCODE_DATA_CORRUPTED),
-				errmsg("file \"%s\" of version \"%s\" is corrupt",
-					   stream->file->path, stream->label),
-				errdetail("Its SHA-256 is %s; what was stored had %s.",
-						  sha256_text(sha256), sha256_text(stream->file->sha256)));
+	if (file->summed)
+	{
+		checksum_finish(stream->checksum, file->sha256, checksum);
+		if (memcmp(checksum, file->checksum, SPARSE_CHECKSUM_BYTES) != 0)
+			refuse(stream, "Its checksum is not that of what was stored.");
+		return;
+	}
+	sha256_finish(stream->sha256, sha256);
+	if (memcmp(sha256, file->sha256, SPARSE_SHA256_BYTES) != 0)
+		refuse(stream, psprintf("Its SHA-256 is %s; what was stored had %s.",
+								sha256_text(sha256), sha256_text(file->sha256)));
 }
 
 /* Reads as many parts, or chunks of one, into the piece as it has room for; their bytes. */
@@ -142,13 +162,16 @@ file_stream_next(FileStream *stream, MemoryContext context)
 		room = Max(room, next_length(stream));
 	else if (stream->any)
 	{
-		check_sha256(stream);
+		check_whole(stream);
 		return NULL;
 	}
 	piece = MemoryContextAlloc(context, VARHDRSZ + room);
 	used = fill_piece(stream, VARDATA(piece), room);
 	SET_VARSIZE(piece, VARHDRSZ + used);
-	sha256_add(stream->sha256, VARDATA(piece), used);
+	if (stream->file->summed)
+		checksum_add(stream->checksum, VARDATA(piece), used);
+	else
+		sha256_add(stream->sha256, VARDATA(piece), used);
 	stream->any = true;
 	return piece;
 }

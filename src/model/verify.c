@@ -36,6 +36,7 @@ typedef struct Verifier
 	ObjectReader *reader;
 	Sha256	   *file_sum;
 	Sha256	   *object_sum;
+	Checksum   *file_checksum;
 	char	   *buffer;			/* grows to the largest chunk */
 	uint64		buffer_bytes;
 
@@ -185,6 +186,7 @@ verify_chunk(Verifier *verifier, const ObjectInfo *object, uint64 seq)
 	}
 	sha256_add(verifier->object_sum, verifier->buffer, range.bytes);
 	sha256_add(verifier->file_sum, verifier->buffer, range.bytes);
+	checksum_add(verifier->file_checksum, verifier->buffer, range.bytes);
 }
 
 static StoreQuery sha256_query = {
@@ -255,12 +257,17 @@ static void
 compare_file(Verifier *verifier)
 {
 	uint8		computed[SPARSE_SHA256_BYTES];
+	uint8		checksum[SPARSE_CHECKSUM_BYTES];
 
 	sha256_finish(verifier->file_sum, computed);
-	if (verifier->problems == 0
-		&& memcmp(verifier->file->sha256, computed, SPARSE_SHA256_BYTES) != 0)
+	checksum_finish(verifier->file_checksum, verifier->file->sha256, checksum);
+	if (verifier->problems > 0)
+		return;
+	if (memcmp(verifier->file->sha256, computed, SPARSE_SHA256_BYTES) != 0)
 		report(verifier, -1, psprintf("the file's SHA-256 is %s, but %s was stored",
 									  sha256_text(computed), sha256_text(verifier->file->sha256)));
+	else if (verifier->file->summed && memcmp(verifier->file->checksum, checksum, SPARSE_CHECKSUM_BYTES) != 0)
+		report(verifier, -1, "the file's checksum is not that of its bytes and its SHA-256");
 }
 
 typedef struct PartAttempt
@@ -321,6 +328,7 @@ verify_file(Verifier *verifier, int64 version)
 	const char *problem;
 
 	sha256_reset(verifier->file_sum);
+	checksum_reset(verifier->file_checksum);
 	verifier->problems = 0;
 	while ((problem = attempt(verifier, try_part, &next)) == NULL && next.found)
 	{
@@ -402,6 +410,7 @@ model_verify(PG_FUNCTION_ARGS)
 	verifier.label = version_label(CurrentMemoryContext, &version);
 	verifier.file_sum = sha256_create(CurrentMemoryContext);
 	verifier.object_sum = sha256_create(CurrentMemoryContext);
+	verifier.file_checksum = checksum_create(CurrentMemoryContext);
 	verifier.buffer_bytes = PIECE_BYTES;
 	verifier.buffer = palloc(verifier.buffer_bytes);
 	verify_files(&verifier, &version);

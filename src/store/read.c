@@ -54,6 +54,7 @@ typedef struct ObjectParent
 {
 	int16		ordinal;
 	int64		parent;
+	bool		made;
 } ObjectParent;
 
 typedef struct KnownObject
@@ -227,10 +228,10 @@ static StoreQuery object_row = {
 };
 
 static StoreQuery parent_rows = {
-	.sql = "select ordinal, parent from sparse.object_parent "
+	.sql = "select ordinal, parent, made from sparse.object_parent "
 		"where place operator(pg_catalog.=) $1 and object operator(pg_catalog.=) $2",
 	.args = 2, .arg = {INT2OID, INT8OID},
-	.columns = 2, .column = {INT2OID, INT8OID}
+	.columns = 3, .column = {INT2OID, INT8OID, BOOLOID}
 };
 
 static sparse_dtype
@@ -302,6 +303,7 @@ fetch_parents(ObjectReader *reader, int16 place, KnownObject *known)
 	{
 		known->parent[i].ordinal = DatumGetInt16(row_datum(rows, i, 1));
 		known->parent[i].parent = row_int64(rows, i, 2);
+		known->parent[i].made = DatumGetBool(row_datum(rows, i, 3));
 	}
 	known->parents = count;
 	SPI_freetuptable(rows);
@@ -349,6 +351,17 @@ object_parent(ObjectReader *reader, int16 place, int64 object, int ordinal, int6
 			*parent = known->parent[i].parent;
 			return true;
 		}
+	return false;
+}
+
+bool
+object_parent_is_made(ObjectReader *reader, int16 place, int64 object, int ordinal)
+{
+	KnownObject *known = know_object(reader, place, object);
+
+	for (int i = 0; known != NULL && i < known->parents; i++)
+		if (known->parent[i].ordinal == ordinal)
+			return known->parent[i].made;
 	return false;
 }
 

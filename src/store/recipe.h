@@ -27,6 +27,7 @@ typedef struct RecipeSource
 	uint64		per;
 	uint64		count;
 	sparse_dtype dtype;			/* as which it is read: equal bytes are one object, whatever tensors make of them */
+	bool		made;			/* worked out of the content and the other sources, for this */
 
 	/* filled in by recipe_consider */
 	uint64		elements;

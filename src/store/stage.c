@@ -103,7 +103,7 @@ object_stage(ObjectReader *reader, const ObjectSpec *spec, int64 version)
 	prediction = first_prediction(reader, spec, &source);
 	id = insert_row(spec, &prediction);
 	if (prediction.parent != 0)
-		object_insert_edge(spec->place, id, prediction.depth + 1, 0, prediction.parent, prediction.depth);
+		object_insert_edge(spec->place, id, prediction.depth + 1, 0, prediction.parent, prediction.depth, false);
 	value[0] = Int16GetDatum(spec->place);
 	value[1] = Int64GetDatum(id);
 	value[2] = Int64GetDatum(version);

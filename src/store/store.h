@@ -24,6 +24,7 @@
 #include "codec/grid.h"
 
 #define SPARSE_SHA256_BYTES 32
+#define SPARSE_CHECKSUM_BYTES 16
 
 /* settings (settings.c) */
 extern int	sparse_chunk_size;		/* kilobytes of content per chunk */
@@ -196,6 +197,9 @@ extern void chunk_read(ObjectReader *reader, int16 place, const ObjectInfo *obje
 
 /* The object that parent `ordinal` of an object is; false when there is none. */
 extern bool object_parent(ObjectReader *reader, int16 place, int64 object, int ordinal, int64 *parent);
+
+/* Whether that parent was worked out of the object, for it alone: who may read the object may have it. */
+extern bool object_parent_is_made(ObjectReader *reader, int16 place, int64 object, int ordinal);
 
 /* ---- how an object predicts another (predict.c) ---- */
 

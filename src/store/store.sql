@@ -330,12 +330,14 @@ begin
         place smallint not null,
         object bigint not null,
         object_bytes bigint not null check (object_bytes >= 0 and object_bytes <= bytes),
+        checksum bytea check (length(checksum) = 16),
         primary key (version, ordinal),
         unique (version, path)
     );
     create index file_sha256 on sparse.file (sha256, version, ordinal);
     create index file_object on sparse.file (object, version);
     comment on table sparse.file is 'files of a version: the bytes of its object (a safetensors header, or the whole file), then its tensors';
+    comment on column sparse.file.checksum is 'XXH3 (128 bits) of its bytes and its SHA-256, checked whenever it is read whole; null while it is being uploaded';
 
     create table sparse.tensor (
         version bigint not null,
@@ -425,9 +427,11 @@ begin
         ordinal smallint not null check (ordinal >= 0),
         parent bigint not null,
         parent_depth integer not null,
+        made boolean not null default false,
         check (parent_depth < depth)
     ) partition by list (place);
     comment on table sparse.object_parent is 'which objects an object is predicted from; depth falls along every edge, so there is no cycle';
+    comment on column sparse.object_parent.made is 'the parent was worked out of the object and its other parents, for it alone: a factor, a scale';
 
     create table sparse.chunk (
         place smallint not null,

@@ -88,9 +88,9 @@ static StoreQuery finish_object = {
 };
 
 static StoreQuery insert_edge = {
-	.sql = "insert into sparse.object_parent (place, object, depth, ordinal, parent, parent_depth) "
-		"values ($1, $2, $3, $4, $5, $6)",
-	.args = 6, .arg = {INT2OID, INT8OID, INT4OID, INT2OID, INT8OID, INT4OID}
+	.sql = "insert into sparse.object_parent (place, object, depth, ordinal, parent, parent_depth, made) "
+		"values ($1, $2, $3, $4, $5, $6, $7)",
+	.args = 7, .arg = {INT2OID, INT8OID, INT4OID, INT2OID, INT8OID, INT4OID, BOOLOID}
 };
 
 static StoreQuery insert_chunk = {
@@ -463,11 +463,11 @@ object_parent_was_used(const bool used[SPARSE_PREDICTORS])
 }
 
 void
-object_insert_edge(int16 place, int64 object, int32 depth, int ordinal, int64 parent, int32 parent_depth)
+object_insert_edge(int16 place, int64 object, int32 depth, int ordinal, int64 parent, int32 parent_depth, bool made)
 {
-	Datum		value[6] = {
+	Datum		value[7] = {
 		Int16GetDatum(place), Int64GetDatum(object), Int32GetDatum(depth),
-		Int16GetDatum(ordinal), Int64GetDatum(parent), Int32GetDatum(parent_depth)
+		Int16GetDatum(ordinal), Int64GetDatum(parent), Int32GetDatum(parent_depth), BoolGetDatum(made)
 	};
 
 	query_run(&insert_edge, value, NULL, false, NULL);
@@ -483,12 +483,13 @@ insert_edges(const Writer *writer, int32 depth)
 
 	if (recipe == NULL)
 	{
-		object_insert_edge(place, writer->id, depth, 0, prediction->parent, prediction->depth);
+		object_insert_edge(place, writer->id, depth, 0, prediction->parent, prediction->depth, false);
 		return;
 	}
 	for (int i = 0; i < recipe->sources; i++)
 		if (writer->parents_used & (1u << i))
-			object_insert_edge(place, writer->id, depth, i, recipe->source[i].object, recipe->source[i].depth);
+			object_insert_edge(place, writer->id, depth, i, recipe->source[i].object, recipe->source[i].depth,
+							   recipe->source[i].made);
 }
 
 static void

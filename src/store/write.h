@@ -15,8 +15,9 @@ extern bool object_find_or_reserve(const ObjectSpec *spec, uint64 chunk_bytes, O
 /* Of the object's grid, by the rows and the setting where the spec does not say it. */
 extern uint64 object_chunk_bytes(const ObjectSpec *spec);
 
-/* That `object` is predicted from `parent`, its parent number `ordinal`. */
-extern void object_insert_edge(int16 place, int64 object, int32 depth, int ordinal, int64 parent, int32 parent_depth);
+/* That `object` is predicted from `parent`, its parent number `ordinal`; made: which was worked out for it. */
+extern void object_insert_edge(int16 place, int64 object, int32 depth, int ordinal, int64 parent, int32 parent_depth,
+							   bool made);
 
 /* Removes the chunks of an object and its edges to its parents; its row, that nothing refers to. */
 extern void object_remove_content(int16 place, int64 object);

@@ -171,7 +171,7 @@ store(ObjectReader *reader, const ObjectSpec *spec, int64 id, struct varlena *de
 		query_run(&insert_chunk, chunk, NULL, false, NULL);
 	query_run(&finish_object, figures, NULL, false, NULL);
 	for (int i = 0; info->refs > 0 && i < resolved->parents; i++)
-		object_insert_edge(spec->place, id, depth, i, resolved->parent[i], resolved->parent_depth[i]);
+		object_insert_edge(spec->place, id, depth, i, resolved->parent[i], resolved->parent_depth[i], false);
 	object_forget(reader, spec->place, id);
 }
 

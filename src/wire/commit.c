@@ -60,6 +60,7 @@ typedef struct Committing
 	ObjectReader *reader;
 	Sha256	   *file_sum;
 	Sha256	   *object_sum;
+	Checksum   *file_checksum;
 	char	   *content;		/* of one chunk */
 	uint64		content_room;
 } Committing;
@@ -259,6 +260,7 @@ read_chunk(Committing *committing, int16 place, const ObjectInfo *object, uint64
 	make_room(committing, bytes);
 	chunk_read(committing->reader, place, object, (int32) seq, committing->content, &info);
 	sha256_add(committing->file_sum, committing->content, bytes);
+	checksum_add(committing->file_checksum, committing->content, bytes);
 	if (claim == NULL)
 		return;
 	sha256_add(committing->object_sum, committing->content, bytes);
@@ -302,6 +304,23 @@ check_file(Committing *committing, const VersionFile *file)
 				errdetail("Its SHA-256 is %s; said was %s.", sha256_text(sha256), sha256_text(file->sha256)),
 				errhint("Its tensors are what they were said to be: begin the version with the right SHA-256 of the file."));}
 
+static StoreQuery checksum_query = {
+	.sql = "update sparse.file set checksum = $3 where version = $1 and ordinal = $2",
+	.args = 3, .arg = {INT8OID, INT4OID, BYTEAOID}};
+
+static void
+keep_checksum(Committing *committing, const VersionFile *file)
+{
+	Datum		argument[3] = {Int64GetDatum(committing->upload->version.id), Int32GetDatum(file->ordinal)};
+	uint8		checksum[SPARSE_CHECKSUM_BYTES];
+
+	checksum_finish(committing->file_checksum, file->sha256, checksum);
+	answer_connect();
+	argument[2] = checksum_datum(checksum);
+	query_run(&checksum_query, argument, NULL, false, NULL);
+	answer_finish();
+}
+
 /* Each part within an SPI connection of its own: what it leaves behind is gone with it. */
 static void
 read_file(Committing *committing, const VersionFile *file)
@@ -311,6 +330,7 @@ read_file(Committing *committing, const VersionFile *file)
 	bool		more = true;
 
 	sha256_reset(committing->file_sum);
+	checksum_reset(committing->file_checksum);
 	while (more)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -321,6 +341,7 @@ read_file(Committing *committing, const VersionFile *file)
 		answer_finish();
 	}
 	check_file(committing, file);
+	keep_checksum(committing, file);
 }
 
 /* ---- publishing ---- */
@@ -464,6 +485,7 @@ prepare(Committing *committing, const Upload *upload)
 	committing->upload = upload;
 	committing->file_sum = sha256_create(CurrentMemoryContext);
 	committing->object_sum = sha256_create(CurrentMemoryContext);
+	committing->file_checksum = checksum_create(CurrentMemoryContext);
 	committing->content_room = PIECE_BYTES;
 	committing->content = palloc(PIECE_BYTES);
 	committing->reader = object_reader_create(CurrentMemoryContext, true);

@@ -1,5 +1,5 @@
 /*
- * delta.c: sparse_delta, a version as what a client needs that holds something already.
+ * delta.c: sparse_delta and sparse_delta_factors, a version as what a client needs that holds something already.
  *
  * Value-per-call, so that rows stream where the function stands in a target list; between
  * the calls there is nothing but memory, as in sparse_reconstruct. Each chunk is one of
@@ -9,6 +9,9 @@
  *   recoded   decoded here, and coded against what the client holds in its place, or nothing,
  *             if the stored one is of no use to the client, or much longer: parents that it
  *             lacks would cost more bytes than they save
+ *
+ * sparse_delta_factors also has a third way for a delta that needs what the client lacks: to send that first
+ * (factors.h), where it costs less. Which way a part goes is settled at its first such chunk.
  *
  * The SHA-256 of what is sent is not computed here: the receiver does that.
  */
@@ -24,17 +27,25 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "factors.h"
 #include "have.h"
 #include "model/answer.h"
 #include "model/layout.h"
 #include "sdelta/glue.h"
 
 PG_FUNCTION_INFO_V1(wire_delta);
+PG_FUNCTION_INFO_V1(wire_delta_factors);
 
 #define DELTA_COLUMNS 9
 
 /* Deltas that need nothing and are shorter than this part of their content are sent as they are. */
 #define WORTH_RECODING 8
+
+/* Factors are sent where they and the deltas come to less than this part of what coding anew takes. */
+#define WORTH_FACTORS .9
+
+/* A client takes so many bytes of factors, and four times the bytes that it asked for: as docs/wire.md has it. */
+#define MOST_FACTORS ((uint64) 64 * 1024 * 1024)
 
 /* Arguments. */
 enum
@@ -42,13 +53,11 @@ enum
 	ARG_VERSION, ARG_HAVE, ARG_PATH, ARG_FIRST, ARG_LENGTH
 };
 
-/* Where a parent of the object at hand lies in what the client holds. */
-typedef struct ParentPlace
+/* What becomes of the chunks of a part that need what the client lacks. */
+typedef enum PartWay
 {
-	bool		asked;
-	bool		found;
-	HavePlace	where;
-} ParentPlace;
+	WAY_UNSETTLED, WAY_FACTORS, WAY_ANEW
+} PartWay;
 
 typedef struct DeltaStream
 {
@@ -59,6 +68,7 @@ typedef struct DeltaStream
 	TupleDesc	row_type;
 	Have	   *have;
 	ObjectReader *reader;
+	Factors    *factors;
 	sparse_codec *codec;
 	VersionFile *file;
 	int			files;
@@ -67,6 +77,7 @@ typedef struct DeltaStream
 
 	/* where it is */
 	int			at;				/* file */
+	StoreAccess *access;		/* of the call */
 	PartReader *parts;			/* NULL: of the next file */
 	FilePart	part;
 	uint64		seq;			/* chunk that comes next */
@@ -76,14 +87,19 @@ typedef struct DeltaStream
 	ObjectInfo	object;
 	bool		same;
 	HavePlace	where;			/* the object itself */
-	ParentPlace parent[SPARSE_MAX_REFS];
-	ParentPlace kin;
+	PartWay		way;
+	bool		kin_asked;
+	bool		kin_found;
+	HavePlace	kin;
 	ObjectInfo	kin_object;
 } DeltaStream;
 
 /* A row on its way. */
 typedef struct DeltaRow
 {
+	const char *encoding;
+	uint64		place;			/* in the file; of a factor on the tape */
+	uint64		bytes;
 	struct varlena *delta;		/* NULL: same */
 	Datum		refs;			/* 0: none */
 	uint64		content_hash;
@@ -130,8 +146,19 @@ take_files(FunctionCallInfo fcinfo, DeltaStream *stream)
 	MemoryContextSwitchTo(stream->context);
 }
 
+/* The bytes that are wanted. */
+static uint64
+bytes_wanted(const DeltaStream *stream)
+{
+	uint64		bytes = 0;
+
+	for (int i = 0; i < stream->files; i++)
+		bytes += Min(stream->to, stream->file[i].bytes) - Min(stream->from, stream->file[i].bytes);
+	return bytes;
+}
+
 static DeltaStream *
-open_stream(FunctionCallInfo fcinfo, MemoryContext context)
+open_stream(FunctionCallInfo fcinfo, MemoryContext context, bool factors)
 {
 	MemoryContext previous = MemoryContextSwitchTo(context);
 	DeltaStream *stream = palloc0(sizeof(DeltaStream));
@@ -144,6 +171,8 @@ open_stream(FunctionCallInfo fcinfo, MemoryContext context)
 	take_files(fcinfo, stream);
 	stream->label = version_label(context, &stream->version);
 	stream->reader = object_reader_create(context, true);
+	stream->factors = factors_create(context, stream->reader, stream->have,
+									 factors ? MOST_FACTORS + 4 * bytes_wanted(stream) : 0);
 	stream->codec = sparse_codec_in_context(context);
 	if (get_call_result_type(fcinfo, NULL, &stream->row_type) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -172,8 +201,9 @@ begin_part(DeltaStream *stream)
 	stream->chunks = sparse_grid_chunks(&stream->object.grid);
 	stream->seq = stream->from > part->first ?
 		sparse_grid_seq(&stream->object.grid, stream->from - part->first) : 0;
-	memset(stream->parent, 0, sizeof(stream->parent));
-	memset(&stream->kin, 0, sizeof(stream->kin));
+	stream->way = WAY_UNSETTLED;
+	stream->kin_asked = false;
+	factors_begin(stream->factors, file->place);
 	stream->same = have_object(stream->have, file->place, stream->object.id, &stream->where);
 }
 
@@ -216,72 +246,21 @@ next_chunk(DeltaStream *stream, uint64 *first, uint64 *bytes)
 	return false;
 }
 
-/* ---- a chunk as it is stored ---- */
-
-/* Where the object's parent of that ordinal lies in what the client holds. */
-static const ParentPlace *
-place_of_parent(DeltaStream *stream, int ordinal)
-{
-	ParentPlace *parent;
-	int64		id;
-
-	if (ordinal >= SPARSE_MAX_REFS)
-		return NULL;
-	parent = &stream->parent[ordinal];
-	if (!parent->asked)
-	{
-		int16		place = file_at_hand(stream)->place;
-
-		parent->found = object_parent(stream->reader, place, stream->object.id, ordinal, &id) &&
-			have_object(stream->have, place, id, &parent->where);
-		parent->asked = true;
-	}
-	return parent->found ? parent : NULL;
-}
-
-/* The references of a stored delta in terms of what the client holds; false: it lacks some. */
-static bool
-translate_refs(DeltaStream *stream, const sparse_delta_info *info, Datum *refs)
-{
-	Datum		value[SPARSE_MAX_REFS * 4];
-	int			dimension[2] = {info->refs, 4};
-	int			lower[2] = {1, 1};
-
-	*refs = (Datum) 0;
-	for (int i = 0; i < info->refs; i++)
-	{
-		uint64		unit = sparse_dtype_get(info->ref[i].dtype)->bytes;
-		const ParentPlace *parent = place_of_parent(stream, info->ref[i].parent);
-
-		if (parent == NULL)
-			return false;
-		value[4 * i] = Int64GetDatum(parent->where.element);
-		value[4 * i + 1] = Int64GetDatum(parent->where.file);
-		value[4 * i + 2] = Int64GetDatum((int64) (parent->where.first + info->ref[i].first * unit));
-		value[4 * i + 3] = Int64GetDatum((int64) (info->ref[i].count * unit));
-	}
-	if (info->refs > 0)
-		*refs = PointerGetDatum(construct_md_array(value, NULL, 2, dimension, lower, INT8OID,
-												   sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	return true;
-}
-
 /* ---- a chunk that is coded anew ---- */
 
 /* What the client holds in place of the object; false: nothing of use. */
 static bool
 find_kin(DeltaStream *stream)
 {
-	ParentPlace *kin = &stream->kin;
 	const VersionFile *file = file_at_hand(stream);
 	int64		object;
 
-	if (!kin->asked)
-		kin->found = have_kin(stream->have, stream->version.id, file, &stream->part, &object, &kin->where) &&
+	if (!stream->kin_asked)
+		stream->kin_found = have_kin(stream->have, stream->version.id, file, &stream->part, &object, &stream->kin) &&
 			object_info(stream->reader, file->place, object, &stream->kin_object) &&
 			stream->kin_object.dtype == stream->object.dtype;
-	kin->asked = true;
-	return kin->found;
+	stream->kin_asked = true;
+	return stream->kin_found;
 }
 
 /* What predicts a chunk of what the client holds; NULL: nothing. */
@@ -299,19 +278,8 @@ read_prediction(DeltaStream *stream, uint64 first, uint64 bytes, sparse_ref *ref
 	prediction = palloc(ref->count * unit);
 	object_read(stream->reader, file_at_hand(stream)->place, stream->kin_object.id,
 				ref->first * unit, ref->count * unit, prediction);
-	*refs = have_refs(&stream->kin.where, ref->first * unit, ref->count * unit);
+	*refs = have_refs(&stream->kin, ref->first * unit, ref->count * unit);
 	return prediction;
-}
-
-/* A delta as a value in `result`. */
-static struct varlena *
-delta_value(MemoryContext result, const void *bytes, size_t length)
-{
-	struct varlena *delta = MemoryContextAlloc(result, VARHDRSZ + length);
-
-	SET_VARSIZE(delta, VARHDRSZ + length);
-	memcpy(VARDATA(delta), bytes, length);
-	return delta;
 }
 
 /*
@@ -349,6 +317,71 @@ recode(DeltaStream *stream, MemoryContext result, uint64 first, uint64 bytes, ui
 	return true;
 }
 
+/* ---- a chunk that needs what the client lacks ---- */
+
+/* The chunks of the part from the one at hand on that are wanted: their number and bytes. */
+static uint64
+chunks_to_come(const DeltaStream *stream, uint64 *bytes)
+{
+	uint64		to = Min(stream->to - stream->part.first, stream->part.bytes);
+	uint64		last = sparse_grid_seq(&stream->object.grid, to - 1);
+	uint64		first;
+	uint64		length;
+
+	*bytes = 0;
+	if (sparse_grid_chunk(&stream->object.grid, last, &first, &length))
+		*bytes = first + length;
+	if (sparse_grid_chunk(&stream->object.grid, stream->seq, &first, &length))
+		*bytes -= first;
+	return last + 1 - stream->seq;
+}
+
+/*
+ * Settles how the part goes on. Where that takes a look at what the chunk at hand would be, coded anew, and that
+ * is the way, the row is made.
+ */
+static PartWay
+settle_way(DeltaStream *stream, MemoryContext result, uint64 first, uint64 bytes, DeltaRow *row)
+{
+	uint64		all;
+	uint64		chunks = chunks_to_come(stream, &all);
+	uint64		cost;
+
+	if (!factors_plan(stream->factors, stream->access, &stream->object, stream->seq, stream->seq + chunks, &cost))
+		return WAY_ANEW;
+	cost += (uint64) ((double) stream->object.stored_bytes * chunks / stream->chunks);
+	if (cost <= all / WORTH_RECODING)
+		return WAY_FACTORS;
+	if (cost >= all)
+		return WAY_ANEW;
+	recode(stream, result, first, bytes, PG_UINT64_MAX, row);
+	if (cost >= WORTH_FACTORS * all / bytes * (VARSIZE(row->delta) - VARHDRSZ))
+		return WAY_ANEW;
+	pfree(row->delta);
+	row->delta = NULL;
+	row->refs = (Datum) 0;
+	return WAY_FACTORS;
+}
+
+/* True: what the chunk needs is there, or the row is what comes before it. */
+static bool
+take_factors(DeltaStream *stream, MemoryContext result, const StoredChunk *chunk, DeltaRow *row)
+{
+	FactorChunk factor;
+
+	switch (factors_next(stream->factors, &stream->object, &chunk->info, result, &factor))
+	{
+		case FACTORS_READY:
+			return factors_refs(stream->factors, &stream->object, &chunk->info, &row->refs);
+		case FACTORS_FIRST:
+			*row = (DeltaRow) {"factor", factor.at, factor.bytes, factor.delta, factor.refs, factor.content_hash};
+			return true;
+		case FACTORS_IMPOSSIBLE:
+			break;
+	}
+	return false;
+}
+
 /* ---- rows ---- */
 
 /* Whether a delta that needs nothing may be much longer than one against what the client holds. */
@@ -359,43 +392,59 @@ is_worth_recoding(DeltaStream *stream, const sparse_delta_info *info)
 		find_kin(stream);
 }
 
+/* The row as a delta; the stored one, unless it is of no use, or a new one is shorter. */
+static void
+take_delta(DeltaStream *stream, MemoryContext result, const StoredChunk *chunk, uint64 first, uint64 bytes,
+		   DeltaRow *row)
+{
+	bool		usable = factors_refs(stream->factors, &stream->object, &chunk->info, &row->refs);
+	struct varlena *delta;
+
+	if (!usable && stream->way == WAY_UNSETTLED)
+		stream->way = settle_way(stream, result, first, bytes, row);
+	if (!usable && stream->way == WAY_FACTORS)
+		usable = take_factors(stream, result, chunk, row);
+	if (row->delta != NULL)
+		return;
+	if (!usable)
+		stream->way = WAY_ANEW;
+	if ((!usable || is_worth_recoding(stream, &chunk->info)) &&
+		recode(stream, result, first, bytes, usable ? chunk->info.delta_bytes : PG_UINT64_MAX, row))
+		return;
+	delta = PG_DETOAST_DATUM_PACKED(chunk->value);
+	row->delta = delta_value(result, VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta));
+}
+
+/* The chunk at hand, or what has to come before it. */
 static void
 take_chunk(DeltaStream *stream, MemoryContext result, uint64 first, uint64 bytes, DeltaRow *row)
 {
 	StoredChunk chunk;
-	struct varlena *delta;
-	bool		usable;
 
-	memset(row, 0, sizeof(*row));
 	chunk_fetch(stream->reader, file_at_hand(stream)->place, &stream->object, (int32) stream->seq, &chunk);
-	row->content_hash = chunk.info.content_hash;
+	*row = (DeltaRow) {
+		.encoding = stream->same ? "same" : "delta", .place = stream->part.first + first, .bytes = bytes,
+		.content_hash = chunk.info.content_hash
+	};
 	if (stream->same)
-	{
 		row->refs = have_refs(&stream->where, first, bytes);
-		return;
-	}
-	usable = translate_refs(stream, &chunk.info, &row->refs);
-	if ((!usable || is_worth_recoding(stream, &chunk.info)) &&
-		recode(stream, result, first, bytes, usable ? chunk.info.delta_bytes : PG_UINT64_MAX, row))
-		return;
-	delta = PG_DETOAST_DATUM_PACKED(chunk.value);
-	row->delta = delta_value(result, VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta));
+	else
+		take_delta(stream, result, &chunk, first, bytes, row);
 }
 
 static Datum
-row_datum_of(DeltaStream *stream, uint64 first, uint64 bytes, const DeltaRow *row)
+row_datum_of(DeltaStream *stream, const DeltaRow *row)
 {
-	const VersionFile *file = file_at_hand(stream);
 	Datum		value[DELTA_COLUMNS];
 	bool		null[DELTA_COLUMNS] = {false};
 
-	value[0] = CStringGetTextDatum(file->path);
+	value[0] = CStringGetTextDatum(file_at_hand(stream)->path);
 	null[1] = stream->part.tensor == NULL;
 	value[1] = null[1] ? (Datum) 0 : CStringGetTextDatum(stream->part.tensor);
 	value[2] = Int32GetDatum((int32) stream->seq);
-	value[3] = Int64GetDatum((int64) (stream->part.first + first));
-	value[4] = Int64GetDatum((int64) bytes);
-	value[5] = CStringGetTextDatum(row->delta == NULL ? "same" : "delta");
+	value[3] = Int64GetDatum((int64) row->place);
+	value[4] = Int64GetDatum((int64) row->bytes);
+	value[5] = CStringGetTextDatum(row->encoding);
 	null[6] = row->refs == (Datum) 0;
 	value[6] = row->refs;
 	null[7] = row->delta == NULL;
@@ -416,6 +465,7 @@ next_row(DeltaStream *stream, Datum *result)
 	bool		found;
 
 	store_enter(&access);
+	stream->access = &access;
 	answer_connect();
 	found = next_chunk(stream, &first, &bytes);
 	if (found)
@@ -424,20 +474,20 @@ next_row(DeltaStream *stream, Datum *result)
 
 		take_chunk(stream, context, first, bytes, &row);
 		spi = MemoryContextSwitchTo(context);
-		*result = row_datum_of(stream, first, bytes, &row);
+		*result = row_datum_of(stream, &row);
 		MemoryContextSwitchTo(spi);
 		if (row.delta != NULL)
 			pfree(row.delta);
-		stream->seq++;
+		if (strcmp(row.encoding, "factor") != 0)
+			stream->seq++;
 	}
 	answer_finish();
 	store_leave(&access);
 	return found;
 }
 
-/* sparse_delta(version, have, path, first_byte, length) */
-Datum
-wire_delta(PG_FUNCTION_ARGS)
+static Datum
+answer_delta(FunctionCallInfo fcinfo, bool factors)
 {
 	FuncCallContext *call;
 	Datum		row;
@@ -445,10 +495,24 @@ wire_delta(PG_FUNCTION_ARGS)
 	if (SRF_IS_FIRSTCALL())
 	{
 		call = SRF_FIRSTCALL_INIT();
-		call->user_fctx = open_stream(fcinfo, call->multi_call_memory_ctx);
+		call->user_fctx = open_stream(fcinfo, call->multi_call_memory_ctx, factors);
 	}
 	call = SRF_PERCALL_SETUP();
 	if (next_row(call->user_fctx, &row))
 		SRF_RETURN_NEXT(call, row);
 	SRF_RETURN_DONE(call);
+}
+
+/* sparse_delta(version, have, path, first_byte, length) */
+Datum
+wire_delta(PG_FUNCTION_ARGS)
+{
+	return answer_delta(fcinfo, false);
+}
+
+/* sparse_delta_factors(version, have, path, first_byte, length) */
+Datum
+wire_delta_factors(PG_FUNCTION_ARGS)
+{
+	return answer_delta(fcinfo, true);
 }

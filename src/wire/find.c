@@ -267,22 +267,35 @@ look_up(Known *known, const uint8 *sha256, uint64 bytes, bool *readable)
 
 /* The newest versions that the object occurs in. */
 static int
-versions_of(const Known *known, int64 object, int64 version[2 * VERSIONS_OF_OBJECT])
+versions_of(int16 place, int64 object, bool read_only, int64 version[2 * VERSIONS_OF_OBJECT])
 {
-	Datum		argument[3] = {Int64GetDatum(object), Int16GetDatum(known->place),
-	Int64GetDatum(VERSIONS_OF_OBJECT)};
+	Datum		argument[3] = {Int64GetDatum(object), Int16GetDatum(place), Int64GetDatum(VERSIONS_OF_OBJECT)};
 	StoreAccess access;
 	SPITupleTable *rows;
 	int			count;
 
 	store_enter(&access);
 	answer_connect();
-	count = (int) query_run(&versions_query, argument, NULL, false, &rows);
+	count = (int) query_run(&versions_query, argument, NULL, read_only, &rows);
 	for (int i = 0; i < count; i++)
 		version[i] = row_int64(rows, i, 1);
 	answer_finish();
 	store_leave(&access);
 	return count;
+}
+
+bool
+find_object_readable(int16 place, int64 object)
+{
+	int64		version[2 * VERSIONS_OF_OBJECT];
+	bool		readable[2 * VERSIONS_OF_OBJECT];
+	int			count = versions_of(place, object, true, version);
+	bool		any = false;
+
+	versions_readable(version, count, true, readable);
+	for (int i = 0; i < count; i++)
+		any |= readable[i];
+	return any;
 }
 
 /* Remembers which of these the caller can read; whether he can read any. */
@@ -327,5 +340,5 @@ known_object(Known *known, const uint8 *sha256, uint64 bytes)
 
 	if (object == 0 || readable)
 		return object;
-	return any_readable(known, version, versions_of(known, object, version)) ? object : 0;
+	return any_readable(known, version, versions_of(known->place, object, false, version)) ? object : 0;
 }

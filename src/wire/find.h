@@ -18,6 +18,12 @@ extern bool find_file(const uint8 *sha256, bool read_only, int64 *version, int32
 /* Whether `text` is 64 hexadecimal digits; then the bytes that they stand for. */
 extern bool find_parse_sha256(const char *text, size_t length, uint8 sha256[SPARSE_SHA256_BYTES]);
 
+/*
+ * Whether the object occurs in a version that the caller can read: of very many, the newest are looked at. With the
+ * snapshot of the query. As the caller.
+ */
+extern bool find_object_readable(int16 place, int64 object);
+
 /* Objects that may be left out of an upload. */
 typedef struct Known Known;
 

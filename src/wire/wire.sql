@@ -218,6 +218,60 @@ as 'MODULE_PATHNAME', 'wire_delta';
 comment on function sparse_delta(text, text[], text, bigint, bigint) is
 'What a client needs to build a version, or a range of a file of it, when it holds what have names: a row for each chunk, in order. It streams as select sparse_delta(...).';
 
+create function sparse_delta_factors(
+    version bigint,
+    have text[] default '{}',
+    path text default null,
+    first_byte bigint default 0,
+    length bigint default null
+)
+returns table (
+    file text,
+    tensor text,
+    seq integer,
+    file_offset bigint,
+    bytes bigint,
+    encoding text,
+    refs bigint[],
+    delta @extschema@.sdelta,
+    content_xxh3 bigint
+)
+language c
+stable
+parallel unsafe
+rows 1000
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'wire_delta_factors';
+comment on function sparse_delta_factors(bigint, text[], text, bigint, bigint) is
+'As sparse_delta; what deltas need that the client lacks may come before them, in rows of encoding "factor", where that takes fewer bytes.';
+
+create function sparse_delta_factors(
+    version text,
+    have text[] default '{}',
+    path text default null,
+    first_byte bigint default 0,
+    length bigint default null
+)
+returns table (
+    file text,
+    tensor text,
+    seq integer,
+    file_offset bigint,
+    bytes bigint,
+    encoding text,
+    refs bigint[],
+    delta @extschema@.sdelta,
+    content_xxh3 bigint
+)
+language c
+stable
+parallel unsafe
+rows 1000
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'wire_delta_factors';
+comment on function sparse_delta_factors(text, text[], text, bigint, bigint) is
+'As sparse_delta; what deltas need that the client lacks may come before them, in rows of encoding "factor", where that takes fewer bytes.';
+
 create function sparse_find_file(sha256 bytea)
 returns table (
     version bigint,

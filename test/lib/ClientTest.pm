@@ -5,12 +5,15 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use IO::Select;
+use IO::Socket::UNIX;
 use JSON::PP;
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use SparseTest;
 use Test::More;
 
-our @EXPORT = qw(client_node client start_client client_works client_fails client_json
+our @EXPORT = qw(client_node client start_client client_works client_fails client_json client_receives
   write_whole read_whole is_file leaves_nothing_beside write_model write_shards psql_one);
 
 my $node;
@@ -99,6 +102,71 @@ sub client_json
 	my $answer = eval { decode_json($out) };
 	ok(defined $answer, '... in JSON') or diag("$@: $out");
 	return $answer;
+}
+
+# Passes on what two sockets say to each other; the bytes that the second said.
+sub pass_on
+{
+	my ($client, $server) = @_;
+	my %other = ($client => $server, $server => $client);
+	my $select = IO::Select->new($client, $server);
+	my $received = 0;
+	while (my @ready = $select->can_read)
+	{
+		for my $from (@ready)
+		{
+			my $got = sysread $from, my $bytes, 1 << 16;
+			return $received if !$got;
+			$received += $got if $from == $server;
+			my $to = $other{$from};
+			my $at = 0;
+			while ($at < $got)
+			{
+				my $put = syswrite $to, $bytes, $got - $at, $at;
+				return $received if !$put;
+				$at += $put;
+			}
+		}
+	}
+	return $received;
+}
+
+# Takes connections for the server, and tells the pipe what came back over each.
+sub relay
+{
+	my ($listener, $peer, $counts) = @_;
+	$SIG{$_} = 'DEFAULT' for qw(TERM INT);
+	$SIG{$_} = 'IGNORE' for qw(CHLD PIPE);
+	alarm 120;
+	while (my $client = $listener->accept)
+	{
+		next if fork() != 0;
+		my $server = IO::Socket::UNIX->new(Peer => $peer) or POSIX::_exit(1);
+		syswrite $counts, pass_on($client, $server) . "\n";
+		POSIX::_exit(0);
+	}
+	POSIX::_exit(0);
+}
+
+# It works, by way of somebody who counts: the bytes that came from the server.
+sub client_receives
+{
+	my ($name, @arguments) = @_;
+	my $folder = PostgreSQL::Test::Utils::tempdir_short();
+	my $listener = IO::Socket::UNIX->new(Local => "$folder/.s.PGSQL.$ENV{PGPORT}", Listen => 8) or die "$folder: $!";
+	pipe my $counted, my $counts or die "pipe: $!";
+	my $pid = fork() // die "fork: $!";
+	relay($listener, "$ENV{PGHOST}/.s.PGSQL.$ENV{PGPORT}", $counts) if $pid == 0;
+	close $counts;
+	{
+		local $ENV{PGHOST} = $folder;
+		client_works($name, @arguments);
+	}
+	kill 'TERM', $pid;
+	waitpid $pid, 0;
+	my $received = 0;
+	$received += $_ while <$counted>;
+	return $received;
 }
 
 sub is_file

@@ -28,7 +28,7 @@ my $folder = PostgreSQL::Test::Utils::tempdir();
 sub write_model
 {
 	my ($path, $change, @mebibytes) = @_;
-	my $unit = substr slurp_file(data_file('main-base')), -1 << 20;
+	my $unit = substr slurp_file(data_file('main-base')), -(1 << 20);
 	my ($at, $number, @header) = (0, 0);
 	for my $size (@mebibytes)
 	{
@@ -125,6 +125,9 @@ is(sha256_of_version($node, 'sent'), sha256_of_file($sent), 'what was uploaded i
 is_bounded('a pull without anything', "select sum(sdelta_bytes((d).delta)) > 0 from (select sparse_delta('sent') as d offset 0) x", 0, 't');
 is_bounded('a pull with the parent', "select sum(sdelta_bytes((d).delta)) > 0 from (select sparse_delta('sent', '{base}') as d offset 0) x", 0, 't');
 is_bounded('a pull with a cousin', "select sum(sdelta_bytes((d).delta)) > 0 from (select sparse_delta('child', '{sent}') as d offset 0) x", 0, 't');
+$node->safe_psql('postgres', "select sparse_approximate('child', 'svd', 2, name => 'svd'), sparse_approximate('child', 'int8', name => 'int8')");
+is_bounded('a pull of factors, and of what needs them', "select count(*) filter (where (d).encoding = 'factor') > 0 from (select sparse_delta_factors('svd', '{base}') as d offset 0) x", 0, 't');
+is_bounded('a pull of levels that are coded alone', "select count(*) filter (where (d).encoding = 'factor') > 0 from (select sparse_delta_factors('int8') as d offset 0) x", 0, 't');
 $header += describe('many', $many) / 3;
 is_bounded('begin of an upload of 20,000 tensors', "set sparse.max_chain_depth = 2; select sparse_begin('as many', files) from described where name = 'many'", $header);
 write_many_tensors("$folder/more.safetensors", 20_000, 77);
@@ -176,6 +179,7 @@ for my $case (
 	[ 'a comparison', "select count(*) from sparse_compare('base', 'child')" ],
 	[ 'a verification', "select count(*) from sparse_verify('child')" ],
 	[ 'a pull', "select count(*) from (select sparse_delta('child') offset 0) x" ],
+	[ 'a pull by what chunks need', "select count(*) from (select sparse_delta_factors('int8') offset 0) x" ],
 	[ 'a commit of rows', "select sparse_commit_rows('another', rows_where('true'), key => '{id}')" ],
 	[ 'a difference', "select count(*) from sparse_row_diff('ours', 'merged')" ],
 	[ 'a merge', "select sparse_merge_rows('another', 'ours', 'theirs')" ])

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use ClientTest;
+use Digest::SHA qw(sha256_hex);
 use PostgreSQL::Test::Utils;
 use SparseTest;
 use Test::More;
@@ -103,6 +104,49 @@ like($near_err, qr/near-int8\@1" is an approximation/, 'an approximation that is
 is(psql_one("select encode(sha256, 'hex') from sparse_files('near-int8')"), sha256_of_file(scratch('near')), '... and is pulled');
 client_works('without --approx', 'pull', 'alone/mini-finetune', '-o', scratch('near'));
 is_file(scratch('near'), data_file('mini-finetune'), '... a version is exact');
+
+# ---- what chunks need that the client lacks ----
+
+# Bytes that come from the server, all told, as a part of the model.
+sub receives
+{
+	my ($name, $version, @arguments) = @_;
+	my $out = scratch('received');
+	unlink $out;
+	my $received = client_receives($name, 'pull', $version, '-o', $out, '-q', @arguments);
+	is(sha256_of_file($out), psql_one("select encode(sha256, 'hex') from sparse_files('$version')"), '... byte for byte');
+	return $received / -s $out;
+}
+
+import_file($node, 'lora', 'mini-lora-merged', 'alone/mini-base');
+import_file($node, 'quantised', 'mini-base-int8', 'alone/mini-base');
+psql_one(q{call sparse_optimize('quantised')});
+psql_one("select sparse_approximate('alone/mini-finetune', 'svd', 8, name => 'near-svd')");
+my @base = ('--have', data_file('mini-base'));
+cmp_ok(receives('what an adapter was merged into is pulled with its base at hand', 'lora', @base), '<', .032, '... and little travels');
+cmp_ok(receives('... on several connections', 'lora', @base, '-j', 5), '<', .032, '... and no more');
+cmp_ok(receives('so is an approximation by factors', 'near-svd', @base), '<', .024, '... by which it travels');
+cmp_ok(receives('... one by levels', 'near-int8', @base), '<', .083, '... by which it travels');
+cmp_ok(receives('... and one by signs', 'near-bit1', @base), '<', .095, '... by which it travels');
+cmp_ok(receives('a quantised model is pulled with what it was made of at hand', 'quantised', @base), '<', .01, '... and next to nothing travels');
+cmp_ok(receives('levels are pulled with nothing at hand', 'near-int8'), '<', .48, '... and are less than what they make');
+my ($svd_code, $svd_out) = client('pull', 'near-svd', '-o', '-', '-q', @base);
+ok($svd_code eq '0' && sha256_hex($svd_out) eq psql_one("select encode(sha256, 'hex') from sparse_files('near-svd')"), 'factors serve a version that streams to standard output');
+client_works('... and some of its tensors', 'pull', 'near-svd', '-o', scratch('some'), @base, '--tensor', 'model.layers.0.mlp.up_proj.weight');
+client_works('... which are a model', 'push', scratch('some'), 'some-near');
+is(psql_one("select count(*) from sparse_tensors('some-near') s join sparse_tensors('near-svd') m using (name, sha256, dtype, shape)"), '1', '... with its bytes');
+unlink scratch('some'), scratch('received');
+psql_one('alter function sparse_delta_factors(bigint, text[], text, bigint, bigint) rename to not_there');
+psql_one('alter function sparse_delta_factors(text, text[], text, bigint, bigint) rename to not_there');
+cmp_ok(receives('from a server that cannot send factors', 'near-svd', @base), '>', .2, '... all of it travels');
+psql_one('alter function not_there(bigint, text[], text, bigint, bigint) rename to sparse_delta_factors');
+psql_one('alter function not_there(text, text[], text, bigint, bigint) rename to sparse_delta_factors');
+psql_one(q{create role reader login; grant usage on schema sparse to reader; grant select on sparse.version to reader});
+cmp_ok(receives('who may read a version gets its factors', 'near-svd', @base, '-U', 'reader'), '<', .024, '... by which it travels');
+psql_one('revoke execute on function sparse_delta_factors(bigint, text[], text, bigint, bigint) from public');
+cmp_ok(receives('... unless he may not call what sends them', 'near-svd', @base, '-U', 'reader'), '>', .2, '... and all of it travels');
+psql_one('grant execute on function sparse_delta_factors(bigint, text[], text, bigint, bigint) to public');
+leaves_nothing_beside($folder, 'nothing of them is left');
 
 # ---- tensors ----
 

@@ -120,6 +120,27 @@ for my $case ([ 'client', $kill_client ], [ 'server', $kill_server ])
 		leaves_nothing_beside($folder, '... alone');
 	}
 }
+
+# ---- what chunks need comes again ----
+
+psql_one(q{select sparse_approximate('tuned', 'bit1', name => 'near')});
+my $near = psql_one(q{select encode(sha256, 'hex') from sparse_files('near')});
+my @near = ('pull', 'near', '-o', $out, '-q', '--have', $base);
+unlink $out;
+$seconds{near} = seconds_of(sub { client_works('a pull of an approximation works', @near) });
+for my $moment (1 .. $moments)
+{
+	my $after = $seconds{near} * ($moment - rand) / $moments;
+	my $name = sprintf 'client killed after %.3f s of a pull of an approximation', $after;
+	unlink $out;
+	my ($status) = interrupt_run($after, $kill_client, @near);
+	$broken++ if $status != 0;
+	ok(!-e $out || sha256_of_file($out) eq $near, "$name: no half file is in place");
+	client_works("$name: the same command again works", @near);
+	is(sha256_of_file($out), $near, '... and gives the file');
+	leaves_nothing_beside($folder, '... alone');
+}
+
 cmp_ok($broken, '>', $moments, 'most of these runs were broken');
 cmp_ok($with_rest, '>', 0, 'and some left a part to go on with');
 

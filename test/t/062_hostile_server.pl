@@ -18,16 +18,18 @@ client_works('a fine-tune is pushed', 'push', data_file('mini-finetune'), 'tuned
 
 my @have = ('--have', data_file('mini-base'));
 
-# Puts a function of the test's own in place of sparse_delta: what it selects stands for the real rows r.
-psql_one(q{alter function sparse_delta(bigint, text[], text, bigint, bigint) rename to real_delta});
+# Puts a function of the test's own in place of the one that a pull asks: what it selects stands for the real rows r.
+psql_one(q{alter function sparse_delta_factors(bigint, text[], text, bigint, bigint) rename to real_delta});
+my $asked = 'sparse_delta_factors';
+my $pulled = 'tuned';
 
 sub answer_with
 {
 	my ($columns, $from) = @_;
 	$from //= 'real_delta(version, have, path, first_byte, length) r';
 	psql_one(qq{
-		drop function if exists sparse_delta(bigint, text[], text, bigint, bigint);
-		create function sparse_delta(version bigint, have text[] default '{}', path text default null,
+		drop function if exists $asked(bigint, text[], text, bigint, bigint);
+		create function $asked(version bigint, have text[] default '{}', path text default null,
 			first_byte bigint default 0, length bigint default null)
 		returns table (file text, tensor text, seq integer, file_offset bigint, bytes bigint,
 			encoding text, refs bigint[], delta sdelta, content_xxh3 bigint)
@@ -43,7 +45,7 @@ sub is_refused
 	for my $way ([ [ '-o', $out ], '' ], [ [ '-o', $out, @have ], ' with the base at hand' ], [ [ '-o', $out, @have, '-j', 1 ], ' on one connection' ])
 	{
 		my ($arguments, $how) = @$way;
-		my ($code, undef, $err) = client('pull', 'tuned', '-q', @$arguments);
+		my ($code, undef, $err) = client('pull', $pulled, '-q', @$arguments);
 		ok($code eq $damaged && $err =~ /\Apg_sparse: error: [^\n]+\n(hint: [^\n]+\n)?\z/ && !-e $out, "$name is refused$how")
 		  or diag("exit $code: $err");
 		unlink glob("$folder/.out.*");
@@ -106,6 +108,86 @@ is_refused('a row beyond the end', columns(), $beyond);
 client_fails($damaged, 'more than it was asked for', '... to standard output too', 'pull', 'tuned', '-q', '-o', '-');
 client_fails($damaged, 'more than it was asked for', '... of a tensor too', 'pull', 'tuned', '-q', '-o', $out, '-t', 'model.norm.weight');
 ok(!-e $out, '... and leaves no file');
+
+# ---- what chunks need, before them ----
+
+psql_one(q{select sparse_approximate('tuned', 'bit1', name => 'near')});
+$pulled = 'near';
+@have = ('--have', data_file('mini-base'));
+my $near = psql_one(q{select encode(sha256, 'hex') from sparse_files('near')});
+
+# Only with the base at hand does anything come before chunks.
+sub is_refused_with_base
+{
+	my ($name, @columns) = @_;
+	answer_with(@columns);
+	unlink $out;
+	for my $jobs (1, 3)
+	{
+		my ($code, undef, $err) = client('pull', 'near', '-q', '-o', $out, @have, '-j', $jobs);
+		ok($code eq $damaged && $err =~ /\Apg_sparse: error: [^\n]+\n(hint: [^\n]+\n)?\z/ && !-e $out, "$name is refused on $jobs connections")
+		  or diag("exit $code: $err");
+		unlink glob("$folder/.out.pg_sparse-part $folder/.out.pg_sparse-journal");
+	}
+}
+
+sub of_factors
+{
+	my ($column, $expression) = @_;
+	return columns($column => "case when r.encoding = 'factor' then $expression else r.$column end");
+}
+
+answer_with(columns());
+client_works('an honest server is believed', 'pull', 'near', '-q', '-o', $out, @have);
+is(sha256_of_file($out), $near, '... and gives the file');
+is_refused_with_base('no factor', columns(), q{real_delta(version, have, path, first_byte, length) r where r.encoding <> 'factor'});
+is_refused_with_base('not every factor', columns(), q{(select *, row_number() over (partition by encoding) as n from real_delta(version, have, path, first_byte, length)) r where r.encoding <> 'factor' or r.n <> 3});
+is_refused_with_base('a factor of nobody', of_factors(file => q{'other'::text}));
+is_refused_with_base('a factor a little further on', of_factors(file_offset => 'r.file_offset + 1'));
+is_refused_with_base('a factor in a negative place', of_factors(file_offset => '-r.file_offset - 1'));
+is_refused_with_base('a factor far off', of_factors(file_offset => '9223372036854775807'));
+is_refused_with_base('each factor in the first one\'s place', of_factors(file_offset => '0::bigint'));
+is_refused_with_base('a factor of another checksum', of_factors(content_xxh3 => 'r.content_xxh3 + 1'));
+is_refused_with_base('a factor of another length', of_factors(bytes => 'r.bytes + 1'));
+is_refused_with_base('a factor of no length', of_factors(bytes => '0::bigint'));
+is_refused_with_base('a factor without a delta', of_factors(delta => 'null::sdelta'));
+is_refused_with_base('other factors with checksums that fit',
+	columns(delta => 'coalesce(f.delta, r.delta)', content_xxh3 => q{coalesce(('x' || (sdelta_info(f.delta)).content_xxh3)::bit(64)::bigint, r.content_xxh3)},
+		refs => 'case when f.delta is null then r.refs end'),
+	q{real_delta(version, have, path, first_byte, length) r,
+	lateral (select case when r.encoding = 'factor' then sdelta_encode(repeat('x', r.bytes::int)::bytea) end as delta) f});
+is_refused_with_base('a reference past what came', columns(refs =>
+	'(select array_agg(array[r.refs[i][1], r.refs[i][2], case r.refs[i][1] when 0 then 1::bigint << 40 else r.refs[i][3] end, r.refs[i][4]] order by i) from generate_subscripts(r.refs, 1) i)'));
+is_refused_with_base('a reference to another such file', columns(refs =>
+	'(select array_agg(array[r.refs[i][1], case r.refs[i][1] when 0 then 1 else r.refs[i][2] end, r.refs[i][3], r.refs[i][4]] order by i) from generate_subscripts(r.refs, 1) i)'));
+is_refused_with_base('a factor behind the last chunk', columns(), q{(select * from real_delta(version, have, path, first_byte, length) union all
+	(select * from real_delta(version, have, path, first_byte, length) where encoding = 'factor' limit 1)) r});
+is_refused_with_base('a chunk as a factor', columns(encoding => q{case r.encoding when 'delta' then 'factor' else r.encoding end}));
+is_refused_with_base('a factor as a chunk', columns(encoding => q{case r.encoding when 'factor' then 'delta' else r.encoding end}));
+# more than any chunk may need, on and on, from the first byte of the tape or from its end
+for my $place ('0::bigint', '(n - 1) * 8388608::bigint')
+{
+	is_refused_with_base('no end of factors', columns(), qq{(select e.file, null::text as tensor, 0 as seq, $place as file_offset, 8388608::bigint as bytes, 'factor'::text as encoding, null::bigint[] as refs,
+		f.delta, ('x' || (sdelta_info(f.delta)).content_xxh3)::bit(64)::bigint as content_xxh3
+		from generate_series(1, 1000000) n, (select sdelta_encode(repeat('x', 8388608)::bytea) as delta offset 0) f, (select path as file from sparse_files('near')) e) r});
+}
+leaves_nothing_beside($folder, '... and nothing is left of them');
+
+# ---- a server that knows of no such thing ----
+
+psql_one(q{
+	drop function sparse_delta_factors(bigint, text[], text, bigint, bigint);
+	alter function sparse_delta_factors(text, text[], text, bigint, bigint) rename to not_there;
+	alter function real_delta(bigint, text[], text, bigint, bigint) rename to real_factors;
+	alter function sparse_delta(bigint, text[], text, bigint, bigint) rename to real_delta});
+$asked = 'sparse_delta';
+answer_with(columns());
+unlink $out;
+client_works('it is asked for chunks alone', 'pull', 'near', '-q', '-o', $out, @have);
+is(sha256_of_file($out), $near, '... and gives the file');
+is_refused_with_base('a factor that nobody asked for', columns(), 'real_factors(version, have, path, first_byte, length) r');
+$pulled = 'tuned';
+is_refused('a wrong checksum', columns(content_xxh3 => 'r.content_xxh3 + 1'));
 
 # ---- rows that begin before what was asked for, when that has been hashed already ----
 
