@@ -48,6 +48,7 @@ end$$;
 \set VERBOSITY default
 select sparse_drop('a/b');
 select sparse_collect();
+select sparse_update_store();
 \set VERBOSITY terse
 
 -- Views would run their owner's functions with the rights of whoever reads them.
@@ -139,7 +140,14 @@ drop schema sparse cascade;
 set role regress_sparse_owner;
 select sparse_create_store();
 select test.outcome('select sparse_create_store()');
+-- Its tables have the version of the extension; another one is updated, or left to a newer extension
+select sparse_update_store() = sparse_store_version() as updated;
+begin;
+update sparse.store set version = 99;
+select test.outcome('select sparse_update_store()');
+rollback;
 reset role;
+select test.outcome('select sparse_update_store()');
 
 select relname, relkind, relowner::regrole, relrowsecurity as rls from pg_class
 where relnamespace = 'sparse'::regnamespace and relkind not in ('i', 'I') order by relname;

@@ -17,7 +17,7 @@
 #include "codec/grid.h"
 #include "codec/message.h"
 
-#define DELTAFILE_VERSION 0
+#define DELTAFILE_VERSION 1
 #define DELTAFILE_HEAD 72
 #define DELTAFILE_PART 48		/* before the label */
 #define DELTAFILE_END 56
