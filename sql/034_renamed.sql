@@ -102,3 +102,7 @@ select * from child('long', '{short}', model_of('F32', 4, '{pq,r,whole}', array[
 select came_back from child('parts', '{}', model('{gate,up,q,k,v,bq,bk}', '{64,64,64,64,64,0,0}', array[weights(61, 64), weights(62, 64), weights(63, 128), weights(64, 32), weights(65, 32), weights(66, 4), weights(67, 2)]));
 select came_back from child('fused halves', '{parts}', model('{gate_up,qkv,b}', '{64,64,0}', array[weights(61, 64) || weights(62, 64), weights(63, 128) || weights(64, 32) || weights(65, 32), weights(66, 4) || weights(67, 2)]));
 select stored('fused halves');
+-- Of several that are alike the nearest is taken
+select came_back from child('alike', '{}', model('{p,q,r}', '{64,64,64}', array[weights(71, 64), weights(71, 64, 1), weights(71, 64, 2)]));
+select came_back from child('nearest', '{alike}', model('{x}', '{64}', array[weights(71, 60, 1) || weights(72, 4)]));
+select parents('nearest');
