@@ -10,6 +10,10 @@ parallel safe
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    if exists (select from sparse.version r where r.id = $1 and r.kind = 'dataset') then
+        raise exception 'version % is a dataset', $1
+            using errcode = 'wrong_object_type', hint = 'Only models serve requests.';
+    end if;
     return (
         with recursive up as (
             select $1 as id
@@ -78,14 +82,6 @@ begin
     if exists (select from jsonb_array_elements(requests) r where not r ? 'version') then
         raise exception 'a request to batch names its "version"'
             using errcode = 'invalid_parameter_value';
-    end if;
-
-    if exists (select
-               from jsonb_array_elements(requests) r
-               join sparse.version v on v.id = @extschema@.sparse_resolve(r ->> 'version')
-               where v.kind = 'dataset') then
-        raise exception 'a request to batch names a dataset'
-            using errcode = 'wrong_object_type', hint = 'Only models serve requests.';
     end if;
 
     batch := 0;

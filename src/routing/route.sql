@@ -81,7 +81,7 @@ begin
                q.score, q.source as score_source
         from @extschema@.sparse_routing_versions_of(request) a
         join sparse.version r on r.id = a
-        cross join lateral @extschema@.sparse_weights_of(r.id) w
+        cross join lateral @extschema@.sparse_weigh(r.id) w
         left join sparse.quality q on q.version = r.id and q.task = wanted_task
     ), up as (
         -- what must be loaded where an ancestor is resident: the deltas on the way to it, and adapters

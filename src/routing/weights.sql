@@ -32,7 +32,7 @@ $function$;
 comment on function sparse_config_number(jsonb, text) is
 'A number of a config.json; null where it is none, or one that no model has.';
 
-create function sparse_weights_of(
+create function sparse_weigh(
     version bigint,
     out weight_bytes double precision,
     out parameters double precision,
@@ -51,10 +51,6 @@ set search_path = pg_catalog, pg_temp
 as $function$
 #variable_conflict use_column
 begin
-    if exists (select from sparse.version r where r.id = $1 and r.kind = 'dataset') then
-        raise exception 'version % is a dataset', $1
-            using errcode = 'wrong_object_type', hint = 'Only models have weights.';
-    end if;
     with v as (
         select r.id, r.raw_bytes::double precision as raw_bytes,
                case when jsonb_typeof(r.metadata -> 'config') = 'object' then r.metadata -> 'config' else r.metadata end as config
@@ -119,6 +115,36 @@ begin
                case when e.sparse_model and e.moe_bytes is null then 'every expert is used, as their share is not known' end], null)
     into weight_bytes, parameters, expert_fraction, experts, experts_used, dtype, kv_elements, attention, assumed
     from e;
+end
+$function$;
+comment on function sparse_weigh(bigint) is
+'What sparse_weights() finds of a model, as whoever calls it; raises nothing, so that a plan may ask it of any version.';
+
+create function sparse_weights_of(
+    version bigint,
+    out weight_bytes double precision,
+    out parameters double precision,
+    out expert_fraction double precision,
+    out experts double precision,
+    out experts_used double precision,
+    out dtype text,
+    out kv_elements double precision,
+    out attention double precision,
+    out assumed text[]
+)
+language plpgsql
+stable strict
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $function$
+#variable_conflict use_column
+begin
+    if exists (select from sparse.version r where r.id = $1 and r.kind = 'dataset') then
+        raise exception 'version % is a dataset', $1
+            using errcode = 'wrong_object_type', hint = 'Only models have weights.';
+    end if;
+    select w.* into weight_bytes, parameters, expert_fraction, experts, experts_used, dtype, kv_elements, attention, assumed
+    from @extschema@.sparse_weigh($1) w;
 end
 $function$;
 comment on function sparse_weights_of(bigint) is
