@@ -70,6 +70,11 @@ set client_min_messages = warning;
 select raw_file_bytes > 8 as imported from sparse_try_import(:'path');
 \c -
 select raw_bytes from sparse_try_import_bytes(2);
+\c -
+-- and so are the parents of an estimate
+select sampled_bytes >= 0 as estimated from sparse_estimate('tuned', 'base');
+\c -
+set client_min_messages = warning;
 -- who asks in the owner's place is himself, if he is no superuser
 create role regress_sparse_reader;
 grant usage on schema sparse to regress_sparse_reader;

@@ -53,6 +53,28 @@ $function$;
 comment on function sparse_estimate_read(bigint, text, bigint, bigint) is
 'Bytes of a file of a version, or of the server where the version is null.';
 
+create function sparse_estimate_models_of(versions bigint[])
+returns bigint[]
+language sql
+stable
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $function$
+    select array(select v.id from unnest(versions) u (id) join sparse.version v on v.id = u.id where v.kind = 'model')
+$function$;
+comment on function sparse_estimate_models_of(bigint[]) is
+'What sparse_estimate_models() finds, as whoever calls it.';
+
+create function sparse_estimate_models(versions bigint[])
+returns bigint[]
+language c
+stable
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'call_as_reader';
+comment on function sparse_estimate_models(bigint[]) is
+'Those versions that are models.';
+
 create function sparse_estimate_sample(version bigint, path text, parents bigint[], sample_bytes bigint)
 returns table (raw_file_bytes bigint, sampled_bytes bigint, stored_bytes bigint, fraction_of_raw_files numeric)
 language plpgsql
@@ -87,9 +109,7 @@ begin
     ),
     parent as materialized (
         select p.id, t.file, t.name, t.dtype, t.first_byte, t.bytes, t.sha256
-        from unnest(parents) p (id)
-        join sparse.version v on v.id = p.id and v.kind = 'model'
-        cross join lateral @extschema@.sparse_tensors(p.id) t
+        from unnest(@extschema@.sparse_estimate_models(parents)) p (id), @extschema@.sparse_tensors(p.id) t
     ),
     -- what a parent has takes nothing
     new as materialized (
