@@ -145,7 +145,10 @@ select outcome('select sdelta_apply(array[prediction || ''\x0102''], delta) from
 -- ---- hostile bytes ----
 
 select outcome($$select ''::sdelta$$);
+select outcome($$select 'AQ=='::sdelta$$);
+-- Of another version
 select outcome($$select 'AA=='::sdelta$$);
+select outcome($$select 'Ag=='::sdelta$$);
 select outcome($$select 'not base64!'::sdelta$$);
 
 create table victim as select sdelta_send(delta) as bytes, prediction from made;
@@ -178,7 +181,7 @@ copy target from :'copy_file' with (format binary);
 select count(*) from target;
 
 -- Content of the largest size, announced by a delta that has nothing of it.
-select outcome(format('select %L::sdelta', delta_text(decode('00000100' || '00000000' || '0000001000000000' ||
+select outcome(format('select %L::sdelta', delta_text(decode('01000100' || '00000000' || '0000001000000000' ||
     '0000000000000000' || '0000000000000000' || '00000000' || '00000000' || '0000000000000000', 'hex'))));
 -- Lengths that wrap around when multiplied or added.
 select n, outcome(format('select sdelta_apply(array[%L::bytea], %L::sdelta)', prediction,
