@@ -140,10 +140,11 @@ psql_here() {
         --username=postgres --set=ON_ERROR_STOP=1 "$@" postgres
 }
 
-# Milliseconds that one statement takes, seen from psql; its output is thrown away.
+# Milliseconds that one statement takes, seen from psql; its output is thrown away. What comes
+# second has run once before in the same session.
 milliseconds() {
     printf '%s\n' '\o /dev/null' 'checkpoint;' 'set client_min_messages = error;' \
-        "select 'connection is warm';" '\timing on' "$1;" |
+        "${2:+$1;}" "select 'connection is warm';" '\timing on' "$1;" |
         psql_here --file=- | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p'
 }
 
@@ -165,7 +166,7 @@ fill_in() {
 
 # Time a command and keep the time under a name.
 measure() {
-    milliseconds "$(fill_in "$2" "$3")" >>"$work/time.$1.$3"
+    milliseconds "$(fill_in "$2" "$3")" "${4:-}" >>"$work/time.$1.$3"
 }
 
 run_once() {
@@ -185,10 +186,10 @@ run_once() {
         measure write-plain "$write_plain" $version
         local write=write_$version
         measure write-sparse "${!write}" $version
-        measure read-plain "$read_plain" $version
-        measure read-sparse "$read_sparse" $version
-        measure copy-plain "$copy_plain" $version
-        measure copy-sparse "$copy_sparse" $version
+        measure read-plain "$read_plain" $version again
+        measure read-sparse "$read_sparse" $version again
+        measure copy-plain "$copy_plain" $version again
+        measure copy-sparse "$copy_sparse" $version again
     done
 }
 
@@ -225,7 +226,7 @@ print_server_report() {
 	## Throughput in PostgreSQL
 
 	One session, beside rows of 1 MiB of \`bytea\` with storage external: \`base\` is $(basename "$base") ($(stat -c %s "$base") bytes),
-	\`child\` is $(basename "$child") ($(stat -c %s "$child") bytes), a child of it; medians of $runs runs. Writing is durable, reading warm.
+	\`child\` is $(basename "$child") ($(stat -c %s "$child") bytes), a child of it; medians of $runs runs. Writing is durable, reading is repeated in the same session.
 
 	END
     print_table

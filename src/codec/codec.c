@@ -3,6 +3,11 @@
  */
 #include "codec.h"
 
+/* What a codec keeps from call to call. */
+#define BUFFERS(codec) { \
+		&(codec)->payload, &(codec)->other, &(codec)->raw, &(codec)->token, \
+		&(codec)->table, &(codec)->scale, &(codec)->predicted, &(codec)->wide, &(codec)->slots, &(codec)->symbols}
+
 sparse_codec *
 sparse_codec_create(const sparse_allocator *allocator)
 {
@@ -34,10 +39,7 @@ sparse_codec_free(sparse_codec *codec)
 	if (codec == NULL)
 		return;
 	allocator = codec->allocator;
-	buffer	   *const all[] = {
-		&codec->payload, &codec->other, &codec->raw, &codec->token,
-		&codec->table, &codec->scale, &codec->predicted, &codec->wide, &codec->slots, &codec->symbols
-	};
+	buffer	   *const all[] = BUFFERS(codec);
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		allocator.release(allocator.state, all[i]->bytes);
@@ -65,6 +67,19 @@ buffer_reserve(const sparse_codec *codec, buffer *b, size_t size)
 		return SPARSE_NO_MEMORY;
 	b->size = size;
 	return SPARSE_OK;
+}
+
+size_t
+sparse_codec_held(const sparse_codec *codec)
+{
+	const buffer *const all[] = BUFFERS(codec);
+	size_t		held = sizeof(*codec) + ZSTD_sizeof_CCtx(codec->compressor) + ZSTD_sizeof_DCtx(codec->decompressor);
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		held += all[i]->size;
+	for (unsigned shape = 0; shape < FAMILY_SHAPES; shape++)
+		held += codec->shape_slots[shape].size + codec->shape_symbols[shape].size + codec->shape_prices[shape].size;
+	return held;
 }
 
 void

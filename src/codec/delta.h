@@ -126,6 +126,9 @@ extern sparse_codec *sparse_codec_create(const sparse_allocator *allocator);
 /* Releases everything; codec may be NULL. */
 extern void sparse_codec_free(sparse_codec *codec);
 
+/* The bytes that a codec holds: its tables, scratch memory, and zstd's contexts. */
+extern size_t sparse_codec_held(const sparse_codec *codec);
+
 /*
  * The zstd level that a codec encodes with, 1 to 19; 0, as a new codec has it: a fast one. What is decoded does
  * not depend on it.

@@ -130,15 +130,12 @@ flush_and_close(int fd, const char *path)
 /* ---- one file ---- */
 
 static void
-write_stream(FileStream *stream, MemoryContext context, int fd, const char *path)
+write_stream(FileStream *stream, int fd, const char *path)
 {
 	bytea	   *piece;
 
-	while ((piece = file_stream_next(stream, context)) != NULL)
-	{
+	while ((piece = file_stream_next(stream)) != NULL)
 		write_all(fd, path, VARDATA(piece), VARSIZE(piece) - VARHDRSZ);
-		pfree(piece);
-	}
 	flush_and_close(fd, path);
 }
 
@@ -157,7 +154,7 @@ export_file(const StoreVersion *version, const VersionFile *file, const char *pa
 
 	PG_TRY();
 	{
-		write_stream(stream, context, fd, temporary);
+		write_stream(stream, fd, temporary);
 		(void) durable_rename(temporary, path, ERROR);
 	}
 	PG_CATCH();

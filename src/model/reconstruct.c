@@ -42,13 +42,12 @@ open_stream(FunctionCallInfo fcinfo, MemoryContext context, const char *path)
 static bytea *
 next_piece(FileStream *stream)
 {
-	MemoryContext result = CurrentMemoryContext;
 	StoreAccess access;
 	bytea	   *piece;
 
 	store_enter(&access);
 	answer_connect();
-	piece = file_stream_next(stream, result);
+	piece = file_stream_next(stream);
 	answer_finish();
 	store_leave(&access);
 	return piece;

@@ -20,6 +20,9 @@ struct FileStream
 	PartReader *parts;
 	Checksum   *checksum;		/* by which it is checked, if it has one */
 	Sha256	   *sha256;			/* otherwise */
+	MemoryContext context;
+	bytea	   *piece;			/* the one returned last */
+	uint64		room;			/* of its content */
 	bool		any;			/* a piece was returned */
 	bool		finished;
 
@@ -33,6 +36,7 @@ file_stream_open(MemoryContext context, const StoreVersion *version, const Versi
 {
 	FileStream *stream = MemoryContextAllocZero(context, sizeof(FileStream));
 
+	stream->context = context;
 	stream->file = file;
 	stream->label = version_label(context, version);
 	stream->reader = object_reader_create(context, true);
@@ -149,11 +153,23 @@ fill_piece(FileStream *stream, char *target, uint64 room)
 	return used;
 }
 
+/* For a piece of that many bytes; its memory is that of the piece before: fresh pages would be faulted in for each. */
+static void
+make_room(FileStream *stream, uint64 room)
+{
+	if (room <= stream->room)
+		return;
+	if (stream->piece != NULL)
+		pfree(stream->piece);
+	stream->room = 0;
+	stream->piece = MemoryContextAlloc(stream->context, VARHDRSZ + room);
+	stream->room = room;
+}
+
 bytea *
-file_stream_next(FileStream *stream, MemoryContext context)
+file_stream_next(FileStream *stream)
 {
 	uint64		room = PIECE_BYTES;
-	bytea	   *piece;
 	uint64		used;
 
 	if (stream->finished)
@@ -165,13 +181,13 @@ file_stream_next(FileStream *stream, MemoryContext context)
 		check_whole(stream);
 		return NULL;
 	}
-	piece = MemoryContextAlloc(context, VARHDRSZ + room);
-	used = fill_piece(stream, VARDATA(piece), room);
-	SET_VARSIZE(piece, VARHDRSZ + used);
+	make_room(stream, room);
+	used = fill_piece(stream, VARDATA(stream->piece), room);
+	SET_VARSIZE(stream->piece, VARHDRSZ + used);
 	if (stream->file->summed)
-		checksum_add(stream->checksum, VARDATA(piece), used);
+		checksum_add(stream->checksum, VARDATA(stream->piece), used);
 	else
-		sha256_add(stream->sha256, VARDATA(piece), used);
+		sha256_add(stream->sha256, VARDATA(stream->piece), used);
 	stream->any = true;
-	return piece;
+	return stream->piece;
 }

@@ -19,10 +19,10 @@ extern FileStream *file_stream_open(MemoryContext context, const StoreVersion *v
 							   const VersionFile *file);
 
 /*
- * The next piece, about PIECE_BYTES of the file, in `context`; an empty file has one,
- * empty piece. NULL after the last one, once the SHA-256 of all of them was found
+ * The next piece, about PIECE_BYTES of the file, valid until the next call; an empty file has one,
+ * empty piece. NULL after the last one, once the checksum of all of them was found
  * to be the file's; if it is not: data_corrupted.
  */
-extern bytea *file_stream_next(FileStream *stream, MemoryContext context);
+extern bytea *file_stream_next(FileStream *stream);
 
 #endif

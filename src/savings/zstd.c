@@ -75,11 +75,8 @@ measure_file(Measuring *measuring, const StoreVersion *version, const VersionFil
 	bytea	   *piece;
 
 	begin_frame(measuring, file);
-	while ((piece = file_stream_next(stream, context)) != NULL)
-	{
+	while ((piece = file_stream_next(stream)) != NULL)
 		compress(measuring, VARDATA_ANY(piece), VARSIZE_ANY_EXHDR(piece), ZSTD_e_continue);
-		pfree(piece);
-	}
 	compress(measuring, NULL, 0, ZSTD_e_end);
 	MemoryContextDelete(context);
 }

@@ -33,32 +33,86 @@ sparse_allocator_init(sparse_allocator *allocator, MemoryContext context)
 	allocator->state = context;
 }
 
-static void
-free_codec(void *codec)
-{
-	sparse_codec_free((sparse_codec *) codec);
-}
+/*
+ * A codec that nobody uses waits for the next one who needs one, with the tables that it has made and the pages that
+ * it has touched: they take as long as some MiB of content. One that has grown large is released.
+ */
+#define KEPT_MAX ((size_t) 8 * 1024 * 1024)
 
-typedef struct CodecOwner
+typedef struct Codec
+{
+	MemoryContext memory;		/* its own, under TopMemoryContext */
+	sparse_allocator allocator;
+	sparse_codec *codec;
+} Codec;
+
+static Codec *idle;
+
+typedef struct Lease
 {
 	MemoryContextCallback callback;
-	sparse_allocator allocator;
-} CodecOwner;
+	Codec	   *codec;
+} Lease;
+
+static void
+release_codec(Codec *codec)
+{
+	MemoryContext memory = codec->memory;
+
+	sparse_codec_free(codec->codec);
+	MemoryContextDelete(memory);
+}
+
+static void
+give_back(void *argument)
+{
+	Codec	   *codec = ((Lease *) argument)->codec;
+
+	if (codec == NULL)
+		return;
+	sparse_codec_level(codec->codec, 0);
+	if (idle == NULL && sparse_codec_held(codec->codec) <= KEPT_MAX)
+		idle = codec;
+	else
+		release_codec(codec);
+}
+
+static Codec *
+make_codec(void)
+{
+	MemoryContext memory = AllocSetContextCreate(TopMemoryContext, "sparse codec", ALLOCSET_DEFAULT_SIZES);
+	Codec	   *codec = MemoryContextAllocExtended(memory, sizeof(Codec), MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
+
+	if (codec != NULL)
+	{
+		codec->memory = memory;
+		sparse_allocator_init(&codec->allocator, memory);
+		codec->codec = sparse_codec_create(&codec->allocator);
+	}
+	if (codec == NULL || codec->codec == NULL)
+	{
+		MemoryContextDelete(memory);
+		sparse_report(SPARSE_NO_MEMORY, "set up the codec");
+	}
+	return codec;
+}
 
 sparse_codec *
 sparse_codec_in_context(MemoryContext context)
 {
-	CodecOwner *owner = MemoryContextAllocZero(context, sizeof(CodecOwner));
-	sparse_codec *codec;
+	Lease	   *lease = MemoryContextAllocZero(context, sizeof(Lease));
 
-	sparse_allocator_init(&owner->allocator, context);
-	codec = sparse_codec_create(&owner->allocator);
-	if (codec == NULL)
-		sparse_report(SPARSE_NO_MEMORY, "set up the codec");
-	owner->callback.func = free_codec;
-	owner->callback.arg = codec;
-	MemoryContextRegisterResetCallback(context, &owner->callback);
-	return codec;
+	lease->callback.func = give_back;
+	lease->callback.arg = lease;
+	MemoryContextRegisterResetCallback(context, &lease->callback);
+	if (idle != NULL)
+	{
+		lease->codec = idle;
+		idle = NULL;
+	}
+	else
+		lease->codec = make_codec();
+	return lease->codec->codec;
 }
 
 int

@@ -24,7 +24,7 @@
 /* An allocator over `context`; blocks may be larger than 1 GB. */
 extern void sparse_allocator_init(sparse_allocator *allocator, MemoryContext context);
 
-/* A codec that lives in `context` and is released with it. */
+/* A codec for as long as `context` lives; then the next one has it. */
 extern sparse_codec *sparse_codec_in_context(MemoryContext context);
 
 /* The SQLSTATE for a codec's failure on bytes that should have been good. */

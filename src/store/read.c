@@ -41,6 +41,9 @@
 /* Rows of objects that a reader remembers before it forgets them all. */
 #define KNOWN_OBJECTS_MAX 4096
 
+/* Larger predictions are not kept for the next one. */
+#define SPARE_MAX ((uint64) 4 * 1024 * 1024)
+
 /* More parents than any predictor refers to: a row with more is corrupt. */
 #define PARENTS_MAX 1024
 
@@ -86,6 +89,10 @@ struct ObjectReader
 	MemoryContext context;
 	bool		read_only;
 	sparse_codec *codec;
+
+	/* of a prediction that was used, for the next one: fresh pages would be faulted in for each */
+	char	   *spare;
+	uint64		spare_bytes;
 
 	/* what it remembers */
 	MemoryContext known_context;
@@ -550,6 +557,32 @@ is_shared(const sparse_delta_info *info, int ref)
 	}
 }
 
+/* Memory for a prediction of that many bytes; give_back takes it. */
+static char *
+borrow(ObjectReader *reader, uint64 bytes)
+{
+	char	   *memory = reader->spare;
+
+	if (memory == NULL || reader->spare_bytes < bytes)
+		return MemoryContextAlloc(reader->context, Max(bytes, 1));
+	reader->spare = NULL;
+	return memory;
+}
+
+static void
+give_back(ObjectReader *reader, char *memory, uint64 bytes)
+{
+	if (bytes > SPARE_MAX || (reader->spare != NULL && reader->spare_bytes >= bytes))
+	{
+		pfree(memory);
+		return;
+	}
+	if (reader->spare != NULL)
+		pfree(reader->spare);
+	reader->spare = memory;
+	reader->spare_bytes = bytes;
+}
+
 /*
  * The prediction of a chunk: the ranges that it refers to, one after the other.
  * NULL when it has none.
@@ -565,7 +598,7 @@ gather(ObjectReader *reader, int16 place, const ObjectInfo *child, int32 seq,
 		return NULL;
 	if (info->prediction_bytes > SPARSE_MAX_PREDICTION)
 		chunk_corrupt(child->id, seq, "Its prediction is larger than the format allows.");
-	at = prediction = palloc(Max(info->prediction_bytes, 1));
+	at = prediction = borrow(reader, info->prediction_bytes);
 	for (int i = 0; i < info->refs; i++)
 	{
 		const sparse_ref *ref = &info->ref[i];
@@ -599,7 +632,7 @@ decode_chunk(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 
 		pfree(delta);
 	pfree(DatumGetPointer(chunk.value));
 	if (prediction != NULL)
-		pfree(prediction);
+		give_back(reader, prediction, chunk.info.prediction_bytes);
 }
 
 static void
