@@ -187,8 +187,10 @@ check_head(deltafile_reader *r, const uint8_t record[DELTAFILE_HEAD])
 {
 	if (memcmp(record, magic, sizeof magic) != 0)
 		return FAIL(r, SPARSE_CORRUPT, "not a delta file");
+	if (record[7] == 0)
+		return FAIL(r, SPARSE_GIVEN_UP, "delta file is of format 0, which was given up before the first release");
 	if (record[7] != DELTAFILE_VERSION)
-		return FAIL(r, SPARSE_BAD_VERSION, "delta file is of format %d, which this program does not know", record[7]);
+		return FAIL(r, SPARSE_NEWER_VERSION, "delta file is of format %d: it was made by a newer version of pg_sparse", record[7]);
 	if (load64(record + 64) != XXH3_64bits(record, 64))
 		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: checksum of its head does not match");
 	if (record[8] > DELTAFILE_SAFETENSORS || record[9] > 1 || !all_zero(record + 10, 6) ||

@@ -135,7 +135,7 @@ sparse_delta_read(const void *delta, size_t available, size_t total, sparse_delt
 	if (available < 1)
 		return SPARSE_TRUNCATED;
 	if (at[0] != SPARSE_FORMAT)
-		return SPARSE_BAD_VERSION;
+		return at[0] == 0 ? SPARSE_GIVEN_UP : SPARSE_NEWER_VERSION;
 	if (available < SPARSE_DELTA_HEADER)
 		return SPARSE_TRUNCATED;
 	SPARSE_CHECK(at[1] < SPARSE_PREDICTORS && at[2] < SPARSE_CODINGS && at[3] < SPARSE_DTYPES);

@@ -23,7 +23,7 @@
 #include "memory.h"
 #include "status.h"
 
-#define SPARSE_FORMAT 1			/* the version byte of every delta written */
+#define SPARSE_FORMAT 1			/* the version byte of every delta written; what is read: docs/format.md, "Versions" */
 #define SPARSE_DELTA_HEADER 48	/* bytes before the references */
 #define SPARSE_DELTA_REF 24		/* bytes of a reference */
 #define SPARSE_MAX_REFS 16

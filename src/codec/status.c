@@ -16,8 +16,10 @@ sparse_status_text(sparse_status status)
 			return "sizes or types do not fit each other";
 		case SPARSE_TOO_LARGE:
 			return "larger than the format allows";
-		case SPARSE_BAD_VERSION:
-			return "unknown delta format version";
+		case SPARSE_GIVEN_UP:
+			return "format 0 was given up before the first release";
+		case SPARSE_NEWER_VERSION:
+			return "not a format that this version of sparse knows: it was made by a newer one, or is no delta";
 		case SPARSE_TRUNCATED:
 			return "delta is truncated";
 		case SPARSE_CORRUPT:

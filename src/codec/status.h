@@ -15,7 +15,8 @@ typedef enum sparse_status
 	SPARSE_NO_MEMORY,			/* the allocator returned NULL */
 	SPARSE_BAD_ARGUMENT,		/* the caller's sizes do not fit each other */
 	SPARSE_TOO_LARGE,			/* more than SPARSE_MAX_CONTENT, or a size overflows */
-	SPARSE_BAD_VERSION,			/* a format version this library does not know */
+	SPARSE_GIVEN_UP,			/* format 0, of which there was no release */
+	SPARSE_NEWER_VERSION,		/* a format version that this library does not know yet */
 	SPARSE_TRUNCATED,			/* the bytes end before what they announce */
 	SPARSE_CORRUPT,				/* the bytes contradict the format */
 	SPARSE_WRONG_PREDICTION,	/* not the prediction the delta was made against */

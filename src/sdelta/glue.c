@@ -126,7 +126,8 @@ sparse_status_errcode(sparse_status status)
 			return ERRCODE_INVALID_PARAMETER_VALUE;
 		case SPARSE_TOO_LARGE:
 			return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
-		case SPARSE_BAD_VERSION:
+		case SPARSE_GIVEN_UP:
+		case SPARSE_NEWER_VERSION:
 			return ERRCODE_FEATURE_NOT_SUPPORTED;
 		case SPARSE_WRONG_PREDICTION:
 			return ERRCODE_DATA_EXCEPTION;
@@ -149,7 +150,7 @@ sparse_report(sparse_status status, const char *action)
 			 errmsg("could not %s: %s", action, sparse_status_text(status)),
 			 status == SPARSE_WRONG_PREDICTION ?
 			 errhint("Give the same predictions, in the same order, as when the delta was made.") : 0,
-			 status == SPARSE_BAD_VERSION ?
-			 errhint("It was written by a newer version of the extension \"sparse\".") : 0));
+			 status == SPARSE_NEWER_VERSION ?
+			 errhint("Install a newer version of the extension \"sparse\".") : 0));
 	pg_unreachable();
 }

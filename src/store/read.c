@@ -213,7 +213,7 @@ chunk_corrupt(int64 object, int32 seq, const char *problem)
 static void
 check_chunk(sparse_status status, int64 object, int32 seq)
 {
-	if (status == SPARSE_NO_MEMORY || status == SPARSE_BAD_VERSION)
+	if (status == SPARSE_NO_MEMORY || status == SPARSE_NEWER_VERSION || status == SPARSE_GIVEN_UP)
 		sparse_report(status, "read a chunk");
 	if (status == SPARSE_WRONG_PREDICTION)
 		chunk_corrupt(object, seq, "The content of its parents is not what it was made against.");
