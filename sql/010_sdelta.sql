@@ -176,6 +176,8 @@ copy (select 1, substr(bytes, 1, 50) from victim) to :'copy_file' with (format b
 copy target from :'copy_file' with (format binary);
 copy (select 1, set_byte(bytes, 0, 7) from victim) to :'copy_file' with (format binary);
 copy target from :'copy_file' with (format binary);
+copy (select 1, set_byte(bytes, 0, 0) from victim) to :'copy_file' with (format binary);
+copy target from :'copy_file' with (format binary);
 copy (select 1, bytes from victim) to :'copy_file' with (format binary);
 copy target from :'copy_file' with (format binary);
 select count(*) from target;

@@ -17,9 +17,9 @@ sparse_status_text(sparse_status status)
 		case SPARSE_TOO_LARGE:
 			return "larger than the format allows";
 		case SPARSE_GIVEN_UP:
-			return "format 0 was given up before the first release";
+			return "of format 0, which was given up before the first release, or no delta";
 		case SPARSE_NEWER_VERSION:
-			return "not a format that this version of sparse knows: it was made by a newer one, or is no delta";
+			return "of a format that a newer version of sparse has made, or no delta";
 		case SPARSE_TRUNCATED:
 			return "delta is truncated";
 		case SPARSE_CORRUPT:

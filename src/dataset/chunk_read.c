@@ -164,6 +164,18 @@ open_matrix(ChunkReader *reader, const TypeCoder *coder, const char *content, si
 	all_distinct(reader, value, row_bytes + head.len);
 }
 
+/* Its checksum was right: another content than it should be, or one of later times. */
+pg_noreturn static void
+unknown_kind(char kind)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("a chunk of a dataset is corrupt"),
+			 errdetail("It is of kind %d, which this version of the extension \"sparse\" does not know.", (int) (uint8) kind),
+			 errhint("If a newer version has made it, install that.")));
+	pg_unreachable();
+}
+
 void
 chunk_open(ChunkReader *reader, const TypeCoder *coder, bool plain,
 		   const char *content, size_t length, int32 rows)
@@ -195,6 +207,8 @@ chunk_open(ChunkReader *reader, const TypeCoder *coder, bool plain,
 		open_hex(reader, &in, kind == 'D');
 	else if (kind == 'S' && rows == 1)
 		all_distinct(reader, in.at, unpack_left(&in));
-	else
+	else if (kind == 'S')
 		unpack_failed();
+	else
+		unknown_kind(kind);
 }

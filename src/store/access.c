@@ -23,15 +23,19 @@
 #include "postgres.h"
 #include "compat.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "store/store.h"
@@ -39,7 +43,7 @@
 /* The tables that the extension reads and writes; "object" leads, its owner is the store's. */
 static const char *const store_tables[] = {
 	"object", "object_parent", "chunk", "version", "parent", "file", "tensor", "family", "place",
-	"tag", "tag_history", "quota", "upload", "staged", "expiry", "split", "column", "column_chunk"
+	"tag", "tag_history", "quota", "upload", "staged", "expiry", "split", "column", "column_chunk", "store"
 };
 
 pg_noreturn static void no_store(void);
@@ -127,6 +131,43 @@ table_owner(const char *name, Oid schema)
 	return owner;
 }
 
+/* The format in the one row of a relation that table_owner() has found to be a table; read as it lies, so that nobody's code runs. */
+static int32
+format_of_tables(Oid relation)
+{
+	Relation	table = table_open(relation, AccessShareLock);
+	TupleDesc	columns = RelationGetDescr(table);
+	SysScanDesc scan;
+	HeapTuple	row;
+	bool		null = true;
+	Datum		format = (Datum) 0;
+
+	if (table->rd_rel->relkind != RELKIND_RELATION || columns->natts < 1 || TupleDescAttr(columns, 0)->atttypid != INT4OID)
+		not_a_store("store", "is not as it was made");
+	scan = systable_beginscan(table, InvalidOid, false, NULL, 0, NULL);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row))
+		format = heap_getattr(row, 1, columns, &null);
+	systable_endscan(scan);
+	table_close(table, AccessShareLock);
+	if (null)
+		not_a_store("store", "has no row");
+	return DatumGetInt32(format);
+}
+
+/* A store that a newer version has brought up to date, or that was restored from there, may hold what we cannot read. */
+static void
+check_format(Oid schema)
+{
+	const int32 format = format_of_tables(relation_in_schema("store", schema));
+
+	if (format != STORE_FORMAT)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the store is of format %d, this version of sparse knows format %d", format, STORE_FORMAT),
+				 format > STORE_FORMAT ? errhint("A newer version of the extension \"sparse\" has made it: install that.") : 0));
+}
+
 /* The owner of the store as last found; invalid once any relation or schema has changed. */
 static Oid	known_owner = InvalidOid;
 
@@ -173,6 +214,7 @@ store_owner(void)
 	for (int i = 1; i < (int) lengthof(store_tables); i++)
 		if (table_owner(store_tables[i], schema) != owner)
 			not_a_store(store_tables[i], "has another owner than \"object\"");
+	check_format(schema);
 	known_owner = owner;
 	return owner;
 }
@@ -206,4 +248,15 @@ void
 store_lock_for_writing(void)
 {
 	LockRelationOid(store_relation("object"), RowExclusiveLock);
+}
+
+PG_FUNCTION_INFO_V1(store_format);
+
+/* sparse_store_format() */
+Datum
+store_format(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	(void) store_owner();
+	PG_RETURN_INT32(STORE_FORMAT);
 }

@@ -51,6 +51,9 @@ extern void store_leave(const StoreAccess *access);
  */
 extern Oid	store_owner(void);
 
+/* The format of the tables that this version knows; sparse_create_store() writes it into sparse.store. */
+#define STORE_FORMAT 1
+
 /* The table sparse.<name>. */
 extern Oid	store_relation(const char *name);
 

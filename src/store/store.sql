@@ -12,7 +12,7 @@
  *   file, tensor, split, column, column_chunk, parent, tag, tag_history
  *                    may be granted for select; their policies show the rows of
  *                    those versions that the caller can see
- *   object, object_parent, chunk, upload, staged, sketch
+ *   store, object, object_parent, chunk, upload, staged, sketch
  *                    granted to nobody: only the C layer reads and writes them,
  *                    as the store's owner, after the version was checked
  *
@@ -142,18 +142,6 @@ $function$;
 comment on function sparse_tally_add(jsonb, text, bigint, bigint, bigint) is
 'Counters by predictor, with so many objects and bytes more of one predictor.';
 
-create function sparse_store_version()
-returns integer
-language sql
-immutable
-parallel safe
-set search_path = pg_catalog, pg_temp
-as $function$
-    select 1
-$function$;
-comment on function sparse_store_version() is
-'The version of the tables that this extension makes and works with.';
-
 create function sparse_create_store()
 returns void
 language plpgsql
@@ -177,11 +165,11 @@ begin
     comment on schema sparse is 'store of the extension sparse: versions of models and datasets';
 
     create table sparse.store (
-        one boolean primary key default true check (one),
-        version integer not null
+        format integer not null check (format >= 1),
+        one boolean primary key default true check (one)
     );
-    comment on table sparse.store is 'the version of these tables: sparse_update_store() brings it to that of the extension';
-    insert into sparse.store (version) values (@extschema@.sparse_store_version());
+    comment on table sparse.store is 'what these tables are: a version of sparse that does not know their format leaves them alone';
+    insert into sparse.store (format) values (1);
 
     create table sparse.place (
         id smallint primary key,
@@ -591,45 +579,6 @@ end
 $function$;
 comment on function sparse_create_store() is
 'Makes schema "sparse" with the tables of a store, owned by the caller.';
-
-/*
- * By the owner alone: who else may write there would run, with his own rights, what the
- * owner has put behind the tables' names. A step from one version to the next is a
- * function of its own, called here; the first version has none.
- */
-create function sparse_update_store()
-returns integer
-language plpgsql
-volatile
-parallel unsafe
-set search_path = pg_catalog, pg_temp
-as $function$
-declare
-    newest constant integer := @extschema@.sparse_store_version();
-    owner constant name := (select r.rolname from pg_namespace n join pg_roles r on r.oid = n.nspowner where n.nspname = 'sparse');
-    found_version integer;
-begin
-    if owner is null then
-        raise exception 'this database has no store'
-            using errcode = 'invalid_schema_name',
-                  hint = 'Run "select sparse_create_store()".';
-    end if;
-    if owner <> current_user then
-        raise exception 'only its owner updates a store'
-            using errcode = 'insufficient_privilege',
-                  hint = format('Say "set role %I" first.', owner);
-    end if;
-    select s.version into strict found_version from sparse.store s for update;
-    if found_version > newest then
-        raise exception 'the store is of version %, this extension knows version %', found_version, newest
-            using errcode = 'feature_not_supported',
-                  hint = 'It was made by a newer version of the extension "sparse": install that, and say "alter extension sparse update".';
-    end if;
-    return found_version;
-end
-$function$;
-comment on function sparse_update_store() is
-'Brings the tables of the store to the version of the extension, after "alter extension sparse update" or a restore; the version that they then have.';
 
 create function sparse_drop(version bigint)
 returns void
