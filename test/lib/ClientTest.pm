@@ -54,6 +54,7 @@ sub start_client
 	my (@arguments) = @_;
 	our $number;
 	my $base = PostgreSQL::Test::Utils::tempdir() . '/run-' . ++$number;
+	write_whole("$base.$_", '') for qw(out err);    # it may be killed before it has opened them
 	my $pid = fork() // die "fork: $!";
 	if ($pid == 0)
 	{
