@@ -1,8 +1,7 @@
 /*
- * delta_seeds.c: writes a delta of every coder and every kind of dtype: the corpus of
- * fuzz_delta and fuzz_encode, to be made again whenever the format changes, for
- * the old seeds then end at the first check (test_delta notices); and, given one
- * folder, golden files (test/golden/make.sh), with longer ones, whose streams have many lanes.
+ * delta_seeds.c: writes the corpus of fuzz_delta and fuzz_encode: a delta of every
+ * coder and every kind of dtype. To be run again whenever the format changes, for
+ * the old seeds then end at the first check (test_delta notices):
  *
  *   gcc -Isrc -Itest test/lib/delta_seeds.c src/codec/[a-z]*.c -lzstd -lxxhash -lyajl -lm -o /tmp/seeds
  *   /tmp/seeds test/fuzz/corpus/fuzz_delta test/fuzz/corpus/fuzz_encode
@@ -45,16 +44,6 @@ static const seed seeds[] = {
 	{"bytes-dict", SPARSE_BYTES, 1, 600, SHIFTED}, {"noise", SPARSE_BF16, 1, 60, ALONE},
 	{"constant", SPARSE_F32, 0, 60, ALONE}, {"empty", SPARSE_F32, 0, 0, ALONE},
 	{"levels", SPARSE_F32, 0, 500, LEVELS}, {"levels-some", SPARSE_BF16, 0, 700, LEVELS}
-};
-
-/* Streams of 64 lanes, and tables of the family, are for many elements. */
-static const seed long_seeds[] = {
-	{"bf16-long", SPARSE_BF16, 2, 20000, MANY}, {"bf16-long-few", SPARSE_BF16, 2, 40000, FEW},
-	{"bf16-long-large", SPARSE_BF16, 6, 17000, LARGE}, {"bf16-long-none", SPARSE_BF16, 2, 20000, ALONE},
-	{"f16-long", SPARSE_F16, 2, 17000, MANY}, {"f32-long", SPARSE_F32, 2, 17000, MANY},
-	{"f32-long-none", SPARSE_F32, 2, 17000, ALONE}, {"f64-long", SPARSE_F64, 1, 17000, MANY},
-	{"i8-long", SPARSE_I8, 1, 17000, MANY}, {"i32-long", SPARSE_I32, 3, 17000, MANY},
-	{"levels-long", SPARSE_F32, 0, 17000, LEVELS}
 };
 
 static void
@@ -140,8 +129,7 @@ write_seeds(sparse_codec *codec, const seed *s, char **folder)
 	printf("%-12s %s, %s: %zu bytes, delta %zu\n", s->name, sparse_predictor_name(info.predictor),
 		   sparse_coding_name(info.coding), bytes, delta_bytes);
 	write_seed(folder[0], s->name, &s->prediction, 1, delta, delta_bytes);
-	if (folder[1] != NULL)
-		write_encode_seed(folder[1], s, content, prediction, bytes);
+	write_encode_seed(folder[1], s, content, prediction, bytes);
 	free(prediction);
 	free(content);
 }
@@ -235,12 +223,10 @@ main(int argc, char **argv)
 {
 	sparse_codec *codec = sparse_codec_create(NULL);
 
-	if (argc < 2 || argc > 3 || codec == NULL)
+	if (argc != 3 || codec == NULL)
 		return 2;
 	for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++)
 		write_seeds(codec, &seeds[i], argv + 1);
-	for (size_t i = 0; i < sizeof long_seeds / sizeof long_seeds[0] && argc == 2; i++)
-		write_seeds(codec, &long_seeds[i], argv + 1);
 	for (size_t i = 0; i < sizeof formula_seeds / sizeof formula_seeds[0]; i++)
 		for (int change = 0; change < 3; change++)
 			write_formula_seed(codec, &formula_seeds[i], change, argv[1]);
