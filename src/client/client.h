@@ -21,7 +21,7 @@ enum
 	STATUS_DAMAGED = 4,			/* what was read or received is damaged, or is not what was promised */
 	STATUS_NO_SERVER = 5,		/* no connection, or it broke */
 	STATUS_REFUSED = 6,			/* the server refused a command */
-	STATUS_OTHER_FORMAT = 7		/* server and client do not fit each other */
+	STATUS_OTHER_FORMAT = 7		/* server and client, or a delta file and the client, do not fit each other */
 };
 
 /*

@@ -21,6 +21,12 @@ fail_reading(const input *in)
 		fail_file("read", in->file.path);
 	if (deltafile_status(in->reader) == SPARSE_NO_MEMORY)
 		fail(STATUS_FAILED, NULL, "out of memory");
+	if (deltafile_status(in->reader) == SPARSE_NEWER_VERSION)
+		fail(STATUS_OTHER_FORMAT, "Use the pg_sparse that made it, or a newer one.",
+			 "\"%s\": %s", in->file.path, deltafile_error(in->reader));
+	if (deltafile_status(in->reader) == SPARSE_GIVEN_UP)
+		fail(STATUS_OTHER_FORMAT, "Make it anew from its base and its child.",
+			 "\"%s\": %s", in->file.path, deltafile_error(in->reader));
 	fail(STATUS_DAMAGED, input_damaged_hint, "\"%s\": %s", in->file.path, deltafile_error(in->reader));
 }
 
