@@ -60,7 +60,7 @@ sub goes_on
 
 	$sql->(q{select sparse_write(id, null, 0, 'two', 'b'), sparse_commit(id) from sparse.version where name = 'org/upload'});
 	is($sql->(q{select convert_from(sparse_read('org/upload', 'a', 0, 9) || sparse_read('org/upload', 'b', 0, 9), 'UTF8')}), 'onetwo', "$name: an upload goes on");
-	$sql->(q{select sparse_commit_rows('org/plain', 'select generate_series(1, 99) as id, ''x'' as answer', 'org/plain')});
+	$sql->(q{select sparse_commit_rows('org/plain', 'select generate_series(1::bigint, 99) as id, ''x'' as answer', 'org/plain')});
 	is($sql->(q{select count(*) from (select sparse_rows('org/plain@2')) x}), '99', '... a dataset has a new version');
 	my $file = data_file('mini-finetune');
 	$sql->("select sparse_import_file('org/new', '$file', '{org/base}')");
@@ -68,7 +68,7 @@ sub goes_on
 	$sql->('call sparse_repack()');
 	$sql->('select sparse_collect()');
 	my %line = map { $_ => 1 } split /\n/, listed($database);
-	my @lost = grep { !/^org\/upload/ && !$line{$_} } split /\n/, slurp_file("$name.txt");
+	my @lost = grep { / ready / && !$line{$_} } split /\n/, slurp_file("$name.txt");
 	is("@lost", '', '... nothing is lost by repacking and collecting');
 	return;
 }
