@@ -98,7 +98,7 @@ sub rows_of
 	return sql(q{
 		select string_agg(format('%s %s', t, xpath('/row/n/text()', query_to_xml(format(
 			'select count(*) || '' '' || md5(string_agg(r::text, '','' order by r::text)) as n from sparse.%I r', t), false, true, ''))), E'\n' order by t)
-		from unnest(array['place', 'family', 'version', 'parent', 'file', 'tensor', 'split', 'column', 'column_chunk', 'object', 'object_parent', 'chunk', 'tag', 'tag_history', 'quota', 'upload', 'staged', 'sketch']) t}, $database);
+		from unnest(array['store', 'place', 'family', 'version', 'parent', 'file', 'tensor', 'split', 'column', 'column_chunk', 'object', 'object_parent', 'chunk', 'tag', 'tag_history', 'quota', 'upload', 'staged', 'sketch']) t}, $database);
 }
 
 my %sha256 = map { $_->[0] => sha256_of_file(data_file($_->[1])) }
