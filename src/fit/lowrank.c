@@ -14,8 +14,7 @@
  *   4. The factors are rounded to as few bits as leave their error small beside the intervals, the
  *      left one first, so that the right one can make up for it.
  *
- * Small matrices are orthogonalised by Gram-Schmidt, twice, and diagonalised by
- * Jacobi's rotations: LAPACK would do the same, and brings a BLAS that may start threads.
+ * Small matrices are orthogonalised by Gram-Schmidt, twice, and diagonalised by eigen.c.
  */
 #include "lowrank.h"
 
@@ -40,10 +39,8 @@
 /* Of the sample alone, whose eigenvectors hold some of the rounding too. */
 #define SAMPLE_MET 3
 
-/* Eigenvalues of the sample: how exact, relative to their neighbours, and after how many turns each is taken as it is. */
-#define VALUES_WITHIN 1e-6
-#define MOST_TURNS 30
-#define LEADING_TURNS 8			/* for its first eigenvectors */
+/* Turns of the iteration for its first eigenvectors. */
+#define LEADING_TURNS 8
 
 /* An eigenvalue must be so many times the next one, and than the middle one, to be the last of a low rank. */
 #define GAP 2.0
@@ -109,197 +106,6 @@ dot_product(const float *x, const float *y, uint64_t count)
 	for (int c = 1; c < 16; c++)
 		part[0] += part[c];
 	return part[0];
-}
-
-/* Eigenvalues of a symmetric matrix of n rows, largest first, and its eigenvectors as rows: Jacobi's rotations. */
-static void
-eigen(double *a, int n, double *value, double *vector)
-{
-	bool		rotated = true;
-
-	for (int i = 0; i < n * n; i++)
-		vector[i] = i / n == i % n;
-	for (int sweep = 0; rotated && sweep < 12; sweep++)
-	{
-		rotated = false;
-		for (int p = 0; p < n; p++)
-			for (int q = p + 1; q < n; q++)
-			{
-				const double apq = a[p * n + q];
-				double		theta;
-				double		t;
-				double		c;
-
-				if (fabs(apq) <= 1e-12 * sqrt(fabs(a[p * n + p] * a[q * n + q])))
-					continue;
-				rotated = true;
-				theta = (a[q * n + q] - a[p * n + p]) / (2 * apq);
-				t = (theta >= 0 ? 1 : -1) / (fabs(theta) + sqrt(theta * theta + 1));
-				c = 1 / sqrt(t * t + 1);
-				for (int k = 0; k < n; k++)
-				{
-					const double x = a[k * n + p];
-					const double y = a[k * n + q];
-
-					a[k * n + p] = c * x - t * c * y;
-					a[k * n + q] = t * c * x + c * y;
-				}
-				for (int k = 0; k < n; k++)
-				{
-					const double x = a[p * n + k];
-					const double y = a[q * n + k];
-
-					a[p * n + k] = c * x - t * c * y;
-					a[q * n + k] = t * c * x + c * y;
-				}
-				for (int k = 0; k < n; k++)
-				{
-					const double x = vector[p * n + k];
-					const double y = vector[q * n + k];
-
-					vector[p * n + k] = c * x - t * c * y;
-					vector[q * n + k] = t * c * x + c * y;
-				}
-			}
-	}
-	for (int i = 0; i < n; i++)
-		value[i] = a[i * n + i];
-	for (int i = 0; i < n; i++)
-	{
-		int			best = i;
-
-		for (int k = i + 1; k < n; k++)
-			if (value[k] > value[best])
-				best = k;
-		for (int k = 0; best != i && k < n; k++)
-		{
-			const double x = vector[i * n + k];
-
-			vector[i * n + k] = vector[best * n + k];
-			vector[best * n + k] = x;
-		}
-		if (best != i)
-		{
-			const double x = value[i];
-
-			value[i] = value[best];
-			value[best] = x;
-		}
-	}
-}
-
-/*
- * Householder's reflections: a symmetric matrix becomes tridiagonal, of which `value` is the diagonal and `beside` what
- * is beside it. Rows are columns here, so every loop runs along memory.
- */
-static void
-tridiagonalise(double *a, int n, double *value, double *beside)
-{
-	double		v[SAMPLE_ROWS];
-	double		w[SAMPLE_ROWS];
-
-	for (int k = 0; k + 1 < n; k++)
-	{
-		const double *row = a + k * n;
-		double		squares = 0;
-		double		length;
-		double		shared = 0;
-
-		value[k] = row[k];
-		for (int j = k + 1; j < n; j++)
-			squares += row[j] * row[j];
-		length = row[k + 1] > 0 ? -sqrt(squares) : sqrt(squares);
-		beside[k] = length;
-		squares -= length * row[k + 1];		/* half of |v|^2 */
-		if (!(squares > 0))
-			continue;
-		for (int j = k + 1; j < n; j++)
-			v[j] = row[j] - (j == k + 1 ? length : 0);
-		for (int i = k + 1; i < n; i++)
-		{
-			double		sum = 0;
-
-			for (int j = k + 1; j < n; j++)
-				sum += a[i * n + j] * v[j];
-			w[i] = sum / squares;
-			shared += w[i] * v[i];
-		}
-		for (int i = k + 1; i < n; i++)
-			w[i] -= shared / (2 * squares) * v[i];
-		for (int i = k + 1; i < n; i++)
-			for (int j = k + 1; j < n; j++)
-				a[i * n + j] -= v[i] * w[j] + w[i] * v[j];
-	}
-	value[n - 1] = a[n * n - 1];
-	beside[n - 1] = 0;
-}
-
-/*
- * A step of the implicit QL iteration on rows `first` to `last` of a tridiagonal matrix, shifted by an eigenvalue of
- * its first two rows (H. Bowdler, R. Martin, C. Reinsch, J. Wilkinson, Numerische Mathematik 11, 1968).
- */
-static void
-chase(double *value, double *beside, int first, int last)
-{
-	const double half = (value[first + 1] - value[first]) / (2 * beside[first]);
-	double		g = value[last] - value[first] + beside[first] / (half + copysign(sqrt(half * half + 1), half));
-	double		s = 1;
-	double		c = 1;
-	double		moved = 0;
-
-	for (int i = last - 1; i >= first; i--)
-	{
-		const double f = s * beside[i];
-		const double b = c * beside[i];
-		const double r = sqrt(f * f + g * g);
-		double		t;
-
-		beside[i + 1] = r;
-		if (r == 0)
-		{
-			value[i + 1] -= moved;
-			beside[last] = 0;
-			return;
-		}
-		s = f / r;
-		c = g / r;
-		g = value[i + 1] - moved;
-		t = (value[i] - g) * s + 2 * c * b;
-		moved = s * t;
-		value[i + 1] = g + moved;
-		g = c * t - b;
-	}
-	value[first] -= moved;
-	beside[first] = g;
-	beside[last] = 0;
-}
-
-/* The eigenvalues of a symmetric matrix of n rows, 2 to SAMPLE_ROWS, alone, largest first; the matrix is lost. */
-static void
-eigenvalues(double *a, int n, double *value)
-{
-	double		beside[SAMPLE_ROWS];
-
-	tridiagonalise(a, n, value, beside);
-	for (int first = 0; first < n; first++)
-		for (int turn = 0; turn < MOST_TURNS; turn++)
-		{
-			int			last = first;
-
-			while (last + 1 < n && fabs(beside[last]) > VALUES_WITHIN * (fabs(value[last]) + fabs(value[last + 1])))
-				last++;
-			if (last == first)
-				break;
-			chase(value, beside, first, last);
-		}
-	for (int i = 1; i < n; i++)
-		for (int k = i; k > 0 && value[k] > value[k - 1]; k--)
-		{
-			const double x = value[k];
-
-			value[k] = value[k - 1];
-			value[k - 1] = x;
-		}
 }
 
 /* How many eigenvalues stand before the largest gap; 0 where none is large enough. */
@@ -519,7 +325,7 @@ sample_rank(search *s)
 			gram[i * n + k] = gram[k * n + i] = dot_product(of.difference + i * of.columns, of.difference + k * of.columns,
 															of.columns);
 	memcpy(spent, gram, n * n * sizeof(double));
-	eigenvalues(spent, (int) n, value);
+	fit_eigenvalues(spent, (int) n, value);
 	rank = gap_after(value, (int) n);
 	if (rank > 0 && !agrees_with_itself(s, &of, gram, rank))
 		rank = 0;
@@ -590,7 +396,7 @@ principal(search *s, unsigned n)
 				dot += (double) s->right[i * s->columns + j] * s->right[k * s->columns + j];
 			gram[i * n + k] = gram[k * n + i] = dot;
 		}
-	eigen(gram, (int) n, value, vector);
+	fit_eigen(gram, (int) n, s->pause, s->state, value, vector);
 	for (unsigned i = 0; i + 1 < n && i < FIT_MAX_RANK; i++)
 		if (value[i] > 0 && value[i] >= widest * (value[i + 1] > 0 ? value[i + 1] : 0))
 		{

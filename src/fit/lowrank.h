@@ -2,7 +2,7 @@
  * lowrank.h: two thin matrices whose product is what a child changed of its parent.
  *
  * For a merged adapter, when the adapter is not at hand. Pure C, for the encoder only: what it finds is
- * written down as integers, and evaluated by the codec (codec/formula.h).
+ * written down as integers, and evaluated by the codec (codec/formula.h). Both callbacks get the state given.
  */
 #ifndef SPARSE_FIT_LOWRANK_H
 #define SPARSE_FIT_LOWRANK_H
@@ -12,14 +12,12 @@
 #include "codec/formula.h"
 #include "codec/memory.h"
 #include "codec/status.h"
+#include "fit/eigen.h"
 
 #define FIT_MAX_RANK 64
 
 /* Gives rows [first, first + rows) of child and parent, row by row. May not return (an error of the caller's). */
 typedef void (*fit_read) (void *state, uint64_t first, uint64_t rows, float *child, float *parent);
-
-/* Called with the same state wherever the work between two reads takes long. May not return either. */
-typedef void (*fit_pause) (void *state);
 
 typedef struct fit_lowrank
 {

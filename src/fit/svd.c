@@ -15,7 +15,6 @@
 #define ITERATIONS 3
 #define BLOCK_ELEMENTS 262144	/* of D, read at a time; a row if that is longer */
 #define FACTOR_BITS 10			/* without the sign */
-#define SWEEPS 30				/* of Jacobi's method, at most; about 8 are needed */
 
 typedef struct thin
 {
@@ -37,9 +36,9 @@ typedef struct search
 	thin		z;				/* of its columns */
 	float	   *child;			/* a block: becomes that of D */
 	float	   *parent;
-	double	   *gram;			/* width x width, becomes diagonal */
-	double	   *turn;			/* its eigenvectors, in columns */
-	unsigned   *order;			/* of the components, the largest first */
+	double	   *gram;			/* width x width, of z */
+	double	   *turn;			/* its eigenvectors, in rows */
+	double	   *value;			/* its eigenvalues, the largest first */
 } search;
 
 static void *
@@ -206,66 +205,7 @@ iterate(search *s)
 	}
 }
 
-/* ---- eigenvectors of a small symmetric matrix, by Jacobi's method ---- */
-
-static void
-rotate(double *x, double *y, size_t stride, unsigned count, double c, double s)
-{
-	for (unsigned i = 0; i < count; i++, x += stride, y += stride)
-	{
-		const double a = *x;
-		const double b = *y;
-
-		*x = c * a - s * b;
-		*y = s * a + c * b;
-	}
-}
-
-/* Makes element (p, q) zero. */
-static void
-annihilate(search *s, unsigned p, unsigned q)
-{
-	const unsigned n = s->width;
-	double	   *g = s->gram;
-	const double slope = (g[q * n + q] - g[p * n + p]) / (2 * g[p * n + q]);
-	const double t = (slope >= 0 ? 1 : -1) / (fabs(slope) + sqrt(slope * slope + 1));
-	const double c = 1 / sqrt(t * t + 1);
-
-	rotate(g + p * n, g + q * n, 1, n, c, t * c);
-	rotate(g + p, g + q, n, n, c, t * c);
-	rotate(s->turn + p, s->turn + q, n, n, c, t * c);
-}
-
-static void
-diagonalise(search *s)
-{
-	const unsigned n = s->width;
-	bool		again = true;
-
-	for (unsigned i = 0; i < n; i++)
-		for (unsigned j = 0; j < n; j++)
-			s->turn[i * n + j] = i == j;
-	for (int sweep = 0; again && sweep < SWEEPS; sweep++)
-	{
-		again = false;
-		for (unsigned p = 0; p < n; p++)
-		{
-			s->pause(s->state);
-			for (unsigned q = p + 1; q < n; q++)
-				if (fabs(s->gram[p * n + q]) > 1e-14 * sqrt(fabs(s->gram[p * n + p] * s->gram[q * n + q])))
-				{
-					annihilate(s, p, q);
-					again = true;
-				}
-		}
-	}
-}
-
-static double
-eigenvalue(const search *s, unsigned number)
-{
-	return s->gram[s->order[number] * s->width + s->order[number]];
-}
+/* ---- the components ---- */
 
 static void
 find_components(search *s)
@@ -278,20 +218,7 @@ find_components(search *s)
 		for (unsigned j = 0; j <= i; j++)
 			s->gram[i * n + j] = s->gram[j * n + i] = long_dot(component(&s->z, i), component(&s->z, j), s->columns);
 	}
-	diagonalise(s);
-	for (unsigned i = 0; i < n; i++)
-	{
-		unsigned	at = i;
-
-		s->order[i] = i;
-		for (; at > 0 && eigenvalue(s, at) > eigenvalue(s, at - 1); at--)
-		{
-			unsigned	swapped = s->order[at];
-
-			s->order[at] = s->order[at - 1];
-			s->order[at - 1] = swapped;
-		}
-	}
+	fit_eigen(s->gram, (int) n, s->pause, s->state, s->value, s->turn);
 }
 
 /* ---- the factors ---- */
@@ -303,8 +230,8 @@ choose_rank(const search *s, unsigned most, double enough, fit_svd *fit)
 	fit->squares = s->squares;
 	fit->left_over = s->squares;
 	fit->rank = 0;
-	while (fit->rank < most && fit->left_over > enough && eigenvalue(s, fit->rank) > 0)
-		fit->left_over -= eigenvalue(s, fit->rank++);
+	while (fit->rank < most && fit->left_over > enough && s->value[fit->rank] > 0)
+		fit->left_over -= s->value[fit->rank++];
 	if (fit->left_over < 0)
 		fit->left_over = 0;
 }
@@ -315,7 +242,7 @@ turn(const search *s, const thin *matrix, unsigned number, float *row)
 {
 	memset(row, 0, matrix->length * sizeof(float));
 	for (unsigned k = 0; k < s->width; k++)
-		add(row, component(matrix, k), (float) s->turn[k * s->width + s->order[number]], matrix->length);
+		add(row, component(matrix, k), (float) s->turn[number * s->width + k], matrix->length);
 }
 
 /* Rounds values to integers times a power of two; its exponent. */
@@ -365,7 +292,7 @@ find(search *s, unsigned rank, double enough, fit_svd *fit)
 	s->parent = take(s, block_rows(s) * s->columns * sizeof(float), &failed);
 	s->gram = take(s, (size_t) s->width * s->width * sizeof(double), &failed);
 	s->turn = take(s, (size_t) s->width * s->width * sizeof(double), &failed);
-	s->order = take(s, s->width * sizeof(unsigned), &failed);
+	s->value = take(s, s->width * sizeof(double), &failed);
 	if (failed)
 		return SPARSE_NO_MEMORY;
 	iterate(s);
@@ -407,7 +334,7 @@ fit_svd_find(const sparse_allocator *allocator, fit_read read, fit_pause pause, 
 	give_back(allocator, s.parent);
 	give_back(allocator, s.gram);
 	give_back(allocator, s.turn);
-	give_back(allocator, s.order);
+	give_back(allocator, s.value);
 	if (status != SPARSE_OK)
 		fit_svd_free(allocator, fit);
 	return status;
