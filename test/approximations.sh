@@ -8,32 +8,17 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 top=$PWD
 source test/lib/private-server.sh
+source test/lib/measured-models.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 models=$(realpath "${1:-test/data}")
 pairs=("mini-finetune mini-base" "mini-finetune-strong mini-base" "mini-lora-merged mini-base" "main-finetune main-base" "mini-base")
 methods=("svd 8" "svd 32" "int8 null" "bit1 null")
-work=
-
-clean_up() {
-    [ -n "$work" ] || return 0
-    stop_all_under "$work"
-    rm -rf "$work"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-query() {
-    as_user "$bindir/psql" --no-psqlrc --quiet --no-align --tuples-only --set=ON_ERROR_STOP=1 \
-        --host="$work/s" --port="$server_port" --username=postgres "$@"
-}
 
 # NAME PARENT METHOD RANK: a row of the table; PARENT is empty for a model without one.
 measure() {
     local name=$1 parent=$2 method=$3 rank=$4
-    query --dbname=postgres --command="drop database if exists pair" --command="create database pair" 2>/dev/null
-    query --dbname=pair --command="create extension sparse" --command="select sparse_create_store()" >/dev/null
+    make_store pair
     [ -z "$parent" ] || query --dbname=pair --command="select sparse_import_file('$parent', '$models/$parent.safetensors')" >/dev/null
     query --dbname=pair --command="select sparse_import_file('$name', '$models/$name.safetensors', '{$parent}')" \
         --command="select sparse_approximate('$name', '$method', $rank, name => 'near')" >/dev/null
@@ -54,20 +39,7 @@ measure() {
         where e.name = '$name'"
 }
 
-bash test/install-packages.sh
-choose_user
-make -s
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/sparse-approximations.XXXXXX")
-chmod 755 "$work"
-if [ "$(id -u)" -eq 0 ]; then chown "$run_user" "$work"; fi
-run_home=$work
-install_private "$top" "$work/server"
-init_cluster "$work/data" "$work/s" </dev/null
-start_cluster "$work/data"
-# the server's user may not be able to read the models where they lie
-as_user mkdir "$work/models"
-for file in "$models"/*.safetensors; do as_user tee "$work/models/$(basename "$file")" <"$file" >/dev/null; done
-models=$work/models
+begin_measuring approximations </dev/null
 
 echo "| model | parent | method | tensors | approximation | exact alone | both, the exact one on top | relative L2 | largest difference | ULP |"
 echo "|---|---|---|--:|--:|--:|--:|--:|--:|--:|"

@@ -11,34 +11,12 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 top=$PWD
 source test/lib/private-server.sh
+source test/lib/measured-models.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 speed_only=
 if [ "${1:-}" = --speed ]; then speed_only=1; shift; fi
 models=$(realpath "${1:-test/data}")
-work=
-
-clean_up() {
-    [ -n "$work" ] || return 0
-    stop_all_under "$work"
-    rm -rf "$work"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-query() {
-    local database=$1
-    shift
-    as_user "$bindir/psql" --no-psqlrc --quiet --no-align --tuples-only --set=ON_ERROR_STOP=1 \
-        --host="$work/s" --port="$server_port" --username=postgres --dbname="$database" "$@"
-}
-
-# NAME: a database with an empty store.
-make_store() {
-    query postgres --command="drop database if exists $1" --command="create database $1" 2>/dev/null
-    query "$1" --command="create extension sparse" --command="select sparse_create_store()" >/dev/null
-}
 
 import() { query "$1" --command="select sparse_import_file('$2', '$models/$2.safetensors', '{${3:-}}')"; }
 
@@ -138,20 +116,7 @@ speed() {
     done
 }
 
-bash test/install-packages.sh >/dev/null
-choose_user
-make -s
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/sparse-find.XXXXXX")
-chmod 755 "$work"
-if [ "$(id -u)" -eq 0 ]; then chown "$run_user" "$work"; fi
-run_home=$work
-install_private "$top" "$work/server"
-init_cluster "$work/data" "$work/s" <<<"fsync = off"
-start_cluster "$work/data"
-# the server's user may not be able to read the models where they lie
-as_user mkdir "$work/models"
-for file in "$models"/*.safetensors; do as_user tee "$work/models/$(basename "$file")" <"$file" >/dev/null; done
-models=$work/models
+begin_measuring find <<<"fsync = off"
 
 if [ -z "$speed_only" ]; then found; echo; fi
 speed

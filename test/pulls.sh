@@ -9,6 +9,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 top=$PWD
 source test/lib/private-server.sh
+source test/lib/measured-models.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 models=$(realpath "${1:-test/data}")
@@ -28,27 +29,11 @@ cases=(
     "int8:null mini-finetune mini-base -"
     "bit1:null mini-finetune mini-base -"
 )
-work=
-
-clean_up() {
-    [ -n "$work" ] || return 0
-    stop_all_under "$work"
-    rm -rf "$work"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-query() {
-    as_user "$bindir/psql" --no-psqlrc --quiet --no-align --tuples-only --set=ON_ERROR_STOP=1 \
-        --host="$work/s" --port="$server_port" --username=postgres "$@"
-}
 
 # METHOD NAME PARENTS HAVE: a row of the table.
 measure() {
     local method=$1 name=$2 parents=$3 have=$4 version=$2 label=$2 parent before=() held= known= deltas identical=no
-    query --dbname=postgres --command="drop database if exists pair" --command="create database pair" 2>/dev/null
-    query --dbname=pair --command="create extension sparse" --command="select sparse_create_store()" >/dev/null
+    make_store pair
     for parent in ${parents//,/ }; do
         query --dbname=pair --command="select sparse_import_file('$parent', '$models/$parent.safetensors', '{$(IFS=,; echo "${before[*]}")}')" >/dev/null
         [ "$parent" = mini-lora-adapter ] || before+=("$parent")
@@ -72,20 +57,8 @@ measure() {
     echo "| $label | ${parents//,/, } | ${have/#-/nothing} | $deltas | $identical |"
 }
 
-bash test/install-packages.sh
-choose_user
-make -s
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/sparse-pulls.XXXXXX")
-chmod 755 "$work"
-if [ "$(id -u)" -eq 0 ]; then chown "$run_user" "$work"; fi
-run_home=$work
-install_private "$top" "$work/server"
-init_cluster "$work/data" "$work/s" </dev/null
-start_cluster "$work/data"
-# the server's user may not be able to read the models where they lie
-as_user mkdir "$work/models" "$work/out"
-for file in "$models"/*.safetensors; do as_user tee "$work/models/$(basename "$file")" <"$file" >/dev/null; done
-models=$work/models
+begin_measuring pulls </dev/null
+as_user mkdir "$work/out"
 
 echo "| model | parents | at hand | before | now | identical |"
 echo "|---|---|---|--:|--:|---|"

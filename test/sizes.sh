@@ -9,6 +9,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 top=$PWD
 source test/lib/private-server.sh
+source test/lib/measured-models.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 models=$(realpath "${1:-test/data}")
@@ -22,21 +23,6 @@ family=(
     "mini-base-fp32" "mini-finetune-fp32 mini-base-fp32" "mini-base-fp16" "mini-finetune-fp16 mini-base-fp16"
     "mini-base mini-base-fp32" "mini-base-fp32 mini-base" "mini-base-fp16 mini-base-fp32" "mini-finetune-fp32 mini-finetune"
 )
-work=
-
-clean_up() {
-    [ -n "$work" ] || return 0
-    stop_all_under "$work"
-    rm -rf "$work"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-query() {
-    as_user "$bindir/psql" --no-psqlrc --quiet --no-align --tuples-only --set=ON_ERROR_STOP=1 \
-        --host="$work/s" --port="$server_port" --username=postgres "$@"
-}
 
 # The bytes of a version, from COPY's binary form: a header, then count, length and value of each row.
 content() {
@@ -51,8 +37,7 @@ grown() { query --dbname=pair --command="select sum(total_bytes) from sparse.sto
 measure() {
     local name=$1 parent parents before id identical=no
     shift
-    query --dbname=postgres --command="drop database if exists pair" --command="create database pair" 2>/dev/null
-    query --dbname=pair --command="create extension sparse" --command="select sparse_create_store()" >/dev/null
+    make_store pair
     for parent in "$@"; do
         query --dbname=pair --command="select sparse_import_file('$parent', '$models/$parent.safetensors')" >/dev/null
     done
@@ -68,20 +53,7 @@ measure() {
         from sparse.savings, (select sum(total_bytes) - $before from sparse.storage) growth (grown) where version = $id"
 }
 
-bash test/install-packages.sh
-choose_user
-make -s
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/sparse-sizes.XXXXXX")
-chmod 755 "$work"
-if [ "$(id -u)" -eq 0 ]; then chown "$run_user" "$work"; fi
-run_home=$work
-install_private "$top" "$work/server"
-init_cluster "$work/data" "$work/s" </dev/null
-start_cluster "$work/data"
-# the server's user may not be able to read the models where they lie
-as_user mkdir "$work/models"
-for file in "$models"/*.safetensors; do as_user tee "$work/models/$(basename "$file")" <"$file" >/dev/null; done
-models=$work/models
+begin_measuring sizes </dev/null
 
 echo "| file | parents | identical | tensors by predictor | payload, bytes | fraction | growth on disk, bytes | fraction |"
 echo "|---|---|---|---|--:|--:|--:|--:|"
