@@ -217,6 +217,14 @@ update sparse.file set sha256 = sha256('') where version = 3;
 select file, tensor, chunk, left(problem, 30) as problem from sparse_verify('grown');
 select sum(octet_length(p)) from sparse_reconstruct('grown') p;
 rollback;
+-- Streams side by side have a codec and a piece each: what is collected of both is each one's file
+select encode(sha256(string_agg(a, '' order by n)), 'hex') = (select encode(sha256, 'hex') from sparse_files('grown')) as one,
+    encode(sha256(string_agg(b, '' order by n)), 'hex') = (select encode(sha256, 'hex') from sparse_files('finetune')) as other
+from (select row_number() over () as n, a, b from (select sparse_reconstruct('grown') as a, sparse_reconstruct('finetune') as b offset 0) x) y;
+-- and one that is left in the middle leaves the next one a sound codec
+select octet_length(p) > 0 as some from (select sparse_reconstruct('grown') as p offset 0) x limit 1;
+select encode(sha256(string_agg(p, '' order by n)), 'hex') = (select encode(sha256, 'hex') from sparse_files('grown')) as whole
+from sparse_reconstruct('grown') with ordinality as pieces (p, n);
 -- A row that leads to another tensor of the same size: its chunks are sound, the file is not
 begin;
 update sparse.tensor t set object = o.object from sparse.tensor o
