@@ -12,8 +12,9 @@
 #   make bench-care   repacking a family of 200 versions beside greedy nearest-parent; needs python3-numpy
 #   make bench        the codec beside others, the server beside plain bytea; writes docs/benchmarks.md
 #
-# The layers of src/ are listed once, in build order. The C of all of them goes
-# into sparse.so, their SQL is joined in this order; the client links the codec only.
+# The layers of src/ are listed once, in build order: the core is pure C, the server its
+# shell. The C of all of them goes into sparse.so, their SQL is joined in this order; the
+# client is the core's other shell.
 
 PG_CONFIG ?= pg_config
 export PG_CONFIG TESTS FUZZ_SECONDS
@@ -50,7 +51,9 @@ else
 EXTENSION = sparse
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" sparse.control)
 
-LAYERS = codec fit sdelta store model wire dataset lineage savings care routing
+CORE = codec fit
+SERVER = sdelta store model wire dataset lineage savings care routing
+LAYERS = $(CORE:%=core/%) $(SERVER:%=server/%)
 SQL_PARTS := $(strip $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.sql))))
 SOURCES := $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.c)))
 CLIENT_SOURCES := $(sort $(wildcard src/client/*.c))
@@ -60,8 +63,8 @@ OBJS := $(SOURCES:.c=.o)
 DATA_built = sparse--$(EXTVERSION).sql
 PGFILEDESC = "sparse - versions of models and datasets at the price of what changed"
 
-CODEC_OBJS := $(filter src/codec/%,$(OBJS))
-FIT_OBJS := $(filter src/fit/%,$(OBJS))
+CODEC_OBJS := $(filter src/core/codec/%,$(OBJS))
+FIT_OBJS := $(filter src/core/fit/%,$(OBJS))
 CLIENT_OBJS := $(CLIENT_SOURCES:.c=.o)
 CLIENT := $(if $(CLIENT_SOURCES),pg_sparse)
 
@@ -77,7 +80,7 @@ DEPENDENCIES := $(OBJS:.o=.d) $(CLIENT_OBJS:.o=.d)
 EXTRA_CLEAN = pg_sparse build $(CLIENT_OBJS) $(DEPENDENCIES)
 
 # The server's own headers are not ours to mend: as system headers they stay silent.
-PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) \
+PG_CPPFLAGS = -Isrc -Isrc/core -Isrc/server -isystem $(shell $(PG_CONFIG) --includedir-server) \
     -isystem $(shell $(PG_CONFIG) --includedir) -MMD -MP
 PG_CFLAGS = -std=c11 -Wall -Wextra
 

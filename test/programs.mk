@@ -12,7 +12,7 @@ FUZZ_SECONDS := $(or $(FUZZ_SECONDS),60)
 
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 TEST_CFLAGS = -std=c11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -ffp-contract=off $(SANITIZE)
-TEST_CPPFLAGS = -Isrc -Itest -MMD -MP
+TEST_CPPFLAGS = -Isrc -Isrc/core -Itest -MMD -MP
 
 UNIT_TESTS := $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/*.c)))
 FUZZ_TARGETS := $(patsubst test/fuzz/%.c,%,$(sort $(wildcard test/fuzz/*.c)))
@@ -44,7 +44,7 @@ build/fuzzer/fuzz_encode: FUZZ_WATCH = -fno-sanitize-coverage=trace-cmp
 
 build/fuzzer/%: test/fuzz/%.c $(CODEC_SOURCES)
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(TEST_CFLAGS) -fsanitize=fuzzer $(FUZZ_WATCH) -O2 -Isrc -Itest $^ $(CODEC_LIBS) -lm -o $@
+	$(FUZZ_CC) $(TEST_CFLAGS) -fsanitize=fuzzer $(FUZZ_WATCH) -O2 -Isrc -Isrc/core -Itest $^ $(CODEC_LIBS) -lm -o $@
 
 # New inputs go to build/; what is worth keeping is copied to the corpus by hand.
 fuzz: $(FUZZERS)

@@ -4,7 +4,7 @@
  * first: no fuzzer guesses it, and behind it lie the decoders. The checksum of the
  * content stays as it is, and what decodes must have it.
  */
-#include "../../src/codec/delta.h"
+#include "../../src/core/codec/delta.h"
 #include "../lib/made_prediction.h"
 
 #include <stdlib.h>

@@ -5,7 +5,7 @@
  * rest is the content; in the relation "changed" its second half tells how the
  * prediction differs from the first.
  */
-#include "../../src/codec/delta.h"
+#include "../../src/core/codec/delta.h"
 #include "../lib/made_prediction.h"
 
 #include <stdlib.h>

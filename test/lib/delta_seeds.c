@@ -3,7 +3,7 @@
  * coder and every kind of dtype. To be run again whenever the format changes, for
  * the old seeds then end at the first check (test_delta notices):
  *
- *   gcc -Isrc -Itest test/lib/delta_seeds.c src/codec/[a-z]*.c -lzstd -lxxhash -lyajl -lm -o /tmp/seeds
+ *   gcc -Isrc -Isrc/core -Itest test/lib/delta_seeds.c src/core/codec/[a-z]*.c -lzstd -lxxhash -lyajl -lm -o /tmp/seeds
  *   /tmp/seeds test/fuzz/corpus/fuzz_delta test/fuzz/corpus/fuzz_encode
  */
 #include "codec/codec.h"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Make src/codec/family_tables.h: the fixed coding tables of the residual coder.
+"""Make src/core/codec/family_tables.h: the fixed coding tables of the residual coder.
 
 Not run by any test: the tables are part of the format. Needs python3-numpy.
 
-    test/lib/make_family.py DIR BASE:CHILD ... > src/codec/family_tables.h
+    test/lib/make_family.py DIR BASE:CHILD ... > src/core/codec/family_tables.h
 
 Each BASE:CHILD names two safetensors files of DIR. Every chunk of every changed
 tensor is reduced to what the residual coder sees (docs/format.md, coding 5): the

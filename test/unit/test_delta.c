@@ -5,7 +5,7 @@
  * their own way, at every length up to 300 bytes and around the sizes at which
  * blocks end; and what happens when a delta, or its prediction, is not what it was.
  */
-#include "../../src/codec/delta.h"
+#include "../../src/core/codec/delta.h"
 #include "../lib/made_prediction.h"
 
 #include <dirent.h>

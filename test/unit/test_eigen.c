@@ -2,7 +2,7 @@
  * test_eigen.c: eigenvalues by both methods are those of matrices that were made of them, and
  * vectors are what they should be.
  */
-#include "../../src/fit/eigen.h"
+#include "../../src/core/fit/eigen.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -6,8 +6,8 @@
  * back, by every set of instructions, in few bytes where the formula holds, and no more than
  * the parent's where it does not; and parameters that do not fit are refused.
  */
-#include "../../src/codec/codec.h"
-#include "../../src/codec/convert.h"
+#include "../../src/core/codec/codec.h"
+#include "../../src/core/codec/convert.h"
 
 #include <fenv.h>
 #include <stdio.h>

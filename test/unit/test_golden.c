@@ -4,9 +4,9 @@
  * By every set of instructions, against hashes that were taken when they were made; and a header
  * of which a bit is changed that may not be is refused.
  */
-#include "../../src/codec/bytes.h"
-#include "../../src/codec/delta.h"
-#include "../../src/codec/family.h"
+#include "../../src/core/codec/bytes.h"
+#include "../../src/core/codec/delta.h"
+#include "../../src/core/codec/family.h"
 #include "../lib/golden_deltas.h"
 
 #include <stdio.h>

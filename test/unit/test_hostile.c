@@ -2,8 +2,8 @@
  * test_hostile.c: deltas that no encoder writes, made by hand: each is refused, or
  * means the same on every path.
  */
-#include "../../src/codec/codec.h"
-#include "../../src/codec/hash.h"
+#include "../../src/core/codec/codec.h"
+#include "../../src/core/codec/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
  * test_lowrank.c: a low-rank change is found under the rounding that came after it, and
  * nothing is found where there is none.
  */
-#include "../../src/fit/lowrank.h"
-#include "../../src/codec/convert.h"
+#include "../../src/core/fit/lowrank.h"
+#include "../../src/core/codec/convert.h"
 
 #include <math.h>
 #include <stdbool.h>

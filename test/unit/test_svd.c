@@ -2,7 +2,7 @@
  * test_svd.c: the product that approximates a change leaves what its singular values say,
  * and has no more components than are asked for.
  */
-#include "../../src/fit/svd.h"
+#include "../../src/core/fit/svd.h"
 
 #include <math.h>
 #include <stdbool.h>
