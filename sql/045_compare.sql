@@ -3,7 +3,9 @@
 set client_min_messages = warning;
 set extra_float_digits = 0;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 -- a safetensors file of tensors given as (name, dtype, shape, bytes)
 create type part as (name text, dtype text, shape bigint[], data bytea);
 create function part(name text, dtype text, shape bigint[], data bytea) returns part language sql as $$ select (name, dtype, shape, data)::part $$;

@@ -452,7 +452,7 @@ static StoreQuery chunk_row = {
 	.sql = "select delta, place, object, seq from sparse.chunk where place operator(pg_catalog.=) $1 "
 		"and object operator(pg_catalog.=) $2 and seq operator(pg_catalog.=) $3",
 	.args = 3, .arg = {INT2OID, INT8OID, INT4OID},
-	.columns = 4, .column = {SDELTA_TYPE, INT2OID, INT8OID, INT4OID}
+	.columns = 4, .column = {BYTEAOID, INT2OID, INT8OID, INT4OID}
 };
 
 /*

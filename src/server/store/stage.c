@@ -191,13 +191,13 @@ staged_has_chunk(const StagedObject *staged, StagedChunks *chunks, int32 seq)
 static StoreQuery insert_chunk = {
 	.sql = "insert into sparse.chunk (place, object, seq, delta) values ($1, $2, $3, $4) "
 		"on conflict do nothing",
-	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, SDELTA_TYPE}
+	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, BYTEAOID}
 };
 
 static StoreQuery replace_chunk = {
 	.sql = "update sparse.chunk set delta = $4 where place operator(pg_catalog.=) $1 "
 		"and object operator(pg_catalog.=) $2 and seq operator(pg_catalog.=) $3",
-	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, SDELTA_TYPE}
+	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, BYTEAOID}
 };
 
 static void

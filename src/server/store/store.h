@@ -46,6 +46,12 @@ extern void store_enter(StoreAccess *access);
 extern void store_leave(const StoreAccess *access);
 
 /*
+ * Become the owner of a store that may be of an older format, or without its triggers: for sparse_update_store()
+ * alone. Refused to those who are not the owner.
+ */
+extern void store_enter_to_update(StoreAccess *access);
+
+/*
  * The owner of the store; an error where there is none, or where schema "sparse"
  * holds something else. Whoever reads tables of the store as the caller asks this first.
  */

@@ -6,6 +6,10 @@
  * in parallel, keep their policies and accept further partitions like any other
  * table, and "drop extension" is refused while they stand.
  *
+ * Nothing in them is of a type of the extension, or calls a function of it, but the
+ * triggers and views that sparse_attach_store() makes: so "drop extension ... cascade"
+ * takes those along and nothing else, and sparse_update_store() brings them back.
+ *
  * Who may do what
  *   version          read and written as the caller, under row-level security:
  *                    it decides about everything below
@@ -142,6 +146,58 @@ $function$;
 comment on function sparse_tally_add(jsonb, text, bigint, bigint, bigint) is
 'Counters by predictor, with so many objects and bytes more of one predictor.';
 
+create function sparse_attach_store()
+returns void
+language plpgsql
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    missing record;
+begin
+    for missing in
+        select t.name, t.relation, t.definition
+        from (values
+            ('version_guard', 'version',
+             'before insert or update or delete on sparse.version for each row execute function @extschema@.sparse_version_guard()'),
+            -- after the guard, and before the quota; a counter that is written later asks for a count
+            ('version_tally', 'version',
+             $trigger$before update of state, new_objects on sparse.version
+             for each row when ((new.state = 'ready' and old.state = 'open')
+                                or (old.state <> 'open' and new.new_objects <> old.new_objects))
+             execute function @extschema@.sparse_version_tally()$trigger$),
+            ('version_forgotten', 'version',
+             'after delete on sparse.version for each row execute function @extschema@.sparse_version_forgotten()'),
+            ('version_quota', 'version',
+             $trigger$after update of state on sparse.version
+             for each row when (new.state = 'ready' and old.state <> 'ready')
+             execute function @extschema@.sparse_version_quota()$trigger$),
+            ('version_ready', 'version',
+             $trigger$after update of state on sparse.version
+             for each row when (new.state = 'ready' and old.state <> 'ready')
+             execute function @extschema@.sparse_version_notify('ready')$trigger$),
+            ('version_dropped', 'version',
+             $trigger$after update of state on sparse.version
+             for each row when (new.state = 'dropped' and old.state <> 'dropped')
+             execute function @extschema@.sparse_version_notify('drop')$trigger$),
+            -- what was coded anew; an object without stored bytes is just being written
+            ('object_recoded', 'object_0',
+             $trigger$after update of stored_bytes, predictor on sparse.object_0
+             for each row when (old.stored_bytes > 0
+                                and (old.stored_bytes <> new.stored_bytes or old.predictor <> new.predictor))
+             execute function @extschema@.sparse_object_recoded()$trigger$)) t (name, relation, definition)
+        where not exists (select from pg_trigger g
+                          where g.tgrelid = format('sparse.%I', t.relation)::regclass and g.tgname = t.name)
+    loop
+        execute format('create trigger %I %s', missing.name, missing.definition);
+    end loop;
+    perform @extschema@.sparse_attach_savings();
+end
+$function$;
+comment on function sparse_attach_store() is
+'The part of sparse_create_store() and sparse_update_store() that makes those triggers and views of the store which need the extension''s functions, where they are missing.';
+
 create function sparse_create_store()
 returns void
 language plpgsql
@@ -158,7 +214,14 @@ begin
     if exists (select from pg_namespace where nspname = 'sparse') then
         raise exception 'schema "sparse" exists already'
             using errcode = 'duplicate_schema',
-                  hint = 'A database holds one store, made once by sparse_create_store().';
+                  hint = case when to_regclass('sparse.store') is null
+                              then 'A database holds one store, made once by sparse_create_store().'
+                              else 'It holds a store already. After "drop extension sparse cascade" and "create extension sparse" run sparse_update_store().' end;
+    end if;
+    if (select rolsuper from pg_roles where rolname = current_user) then
+        raise warning 'a superuser will own the store: %', quote_ident(current_user)
+            using detail = 'Functions of sparse act as the owner of the store: it should hold no other rights.',
+                  hint = 'Make it as a role of its own: "create role sparse_owner nologin", "grant create on database ... to sparse_owner", "set role sparse_owner", "select sparse_create_store()".';
     end if;
 
     create schema sparse;
@@ -236,36 +299,6 @@ begin
     comment on column sparse.version.stored_bytes is 'bytes of their deltas';
     comment on column sparse.version.by_predictor is 'the same three for each predictor: {"parent": {"objects": 9, "content_bytes": 9000, "stored_bytes": 2000}}';
     comment on column sparse.version.zstd_bytes is 'what zstd -3 would make of its files, each for itself, as sparse_measure_zstd() found; null: not measured';
-
-    create trigger version_guard
-        before insert or update or delete on sparse.version
-        for each row execute function @extschema@.sparse_version_guard();
-
-    -- after the guard, and before the quota; a counter that is written later asks for a count
-    create trigger version_tally
-        before update of state, new_objects on sparse.version
-        for each row when ((new.state = 'ready' and old.state = 'open')
-                           or (old.state <> 'open' and new.new_objects <> old.new_objects))
-        execute function @extschema@.sparse_version_tally();
-
-    create trigger version_forgotten
-        after delete on sparse.version
-        for each row execute function @extschema@.sparse_version_forgotten();
-
-    create trigger version_quota
-        after update of state on sparse.version
-        for each row when (new.state = 'ready' and old.state <> 'ready')
-        execute function @extschema@.sparse_version_quota();
-
-    create trigger version_ready
-        after update of state on sparse.version
-        for each row when (new.state = 'ready' and old.state <> 'ready')
-        execute function @extschema@.sparse_version_notify('ready');
-
-    create trigger version_dropped
-        after update of state on sparse.version
-        for each row when (new.state = 'dropped' and old.state <> 'dropped')
-        execute function @extschema@.sparse_version_notify('drop');
 
     create table sparse.quota (
         owner text primary key,
@@ -427,6 +460,8 @@ begin
     comment on column sparse.object.depth is 'longest chain of predictions below it';
     comment on column sparse.object.version is 'the version with which it was first stored, in whose counters it stands; that may be a tombstone by now';
 
+    alter sequence sparse.object_id_seq owned by sparse.object.id;
+
     create table sparse.object_parent (
         place smallint not null,
         object bigint not null,
@@ -444,9 +479,11 @@ begin
         place smallint not null,
         object bigint not null,
         seq integer not null check (seq >= -1),
-        delta @extschema@.sdelta not null
+        delta bytea not null
     ) partition by list (place);
+    alter table sparse.chunk alter column delta set storage external;
     comment on table sparse.chunk is 'the pieces of objects, in order from 0; -1 is what all of an object''s pieces share';
+    comment on column sparse.chunk.delta is 'the bytes of an sdelta, which its functions take as they are. Of a type of the server, so that no "drop extension ... cascade" takes it along';
 
     create table sparse.object_0 partition of sparse.object (
         primary key (id),
@@ -454,13 +491,6 @@ begin
         unique (id, depth)
     ) for values in (0);
     create index object_0_version on sparse.object_0 (version);
-
-    -- what was coded anew; an object without stored bytes is just being written
-    create trigger object_recoded
-        after update of stored_bytes, predictor on sparse.object_0
-        for each row when (old.stored_bytes > 0
-                           and (old.stored_bytes <> new.stored_bytes or old.predictor <> new.predictor))
-        execute function @extschema@.sparse_object_recoded();
 
     create table sparse.object_parent_0 partition of sparse.object_parent (
         primary key (object, ordinal),
@@ -575,6 +605,7 @@ begin
     comment on view sparse.usage is 'what the ready versions of each owner come to, beside what his quota allows';
 
     perform @extschema@.sparse_create_routing();
+    perform @extschema@.sparse_attach_store();
 end
 $function$;
 comment on function sparse_create_store() is

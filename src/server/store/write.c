@@ -95,7 +95,7 @@ static StoreQuery insert_edge = {
 
 static StoreQuery insert_chunk = {
 	.sql = "insert into sparse.chunk (place, object, seq, delta) values ($1, $2, $3, $4)",
-	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, SDELTA_TYPE}
+	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, BYTEAOID}
 };
 
 bytea *

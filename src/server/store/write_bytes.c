@@ -28,7 +28,7 @@ static StoreQuery finish_object = {
 
 static StoreQuery insert_chunk = {
 	.sql = "insert into sparse.chunk (place, object, seq, delta) values ($1, $2, 0, $3)",
-	.args = 3, .arg = {INT2OID, INT8OID, SDELTA_TYPE}
+	.args = 3, .arg = {INT2OID, INT8OID, BYTEAOID}
 };
 
 /* References with the parents that they are to, each once. */
