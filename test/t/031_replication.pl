@@ -85,6 +85,7 @@ for my $statement ("select sparse_commit_rows('new', 'select 1 as a')", "select 
 my $subscriber = PostgreSQL::Test::Cluster->new('subscriber');
 $subscriber->init;
 $subscriber->start;
+sql('create role sparse_owner nologin', $subscriber);
 my $schema = PostgreSQL::Test::Utils::tempdir() . '/schema.sql';
 command_ok([ 'pg_dump', '--schema-only', '-f', $schema, $primary->connstr('postgres') ], 'the schema is dumped');
 sql('create publication everything for all tables');
