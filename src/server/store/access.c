@@ -261,18 +261,10 @@ check_may_act_as(Oid owner, const char *action)
 				 errmsg("must be owner of the store to %s", action)));
 }
 
-static void
-become(Oid owner, StoreAccess *access)
-{
-	GetUserIdAndSecContext(&access->user, &access->security_context);
-	SetUserIdAndSecContext(owner, access->security_context |
-						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-}
-
 void
 store_enter(StoreAccess *access)
 {
-	become(store_owner(), access);
+	user_enter(access, store_owner());
 }
 
 void
@@ -281,13 +273,13 @@ store_enter_to_update(StoreAccess *access)
 	Oid			owner = owner_of_tables(store_schema());
 
 	check_may_act_as(owner, "update it");
-	become(owner, access);
+	user_enter(access, owner);
 }
 
 void
 store_leave(const StoreAccess *access)
 {
-	SetUserIdAndSecContext(access->user, access->security_context);
+	user_leave(access);
 }
 
 void
