@@ -162,9 +162,7 @@ drop extension sparse;
 
 create extension sparse;
 \set VERBOSITY default
-set client_min_messages = error;
 select sparse_create_store();
-set client_min_messages = warning;
 \set VERBOSITY terse
 drop schema sparse cascade;
 drop extension sparse;
