@@ -90,9 +90,9 @@ select sparse_import_bytes('unnamed', model(part('', 'U8', '{1}', '\x01'))) is n
 select '[' || tensor || ']' as tensor, state from sparse_compare('unnamed', 'unnamed');
 
 -- Names that several files have are paired in the order of the paths
-insert into sparse.file (version, ordinal, path, format, bytes, sha256, place, object, object_bytes)
-select version, 1, 'other/' || path, format, bytes, sha256, place, object, object_bytes from sparse.file where version in (sparse_version_id('unnamed'), sparse_version_id('nan a'));
-insert into sparse.tensor select version, 1, ordinal, name, dtype, shape, first_byte, bytes, place, object from sparse.tensor where version = sparse_version_id('nan a');
+insert into sparse.file (version, ordinal, path, format, bytes, sha256, object, object_bytes)
+select version, 1, 'other/' || path, format, bytes, sha256, object, object_bytes from sparse.file where version in (sparse_version_id('unnamed'), sparse_version_id('nan a'));
+insert into sparse.tensor select version, 1, ordinal, name, dtype, shape, first_byte, bytes, object from sparse.tensor where version = sparse_version_id('nan a');
 select tensor, a_file, b_file, state from sparse_compare('nan a', 'nan b') where tensor = 't';
 
 -- Only what can be read is compared

@@ -136,7 +136,7 @@ select count(*) > 0 as by_id from sparse_delta_factors(:svd);
 
 -- What was worked out of a version is marked, and nothing else is
 select v.name, count(*) filter (where p.made) as made, count(*) filter (where not p.made) as others
-from sparse.version v join sparse.tensor t on t.version = v.id join sparse.object_parent p using (place, object)
+from sparse.version v join sparse.tensor t on t.version = v.id join sparse.object_parent p using (object)
 group by v.id order by v.id;
 
 -- ---- who may have what ----

@@ -95,11 +95,12 @@ begin
     where o.version is null or o.version = 0
     group by o.place
     union all
-    select 'chunks being uploaded', s.place, count(distinct s.version), count(distinct s.object),
+    select 'chunks being uploaded', c.place, count(distinct s.version), count(distinct s.object),
            sum(octet_length(c.delta))::bigint
     from sparse.staged s
-    join sparse.chunk c on c.place = s.place and c.object = s.object
-    group by s.place;
+    join sparse.object o on o.id = s.object
+    join sparse.chunk c on c.place = o.place and c.object = o.id
+    group by c.place;
     comment on view sparse.payload is 'what the deltas of the store come to, by what they are kept for; their sum is the bytes of all deltas';
 
     create view sparse.storage as
