@@ -59,19 +59,18 @@ check_whole(const ReturnSetInfo *set)
 		elog(ERROR, "a function that is called as a reader gave its rows one by one");
 }
 
-static Datum
-call_body_as(void (*enter) (StoreAccess *), FunctionCallInfo fcinfo)
+/* The call of f_of with the arguments of f; `call` has room for any number of them. */
+static void
+prepare_call(FunctionCallInfo fcinfo, FunctionCallInfo call)
 {
-	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
-	StoreAccess access;
-	Datum		result;
-
 	InitFunctionCallInfoData(*call, body(fcinfo->flinfo), fcinfo->nargs, fcinfo->fncollation, NULL,
 							 fcinfo->resultinfo);
 	memcpy(call->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
-	enter(&access);
-	result = FunctionCallInvoke(call);
-	store_leave(&access);
+}
+
+static Datum
+take_result(FunctionCallInfo fcinfo, FunctionCallInfo call, Datum result)
+{
 	check_whole((ReturnSetInfo *) fcinfo->resultinfo);
 	fcinfo->isnull = call->isnull;
 	return result;
@@ -80,11 +79,27 @@ call_body_as(void (*enter) (StoreAccess *), FunctionCallInfo fcinfo)
 Datum
 call_as_reader(PG_FUNCTION_ARGS)
 {
-	return call_body_as(enter_versions, fcinfo);
+	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
+	StoreAccess access;
+	Datum		result;
+
+	prepare_call(fcinfo, call);
+	enter_versions(&access);
+	result = FunctionCallInvoke(call);
+	store_leave(&access);
+	return take_result(fcinfo, call, result);
 }
 
 Datum
 call_as_owner(PG_FUNCTION_ARGS)
 {
-	return call_body_as(store_enter_to_update, fcinfo);
+	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
+	StoreAccess access;
+	Datum		result;
+
+	prepare_call(fcinfo, call);
+	store_enter_to_update(&access);
+	result = FunctionCallInvoke(call);
+	store_leave(&access);
+	return take_result(fcinfo, call, result);
 }

@@ -6,7 +6,7 @@
  * could make a schema named "sparse", so a column of another type is an error,
  * not a crash.
  *
- * Plans are generic: with "place" as a parameter the executor prunes partitions
+ * Plans are generic: with "place" as a parameter the executor prunes partitions of chunk
  * when it starts, and no chunk is planned for on its own. They go by an index,
  * however small the tables were when they were planned, unless they say otherwise.
  */
