@@ -8,6 +8,7 @@
 #include "postgres.h"
 #include "compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -225,11 +226,7 @@ check_keys(Commit *commit, NewSplit *split)
 	bool		null;
 
 	tuplesort_performsort(split->sort);
-	while (tuplesort_getdatum(split->sort, true,
-#if PG_VERSION_NUM >= 160000
-							  true,
-#endif
-							  &key, &null, NULL))
+	while (tuplesort_getdatum(split->sort, true, true, &key, &null, NULL))
 	{
 		bytea	   *this = DatumGetByteaPP(key);
 
@@ -328,18 +325,19 @@ commit_query(Commit *commit, NewSplit *split, const char *name, const char *quer
 		.split = split,
 		.owner = CurrentResourceOwner
 	};
-	int			nest = NewGUCNestLevel();
+	bool		read_only = XactReadOnly;
 	Portal		portal;
 
 	answer_connect();
-	(void) set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	/* set in place, for from 16 on the setting refuses to be local to a function; the end of a (sub)transaction restores it */
+	XactReadOnly = true;
 	portal = open_query(query);
 	if (portal->tupDesc == NULL)
 		elog(ERROR, "the query has no columns");
 	commit_begin_split(commit, split, name, portal->tupDesc, keys, key);
 	(void) PortalRunFetch(portal, FETCH_FORWARD, FETCH_ALL, &rows.receiver);
 	SPI_cursor_close(portal);
-	AtEOXact_GUC(true, nest);
+	XactReadOnly = read_only;
 	answer_finish();
 	commit_end_split(commit, split);
 }
