@@ -8,13 +8,11 @@
 #include "postgres.h"
 #include "compat.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -325,19 +323,19 @@ commit_query(Commit *commit, NewSplit *split, const char *name, const char *quer
 		.split = split,
 		.owner = CurrentResourceOwner
 	};
-	bool		read_only = XactReadOnly;
+	bool		read_only = read_only_enter();
+	int			nest = settings_enter(0);
 	Portal		portal;
 
 	answer_connect();
-	/* set in place, for from 16 on the setting refuses to be local to a function; the end of a (sub)transaction restores it */
-	XactReadOnly = true;
 	portal = open_query(query);
 	if (portal->tupDesc == NULL)
 		elog(ERROR, "the query has no columns");
 	commit_begin_split(commit, split, name, portal->tupDesc, keys, key);
 	(void) PortalRunFetch(portal, FETCH_FORWARD, FETCH_ALL, &rows.receiver);
 	SPI_cursor_close(portal);
-	XactReadOnly = read_only;
+	settings_leave(nest);
+	read_only_leave(read_only);
 	answer_finish();
 	commit_end_split(commit, split);
 }

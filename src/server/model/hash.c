@@ -47,19 +47,13 @@ create_in(MemoryContext context, ResourceOwner owner)
 {
 	MemoryContext previous = MemoryContextSwitchTo(context);
 	ResourceOwner current = CurrentResourceOwner;
-	pg_cryptohash_ctx *volatile sum = NULL;
+	pg_cryptohash_ctx *sum;
 
+	/* whoever catches an error ends a subtransaction, which sets it as well */
 	CurrentResourceOwner = owner;
-	PG_TRY();
-	{
-		sum = pg_cryptohash_create(PG_SHA256);
-	}
-	PG_FINALLY();
-	{
-		CurrentResourceOwner = current;
-		MemoryContextSwitchTo(previous);
-	}
-	PG_END_TRY();
+	sum = pg_cryptohash_create(PG_SHA256);
+	CurrentResourceOwner = current;
+	MemoryContextSwitchTo(previous);
 	return sum;
 }
 
