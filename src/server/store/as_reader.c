@@ -7,6 +7,7 @@
  * store's owner, so that nothing which that owner made of a view, or hung on a table,
  * runs with a superuser's rights (access.c). A function f is called so if it is
  * call_as_reader(), and its body stands in f_of, of the same arguments and result.
+ * What changes the store's tables is call_as_owner() likewise, and acts as their owner.
  */
 #include "postgres.h"
 #include "compat.h"
@@ -20,6 +21,7 @@
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(call_as_reader);
+PG_FUNCTION_INFO_V1(call_as_owner);
 
 /* The function f_of beside the function f. */
 static Oid
@@ -57,8 +59,8 @@ check_whole(const ReturnSetInfo *set)
 		elog(ERROR, "a function that is called as a reader gave its rows one by one");
 }
 
-Datum
-call_as_reader(PG_FUNCTION_ARGS)
+static Datum
+call_body_as(void (*enter) (StoreAccess *), FunctionCallInfo fcinfo)
 {
 	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
 	StoreAccess access;
@@ -67,10 +69,22 @@ call_as_reader(PG_FUNCTION_ARGS)
 	InitFunctionCallInfoData(*call, body(fcinfo->flinfo), fcinfo->nargs, fcinfo->fncollation, NULL,
 							 fcinfo->resultinfo);
 	memcpy(call->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
-	enter_versions(&access);
+	enter(&access);
 	result = FunctionCallInvoke(call);
 	store_leave(&access);
 	check_whole((ReturnSetInfo *) fcinfo->resultinfo);
 	fcinfo->isnull = call->isnull;
 	return result;
+}
+
+Datum
+call_as_reader(PG_FUNCTION_ARGS)
+{
+	return call_body_as(enter_versions, fcinfo);
+}
+
+Datum
+call_as_owner(PG_FUNCTION_ARGS)
+{
+	return call_body_as(store_enter_to_update, fcinfo);
 }

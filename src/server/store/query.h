@@ -20,9 +20,6 @@
 #define QUERY_ARGS 16
 #define QUERY_COLUMNS 16
 
-/* As a column type: any varlena. As a parameter type: that of sparse.chunk.delta. */
-#define SDELTA_TYPE ((Oid) InvalidOid)
-
 typedef struct StoreQuery
 {
 	const char *sql;
@@ -34,7 +31,6 @@ typedef struct StoreQuery
 
 	/* of this backend */
 	SPIPlanPtr	plan;
-	Oid			sdelta;			/* the type that SDELTA_TYPE stood for */
 } StoreQuery;
 
 /*
