@@ -186,7 +186,8 @@ run_tap_tests() {
     local name failed_before
     for name in $(tests_of test/t pl); do
         failed_before=$failed
-        run_tap "tap/$name" env PATH="$bindir:$PATH" TESTDIR="$work/tap" \
+        run_tap "tap/$name" env PATH="$bindir:$PATH" PG_CONFIG="$PG_CONFIG" TESTDIR="$work/tap" \
+            TESTDATADIR="$work/tap/tmp_check" TESTLOGDIR="$work/tap/tmp_check/log" \
             PERL5LIB="$pgxs_test/perl:$work/tree/test/lib" \
             PG_REGRESS="$pgxs_test/regress/pg_regress" \
             SPARSE_TEST_DATA="$work/tree/test/data" \

@@ -116,12 +116,5 @@ void
 pending_read(Pending *pending, const PendingChunk *chunk, uint64 first, uint64 bytes, char *target)
 {
 	seek(pending->file, chunk->at + first);
-#if PG_VERSION_NUM >= 160000
 	BufFileReadExact(pending->file, target, bytes);
-#else
-	if (BufFileRead(pending->file, target, bytes) != bytes)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not read from a temporary file")));
-#endif
 }

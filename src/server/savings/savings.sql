@@ -7,9 +7,8 @@
  * (sparse.payload), are the bytes of all deltas, and no view reads a chunk, or an object.
  *
  * Every view of versions is there twice: sparse.savings reads as its caller, whose
- * policies decide which versions it sums up (from PostgreSQL 15 on), sparse.all_savings
- * as the store's owner: who is granted that, and nothing else, sees all figures and no
- * weights. A baseline stands in the name of its column: raw files, whole files stored
+ * policies decide which versions it sums up, sparse.all_savings as the store's owner:
+ * who is granted that, and nothing else, sees all figures and no weights. A baseline stands in the name of its column: raw files, whole files stored
  * once, each file by zstd. Baselines are of ready, exact versions: an approximation costs
  * what it is stored in, and saves nothing, for nobody would have kept its files instead.
  */
@@ -22,9 +21,6 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    as_caller constant text :=
-        case when current_setting('server_version_num')::int >= 150000
-             then 'with (security_invoker = true)' else '' end;
     of_all boolean;
     options text;
     prefix text;
@@ -125,7 +121,7 @@ begin
     -- ---- of versions ----
 
     foreach of_all in array array[false, true] loop
-        options := case when of_all then '' else as_caller end;
+        options := case when of_all then '' else 'with (security_invoker = true)' end;
         prefix := case when of_all then 'sparse.all_' else 'sparse.' end;
 
         execute format($view$

@@ -206,11 +206,6 @@ volatile
 parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $function$
-declare
-    -- a view reads as its caller only from PostgreSQL 15 on
-    as_caller constant text :=
-        case when current_setting('server_version_num')::int >= 150000
-             then 'with (security_invoker = true)' else '' end;
 begin
     if exists (select from pg_namespace where nspname = 'sparse') then
         raise exception 'schema "sparse" exists already'
@@ -427,27 +422,26 @@ begin
         using (exists (select from sparse.version v where v.id = child)
                and exists (select from sparse.version v where v.id = parent));
 
-    execute format($view$
-        create view sparse.usage %s as
-        select u.owner,
-               u.versions,
-               u.raw_bytes,
-               u.stored_bytes,
-               q.versions as versions_allowed,
-               q.raw_bytes as raw_bytes_allowed,
-               q.stored_bytes as stored_bytes_allowed
-        from (select created_by as owner,
-                     count(*) as versions,
-                     sum(raw_bytes)::bigint as raw_bytes,
-                     sum(stored_bytes)::bigint as stored_bytes
-              from sparse.version
-              where state = 'ready'
-              group by created_by) u
-        left join lateral (select versions, raw_bytes, stored_bytes
-                           from sparse.quota
-                           where owner in (u.owner, '*')
-                           order by owner = '*'
-                           limit 1) q on true$view$, as_caller);
+    create view sparse.usage with (security_invoker = true) as
+    select u.owner,
+           u.versions,
+           u.raw_bytes,
+           u.stored_bytes,
+           q.versions as versions_allowed,
+           q.raw_bytes as raw_bytes_allowed,
+           q.stored_bytes as stored_bytes_allowed
+    from (select created_by as owner,
+                 count(*) as versions,
+                 sum(raw_bytes)::bigint as raw_bytes,
+                 sum(stored_bytes)::bigint as stored_bytes
+          from sparse.version
+          where state = 'ready'
+          group by created_by) u
+    left join lateral (select versions, raw_bytes, stored_bytes
+                       from sparse.quota
+                       where owner in (u.owner, '*')
+                       order by owner = '*'
+                       limit 1) q on true;
     comment on view sparse.usage is 'what the ready versions of each owner come to, beside what his quota allows';
 
     -- what each layer brings
