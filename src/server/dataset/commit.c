@@ -175,7 +175,6 @@ find_or_store(Commit *commit)
 		return same;
 	}
 	import_check_snapshot(import->name);
-	store_lock_for_writing();
 	import_prepare(import);
 	if (import->place != commit->pending->place)
 		ereport(ERROR,
