@@ -84,6 +84,8 @@ bare_chroot() {
     debootstrap --variant=minbase $key "$(release_of "$suite")" "$bare.new" "$(mirror_of "$suite")" >"$SPARSE_CHROOTS/$suite.log" 2>&1 ||
         { tail -n 3 "$SPARSE_CHROOTS/$suite.log" >&2; return 1; }
     echo force-unsafe-io >"$bare.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
+    # a mirror may be a snapshot of a day long past
+    echo 'Acquire::Check-Valid-Until "false";' >"$bare.new/etc/apt/apt.conf.d/snapshot"
     printf '#!/bin/sh\nexit 101\n' >"$bare.new/usr/sbin/policy-rc.d"
     chmod 755 "$bare.new/usr/sbin/policy-rc.d"
     cp -L /etc/resolv.conf "$bare.new/etc/resolv.conf"
