@@ -181,9 +181,11 @@ $(CORE_OBJS): override CFLAGS += $(CORE_CFLAGS)
 
 # Who is built with other flags, or for another server, is built anew.
 record = mkdir -p $(@D) && printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$1)' > $@
+# expanded here, for a target has the flags of whatever it is made for
+FLAGS := $(PG_VERSION) $(CC) $(CPPFLAGS) $(CFLAGS) $(CORE_CFLAGS) $(CFLAGS_SL) $(LDFLAGS) $(CLIENT_LIBS) $(SHLIB_LINK)
 .PHONY: always
 build/flags: always
-	@$(call record,$(PG_VERSION) $(CC) $(CPPFLAGS) $(CFLAGS) $(CORE_CFLAGS) $(CFLAGS_SL) $(LDFLAGS) $(CLIENT_LIBS) $(SHLIB_LINK))
+	@$(call record,$(FLAGS))
 $(OBJS) $(CLIENT_OBJS): build/flags
 pg_sparse sparse$(DLSUFFIX): build/flags
 -include $(wildcard $(DEPENDENCIES))
