@@ -57,7 +57,8 @@ create function sparse_rows(
     split text default null,
     columns text[] default null,
     first bigint default 0,
-    rows bigint default null
+    rows bigint default null,
+    form text default 'value'
 )
 returns setof jsonb
 language c
@@ -66,8 +67,8 @@ parallel unsafe
 rows 1000
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'dataset_rows';
-comment on function sparse_rows(bigint, text, text[], bigint, bigint) is
-'The rows of a version of a dataset, in their order, as jsonb: a view of them, for reading.';
+comment on function sparse_rows(bigint, text, text[], bigint, bigint, text) is
+'The rows of a version of a dataset, in their order, as jsonb: a view of them, for reading. form: value, text (also where a type is gone or was changed, by what it was made of) or raw (the bytes that are stored, in hexadecimal digits).';
 
 create function sparse_row(
     version bigint,
@@ -161,7 +162,8 @@ create function sparse_rows(
     split text default null,
     columns text[] default null,
     first bigint default 0,
-    rows bigint default null
+    rows bigint default null,
+    form text default 'value'
 )
 returns setof jsonb
 language c
@@ -170,8 +172,8 @@ parallel unsafe
 rows 1000
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'dataset_rows';
-comment on function sparse_rows(text, text, text[], bigint, bigint) is
-'The rows of a version of a dataset, in their order, as jsonb: a view of them, for reading.';
+comment on function sparse_rows(text, text, text[], bigint, bigint, text) is
+'The rows of a version of a dataset, in their order, as jsonb: a view of them, for reading. form: value, text (also where a type is gone or was changed, by what it was made of) or raw (the bytes that are stored, in hexadecimal digits).';
 
 create function sparse_row(
     version text,
@@ -352,7 +354,7 @@ rows 10
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'dataset_verify';
 comment on function sparse_verify_rows(bigint) is
-'Reads all of a version of a dataset and gives a row per column with a problem; no rows: all values are those that were stored.';
+'Reads all of a version of a dataset and gives a row per problem, of the version, a split or a column; no rows: it is what was stored, and can be read.';
 
 create function sparse_verify_rows(version text)
 returns table (
@@ -368,4 +370,4 @@ rows 10
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'dataset_verify';
 comment on function sparse_verify_rows(text) is
-'Reads all of a version of a dataset and gives a row per column with a problem; no rows: all values are those that were stored.';
+'Reads all of a version of a dataset and gives a row per problem, of the version, a split or a column; no rows: it is what was stored, and can be read.';

@@ -5,6 +5,7 @@
 #include "compat.h"
 
 #include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -213,24 +214,55 @@ type_name(Oid type, int32 typmod)
 	return name;
 }
 
-void
-type_named(const char *name, const char *column, Oid *type, int32 *typmod)
+bool
+type_find(const char *name, Oid *type, int32 *typmod)
 {
-	bool		found;
-
 #if PG_VERSION_NUM >= 160000
 	ErrorSaveContext problem = {T_ErrorSaveContext};
 
-	found = parseTypeString(name, type, typmod, (Node *) &problem);
+	return parseTypeString(name, type, typmod, (Node *) &problem);
 #else
 	parseTypeString(name, type, typmod, true);
-	found = OidIsValid(*type);
+	return OidIsValid(*type);
 #endif
-	if (!found)
+}
+
+void
+type_named(const char *name, const char *column, Oid *type, int32 *typmod)
+{
+	if (!type_find(name, type, typmod))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("type %s of column \"%s\" does not exist", name, column),
-				 errdetail("The dataset was stored when it did.")));
+				 errdetail("The dataset was stored when it did."),
+				 errhint("sparse_rows(..., form => 'text') shows its values.")));
+}
+
+/* ---- lifetime ---- */
+
+static bool
+is_temporary(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	bool		temporary;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	temporary = isAnyTempNamespace(((Form_pg_type) GETSTRUCT(tuple))->typnamespace);
+	ReleaseSysCache(tuple);
+	return temporary;
+}
+
+void
+type_check_lasting(const TypeCoder *coder, const char *column)
+{
+	if (is_temporary(coder->type) || is_temporary(coder->base))
+		refuse(column, coder->type, "It goes away with the session, and nobody could read the values then.");
+	if (coder->part != NULL)
+		type_check_lasting(coder->part, column);
+	for (int i = 0; coder->form == FORM_COMPOSITE && i < coder->fields->natts; i++)
+		if (coder->field[i] != NULL)
+			type_check_lasting(coder->field[i], column);
 }
 
 /* ---- structure ---- */
@@ -317,4 +349,15 @@ type_uncheck(TypeCoder *coder)
 	for (int i = 0; coder->form == FORM_COMPOSITE && i < coder->fields->natts; i++)
 		if (coder->field[i] != NULL)
 			type_uncheck(coder->field[i]);
+}
+
+void
+type_be_lenient(TypeCoder *coder)
+{
+	coder->lenient = true;
+	if (coder->part != NULL)
+		type_be_lenient(coder->part);
+	for (int i = 0; coder->form == FORM_COMPOSITE && i < coder->fields->natts; i++)
+		if (coder->field[i] != NULL)
+			type_be_lenient(coder->field[i]);
 }
