@@ -94,7 +94,7 @@ keep_content(void *state, const char *bytes, uint64 length)
 static void
 report_of_object(void *state, int chunk, const char *problem)
 {
-	report_unread(state, chunk > 0 ? psprintf("piece %d: %s", chunk, problem) : problem);
+	report(state, chunk > 0 ? psprintf("piece %d: %s", chunk, problem) : problem);
 }
 
 /* Takes the chunk apart, and adds its values to the sum. */
@@ -163,7 +163,10 @@ verify_chunk(Verifier *verifier)
 	if (verifier->entry->place != verifier->version.place)
 		report_unread(verifier, "the chunk lies in another place than its version");
 	if (!read_content(verifier))
+	{
+		verifier->whole = false;
 		return;
+	}
 	problem = check_attempt(try_sum, verifier);
 	if (problem != NULL)
 		report_unread(verifier, problem);

@@ -200,11 +200,10 @@ check_content(ObjectCheck *check, ObjectAttempt *try)
 		good &= problem == NULL;
 	}
 	sha256_finish(check->sum, computed);
-	if (!good || memcmp(try->sha256, computed, SPARSE_SHA256_BYTES) == 0)
-		return good;
-	check->problem(check->state, -1, psprintf("the content's SHA-256 is %s, but %s was stored",
-											  sha256_text(computed), sha256_text(try->sha256)));
-	return false;
+	if (good && memcmp(try->sha256, computed, SPARSE_SHA256_BYTES) != 0)
+		check->problem(check->state, -1, psprintf("the content's SHA-256 is %s, but %s was stored",
+												  sha256_text(computed), sha256_text(try->sha256)));
+	return good;
 }
 
 bool

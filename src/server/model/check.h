@@ -49,8 +49,8 @@ extern ObjectReader *object_check_reader(ObjectCheck *check);
 #define CHECK_ANY_BYTES PG_UINT64_MAX
 
 /*
- * Reads an object and reports what is wrong with it; true: nothing. As the store's owner, within
- * SPI_connect.
+ * Reads an object and reports what is wrong with it; true: all of it could be read, though it may
+ * not be what was stored. As the store's owner, within SPI_connect.
  */
 extern bool object_check(ObjectCheck *check, int16 place, int64 object, uint64 bytes);
 

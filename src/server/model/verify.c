@@ -167,6 +167,8 @@ verify_file(Verifier *verifier)
 	verifier->tensor = NULL;
 	if (problem != NULL)
 		report(verifier, -1, problem);
+	if (has_suffix(verifier->file->path, ".safetensors") != verifier->file->safetensors)
+		report(verifier, -1, "the file's format is not the one that its name says");
 	compare_file(verifier);
 	if (header_is_whole)
 		verify_header(verifier);

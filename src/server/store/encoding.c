@@ -73,6 +73,24 @@ text_is_readable(const char *kept, size_t length)
 	return pg_verify_mbstr(kept_encoding(), kept, (int) length, true) && is_expressible(kept, length);
 }
 
+const char *
+name_from_disk(const char *name)
+{
+	size_t		length = strlen(name);
+
+	if (kept_encoding() == GetDatabaseEncoding() || !pg_verify_mbstr(kept_encoding(), name, (int) length, true))
+		return name;
+	return text_from_kept(name, length, &length);
+}
+
+const char *
+name_to_disk(const char *name)
+{
+	size_t		length;
+
+	return text_to_kept(name, strlen(name), &length);
+}
+
 int
 text_compare_kept(const char *a, const char *b)
 {

@@ -23,6 +23,13 @@ extern const char *text_from_kept(const char *kept, size_t length, size_t *text_
 /* Whether it could be read: false where text_from_kept would raise an error. */
 extern bool text_is_readable(const char *kept, size_t length);
 
+/*
+ * Names of files are UTF-8 on disk, whatever the encoding of the database: clients write them so. One that is
+ * no UTF-8 there is taken as text of the database. Palloc'd, or the very one given.
+ */
+extern const char *name_from_disk(const char *name);
+extern const char *name_to_disk(const char *name);
+
 /* Compares texts of this database by the bytes that are kept. */
 extern int	text_compare_kept(const char *a, const char *b);
 
