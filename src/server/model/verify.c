@@ -153,6 +153,7 @@ verify_file(Verifier *verifier)
 {
 	PartAttempt next = {.parts = parts_open(CurrentMemoryContext, verifier->version.id, verifier->file, 0)};
 	bool		header_is_whole = false;
+	bool		has_tensors = false;
 	const char *problem;
 
 	sha256_reset(verifier->file_sum);
@@ -161,14 +162,15 @@ verify_file(Verifier *verifier)
 	while ((problem = check_attempt(try_part, &next)) == NULL && next.found)
 	{
 		verify_part(verifier, &next.part);
+		has_tensors |= next.part.tensor != NULL;
 		if (next.part.tensor == NULL)
 			header_is_whole = verifier->problems == 0;
 	}
 	verifier->tensor = NULL;
 	if (problem != NULL)
 		report(verifier, -1, problem);
-	if (has_suffix(verifier->file->path, ".safetensors") != verifier->file->safetensors)
-		report(verifier, -1, "the file's format is not the one that its name says");
+	if (has_tensors && !verifier->file->safetensors)
+		report(verifier, -1, "the file has tensors, but not the format of such");
 	compare_file(verifier);
 	if (header_is_whole)
 		verify_header(verifier);
