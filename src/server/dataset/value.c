@@ -32,9 +32,33 @@
 #endif
 
 #include "store/encoding.h"
+#include "store/guard.h"
 
 #include "pack.h"
 #include "type.h"
+
+typedef struct EncodedCall
+{
+	Datum		(*call) (TypeCoder *coder, Datum argument);
+	TypeCoder  *coder;
+	Datum		argument;
+	int			before;			/* the client's encoding */
+	Datum		result;
+} EncodedCall;
+
+static void
+call_in_encoding(void *argument)
+{
+	EncodedCall *in_encoding = argument;
+
+	in_encoding->result = in_encoding->call(in_encoding->coder, in_encoding->argument);
+}
+
+static void
+restore_encoding(void *argument)
+{
+	(void) SetClientEncoding(((const EncodedCall *) argument)->before);
+}
 
 /*
  * Send and receive functions of text-like types follow client_encoding, which is that
@@ -44,22 +68,14 @@ static Datum
 call_in_kept_encoding(Datum (*call) (TypeCoder *coder, Datum argument), TypeCoder *coder, Datum argument)
 {
 	int			encoding = pg_get_client_encoding();
-	Datum		result = (Datum) 0;
+	EncodedCall in_encoding = {call, coder, argument, encoding, (Datum) 0};
 
 	if (encoding == kept_encoding())
 		return call(coder, argument);
 	if (PrepareClientEncoding(kept_encoding()) < 0 || SetClientEncoding(kept_encoding()) < 0)
 		elog(ERROR, "could not set the encoding of kept text");
-	PG_TRY();
-	{
-		result = call(coder, argument);
-	}
-	PG_FINALLY();
-	{
-		(void) SetClientEncoding(encoding);
-	}
-	PG_END_TRY();
-	return result;
+	guarded_finally(call_in_encoding, restore_encoding, &in_encoding);
+	return in_encoding.result;
 }
 
 static Datum

@@ -3,59 +3,35 @@
  */
 #include "check.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "answer.h"
+#include "store/guard.h"
 #include "source.h"
 
 /* ---- attempts ---- */
 
-/* Whether it is the session, the server or another transaction that failed, rather than what was read. */
+/* Unless it is the session, the server or another transaction that failed, rather than what was read. */
 static bool
-ends_verification(int code)
+is_of_data(const ErrorData *error)
 {
-	int			category = ERRCODE_TO_CATEGORY(code);
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
 
-	return category == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) ||
-		category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
-		category == ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK) ||
-		code == ERRCODE_LOCK_NOT_AVAILABLE;
+	return category != ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) &&
+		category != ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) &&
+		category != ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK) &&
+		error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE;
 }
 
 const char *
 check_attempt(void (*what) (void *argument), void *argument)
 {
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext scratch = AllocSetContextCreate(context, "sparse attempt", ALLOCSET_DEFAULT_SIZES);
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	const ErrorData *error = guarded_attempt(what, argument, is_of_data);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(scratch);
-	PG_TRY();
-	{
-		what(argument);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	MemoryContextDelete(scratch);
 	if (error == NULL)
 		return NULL;
-	if (ends_verification(error->sqlerrcode))
-		ReThrowError(error);
 	return error->detail == NULL ? error->message : psprintf("%s. %s", error->message, error->detail);
 }
 
