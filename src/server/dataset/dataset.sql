@@ -371,3 +371,32 @@ set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'dataset_verify';
 comment on function sparse_verify_rows(text) is
 'Reads all of a version of a dataset and gives a row per problem, of the version, a split or a column; no rows: it is what was stored, and can be read.';
+
+create function sparse_release_types()
+returns setof text
+language plpgsql
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    guard record;
+begin
+    lock table sparse.column in share update exclusive mode;
+    for guard in
+        select p.oid::regprocedure as name, obj_description(p.oid, 'pg_proc') as type
+        from pg_proc p
+        where p.pronamespace = 'sparse'::regnamespace
+        and p.pronargs = 1
+        and p.proname ~ '^column_type_[0-9a-f]{32}$'
+        and p.proowner = (select relowner from pg_class where oid = 'sparse.column'::regclass)
+    loop
+        if not exists (select from sparse.column c where c.type = guard.type) then
+            execute format('drop function %s', guard.name);
+            return next guard.type;
+        end if;
+    end loop;
+end
+$function$;
+comment on function sparse_release_types() is
+'Lets types be dropped again that no version of a dataset has any more, after sparse_collect(); their names. For the store''s owner.';

@@ -213,6 +213,22 @@ split_find_column(const Split *split, const char *name)
 	return -1;
 }
 
+/* The type of a column: the one that was guarded, whatever its name is by now, or the one that has its name; false: none. */
+static bool
+find_type(const SplitColumn *column, Oid *type, int32 *typmod)
+{
+	Oid			guarded;
+	bool		named;
+
+	if (!type_guarded(column->type, &guarded))
+		return type_find(column->type, type, typmod);
+	named = type_find(column->type, type, typmod);
+	if (!named || *type != guarded)
+		*typmod = -1;
+	*type = guarded;
+	return true;
+}
+
 TypeCoder *
 split_coder(Split *split, int number)
 {
@@ -226,7 +242,12 @@ split_coder(Split *split, int number)
 	if (column->coder != NULL)
 		return column->coder;
 	nest = closed_path_enter();
-	type_named(column->type, column->name, &type, &typmod);
+	if (!find_type(column, &type, &typmod))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type %s of column \"%s\" does not exist", column->type, column->name),
+				 errdetail("The dataset was stored when it did."),
+				 errhint("sparse_rows(..., form => 'text') shows its values.")));
 	coder = type_coder(type, typmod, column->name);
 	structure = type_structure(coder);
 	closed_path_leave(nest);
@@ -245,16 +266,23 @@ TypeCoder *
 split_coder_stored(Split *split, int number)
 {
 	SplitColumn *column = &split->column[number];
+	TypeCoder  *coder = NULL;
+	Oid			type;
+	int32		typmod;
 	int			nest;
 
 	if (column->coder != NULL)
 		return column->coder;
 	nest = closed_path_enter();
-	column->coder = type_coder_stored(column->type, column->structure, column->name);
+	if (find_type(column, &type, &typmod))
+		coder = type_coder(type, typmod, column->name);
+	if (coder == NULL || strcmp(type_structure(coder), column->structure) != 0)
+		coder = type_coder_stored(column->type, column->structure, column->name);
 	closed_path_leave(nest);
-	type_uncheck(column->coder);
-	type_be_lenient(column->coder);
-	return column->coder;
+	type_uncheck(coder);
+	type_be_lenient(coder);
+	column->coder = coder;
+	return coder;
 }
 
 /* ---- chunks ---- */

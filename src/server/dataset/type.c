@@ -227,36 +227,25 @@ type_find(const char *name, Oid *type, int32 *typmod)
 #endif
 }
 
-void
-type_named(const char *name, const char *column, Oid *type, int32 *typmod)
-{
-	if (!type_find(name, type, typmod))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("type %s of column \"%s\" does not exist", name, column),
-				 errdetail("The dataset was stored when it did."),
-				 errhint("sparse_rows(..., form => 'text') shows its values.")));
-}
-
 /* ---- lifetime ---- */
 
-static bool
-is_temporary(Oid type)
+Oid
+type_schema(Oid type)
 {
 	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	bool		temporary;
+	Oid			schema;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for type %u", type);
-	temporary = isAnyTempNamespace(((Form_pg_type) GETSTRUCT(tuple))->typnamespace);
+	schema = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace;
 	ReleaseSysCache(tuple);
-	return temporary;
+	return schema;
 }
 
 void
 type_check_lasting(const TypeCoder *coder, const char *column)
 {
-	if (is_temporary(coder->type) || is_temporary(coder->base))
+	if (isAnyTempNamespace(type_schema(coder->type)) || isAnyTempNamespace(type_schema(coder->base)))
 		refuse(column, coder->type, "It goes away with the session, and nobody could read the values then.");
 	if (coder->part != NULL)
 		type_check_lasting(coder->part, column);
@@ -288,7 +277,7 @@ append_structure(StringInfo text, const TypeCoder *coder)
 			}
 		appendStringInfoChar(text, ')');
 	}
-	else if (coder->part != NULL && (coder->form != FORM_ARRAY || coder->part->form != FORM_WORD))
+	else if (coder->part != NULL)
 	{
 		StringInfoData inner;
 

@@ -77,14 +77,11 @@ typedef struct TypeCoder
  */
 extern TypeCoder *type_coder(Oid type, int32 typmod, const char *column);
 
-/* The name of a type, with its schema where it is not in pg_catalog, such that type_named() finds it. */
+/* The name of a type, with its schema where it is not in pg_catalog, such that type_find() finds it. */
 extern char *type_name(Oid type, int32 typmod);
 
 /* The type of that name; false: there is none. */
 extern bool type_find(const char *name, Oid *type, int32 *typmod);
-
-/* The same, where there must be one; `column` is named. */
-extern void type_named(const char *name, const char *column, Oid *type, int32 *typmod);
 
 /* Refuses a type that goes away with the session: one of a temporary table, or made of one. */
 extern void type_check_lasting(const TypeCoder *coder, const char *column);
@@ -107,6 +104,16 @@ extern bool type_is_trusted(const TypeCoder *coder);
  * them: for views, and for values that are only stored again.
  */
 extern void type_uncheck(TypeCoder *coder);
+
+/* The schema of a type. */
+extern Oid	type_schema(Oid type);
+
+/*
+ * type_guard.c: sees to it that a type is not dropped while columns have it, as the store's owner within SPI_connect;
+ * and the type that was guarded under that name, whatever its name is by now. False: none.
+ */
+extern void type_guard(const char *name, Oid type);
+extern bool type_guarded(const char *name, Oid *type);
 
 /* Values are to be shown whatever is wrong with them. */
 extern void type_be_lenient(TypeCoder *coder);
