@@ -218,11 +218,10 @@ static bool
 find_type(const SplitColumn *column, Oid *type, int32 *typmod)
 {
 	Oid			guarded;
-	bool		named;
+	bool		named = type_find(column->type, type, typmod);
 
-	if (!type_guarded(column->type, &guarded))
-		return type_find(column->type, type, typmod);
-	named = type_find(column->type, type, typmod);
+	if (!type_guarded(column->type, named ? *type : InvalidOid, &guarded))
+		return named;
 	if (!named || *type != guarded)
 		*typmod = -1;
 	*type = guarded;

@@ -110,10 +110,10 @@ extern Oid	type_schema(Oid type);
 
 /*
  * type_guard.c: sees to it that a type is not dropped while columns have it, as the store's owner within SPI_connect;
- * and the type that was guarded under that name, whatever its name is by now. False: none.
+ * and the type that was guarded under that name, whatever its name is by now; `named` is the one that has the name now. False: none.
  */
 extern void type_guard(const char *name, Oid type);
-extern bool type_guarded(const char *name, Oid *type);
+extern bool type_guarded(const char *name, Oid named, Oid *type);
 
 /* Values are to be shown whatever is wrong with them. */
 extern void type_be_lenient(TypeCoder *coder);

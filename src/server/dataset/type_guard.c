@@ -42,23 +42,30 @@ guard_name(const char *type)
 	return name;
 }
 
+/*
+ * Two types that had one name, one after the other, have both a guard of that name. Then it is the one that has the
+ * name now, as it would be without guards; where neither has it, which of them it was is not known.
+ */
 bool
-type_guarded(const char *type, Oid *oid)
+type_guarded(const char *type, Oid named, Oid *oid)
 {
+	int			found = 0;
 	Oid			schema = get_namespace_oid("sparse", false);
 	Oid			owner = store_owner();
 	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(guard_name(type)));
 
-	*oid = InvalidOid;
 	for (int i = 0; i < list->n_members; i++)
 	{
 		Form_pg_proc function = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
 
-		if (function->pronamespace == schema && function->proowner == owner && function->pronargs == 1)
-			*oid = function->proargtypes.values[0];
+		if (function->pronamespace != schema || function->proowner != owner || function->pronargs != 1 ||
+			(found > 0 && *oid == named))
+			continue;
+		*oid = function->proargtypes.values[0];
+		found = *oid == named ? 1 : found + 1;
 	}
 	ReleaseSysCacheList(list);
-	return OidIsValid(*oid);
+	return found == 1;
 }
 
 /* Whether the current user may name the type: a guard that he may not make is none. */
@@ -78,13 +85,13 @@ may_name(Oid type)
 void
 type_guard(const char *type, Oid oid)
 {
-	Oid			guarded;
+	Oid			guarded = InvalidOid;
 
-	if (oid < FirstNormalObjectId || !may_name(oid) || type_guarded(type, &guarded))
+	if (oid < FirstNormalObjectId || !may_name(oid) || (type_guarded(type, oid, &guarded) && guarded == oid))
 		return;
 	/* one at a time: two functions of one name would meet in the catalog */
 	LockRelationOid(store_relation("column"), ShareUpdateExclusiveLock);
-	if (type_guarded(type, &guarded))
+	if (type_guarded(type, oid, &guarded) && guarded == oid)
 		return;
 	if (SPI_execute(psprintf("create function sparse.%s(%s) returns void language sql as ''",
 							 guard_name(type), type_name(oid, -1)), false, 0) != SPI_OK_UTILITY ||
