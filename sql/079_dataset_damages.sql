@@ -1,6 +1,6 @@
 -- Whatever is damaged in the tables of a dataset or of a model is reported by its verification, as rows, and never ends it.
 \set SHOW_CONTEXT never
-set client_min_messages = warning;
+set client_min_messages = error;
 create extension sparse;
 select sparse_create_store();
 create type mood as enum ('sad', 'ok', 'happy');
@@ -60,9 +60,6 @@ end $$;
 select v.name, v.kind, verified(v.name) as undamaged from sparse.version v where name in ('d', 'single', 'child') order by 1;
 
 -- bytes of chunks, whatever they are
-create cast (bytea as sdelta) without function;
-create function stored(bytes bytea) returns sdelta language sql as 'select bytes::sdelta';
-create function bytes_of(delta sdelta) returns bytea language sql as 'select sdelta_send(delta)';
 
 create table damage (id int generated always as identity, statement text);
 -- versions, splits, columns
@@ -116,9 +113,8 @@ insert into damage (statement) values
     ('update sparse.column_chunk set object[1] = 987654 from known where version = d and split = 0 and ordinal = 1'),
     ('update sparse.column_chunk set object[1] = null from known where version = d and split = 0 and ordinal = 1'),
     ('update sparse.column_chunk set object[1] = long_object from known where version = d and split = 0 and ordinal = 1'),
-    ('update sparse.column_chunk set place = 3 from known where version = d and split = 0 and ordinal = 1'),
-    ('insert into sparse.column_chunk select version, split, ordinal, 500, place, rows, object from sparse.column_chunk, known where version = d and split = 0 and ordinal = 1'),
-    ('insert into sparse.column_chunk select version, split, 77, first_row, place, rows, object from sparse.column_chunk, known where version = d and split = 0 and ordinal = 1'),
+    ('insert into sparse.column_chunk select version, split, ordinal, 500, rows, object from sparse.column_chunk, known where version = d and split = 0 and ordinal = 1'),
+    ('insert into sparse.column_chunk select version, split, 77, first_row, rows, object from sparse.column_chunk, known where version = d and split = 0 and ordinal = 1'),
     ('update sparse.column_chunk c set ordinal = 3 - ordinal + 100 from known where version = d and split = 0 and ordinal in (1, 2)');
 -- objects and their bytes, of a dataset
 insert into damage (statement)
@@ -134,14 +130,14 @@ select format(s, o) from unnest(array['text_object', 'long_object', 'tensor_obje
     'update sparse.object set chunk_bytes = 64 from known where id = %s',
     'update sparse.object set dtype = ''no such'' from known where id = %s',
     'update sparse.chunk set seq = seq + 1000 from known where object = %s',
-    'update sparse.chunk set delta = stored(decode(repeat(''00'', octet_length(bytes_of(delta))), ''hex'')) from known where object = %s',
-    'update sparse.chunk set delta = stored(set_byte(bytes_of(delta), 0, 9)) from known where object = %s',
-    'update sparse.chunk set delta = stored(set_byte(bytes_of(delta), 0, 0)) from known where object = %s',
-    'update sparse.chunk set delta = stored(set_byte(bytes_of(delta), 0, 255)) from known where object = %s',
-    'update sparse.chunk set delta = stored(set_byte(bytes_of(delta), octet_length(bytes_of(delta)) - 1, 255 - get_byte(bytes_of(delta), octet_length(bytes_of(delta)) - 1))) from known where object = %s',
-    'update sparse.chunk set delta = stored(substr(bytes_of(delta), 1, octet_length(bytes_of(delta)) / 2)) from known where object = %s',
-    'update sparse.chunk set delta = stored(substr(bytes_of(delta), 1, 1)) from known where object = %s',
-    'update sparse.chunk set delta = stored(''\x'') from known where object = %s']) s
+    'update sparse.chunk set delta = decode(repeat(''00'', octet_length(delta)), ''hex'') from known where object = %s',
+    'update sparse.chunk set delta = set_byte(delta, 0, 9) from known where object = %s',
+    'update sparse.chunk set delta = set_byte(delta, 0, 0) from known where object = %s',
+    'update sparse.chunk set delta = set_byte(delta, 0, 255) from known where object = %s',
+    'update sparse.chunk set delta = set_byte(delta, octet_length(delta) - 1, 255 - get_byte(delta, octet_length(delta) - 1)) from known where object = %s',
+    'update sparse.chunk set delta = substr(delta, 1, octet_length(delta) / 2) from known where object = %s',
+    'update sparse.chunk set delta = substr(delta, 1, 1) from known where object = %s',
+    'update sparse.chunk set delta = ''\x'' from known where object = %s']) s
 where not (o = 'parent_object' and s ~ 'sha256|chunk_bytes|set bytes|dtype');
 -- models
 insert into damage (statement) values

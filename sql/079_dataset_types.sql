@@ -1,6 +1,6 @@
 -- Types that go away: a temporary one is refused, others are guarded; what is gone all the same is shown, and reported.
 \set SHOW_CONTEXT never
-set client_min_messages = warning;
+set client_min_messages = error;
 create extension sparse;
 select sparse_create_store();
 
