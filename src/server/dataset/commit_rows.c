@@ -224,11 +224,7 @@ check_keys(Commit *commit, NewSplit *split)
 	bool		null;
 
 	tuplesort_performsort(split->sort);
-	while (tuplesort_getdatum(split->sort, true,
-#if PG_VERSION_NUM >= 160000
-							  true,
-#endif
-							  &key, &null, NULL))
+	while (tuplesort_getdatum(split->sort, true, true, &key, &null, NULL))
 	{
 		bytea	   *this = DatumGetByteaPP(key);
 

@@ -19,7 +19,7 @@
 #include "pack.h"
 
 static void
-push_string(JsonbParseState **state, JsonbIteratorToken token, const char *text, size_t length)
+push_string(JsonbInState *state, JsonbIteratorToken token, const char *text, size_t length)
 {
 	JsonbValue	value = {.type = jbvString};
 
@@ -29,7 +29,7 @@ push_string(JsonbParseState **state, JsonbIteratorToken token, const char *text,
 }
 
 static void
-push_null(JsonbParseState **state, JsonbIteratorToken token)
+push_null(JsonbInState *state, JsonbIteratorToken token)
 {
 	JsonbValue	value = {.type = jbvNull};
 
@@ -38,7 +38,7 @@ push_null(JsonbParseState **state, JsonbIteratorToken token)
 
 /* A document within the document. */
 static void
-push_jsonb(JsonbParseState **state, JsonbIteratorToken token, Jsonb *document)
+push_jsonb(JsonbInState *state, JsonbIteratorToken token, Jsonb *document)
 {
 	JsonbIterator *iterator;
 	JsonbValue	value;
@@ -69,7 +69,7 @@ is_number(Oid type)
 
 /* What the output function says; a number where it is one. */
 static void
-push_text(JsonbParseState **state, JsonbIteratorToken token, const TypeCoder *coder, Datum datum)
+push_text(JsonbInState *state, JsonbIteratorToken token, const TypeCoder *coder, Datum datum)
 {
 	Oid			output;
 	bool		varlena;
@@ -90,7 +90,7 @@ push_text(JsonbParseState **state, JsonbIteratorToken token, const TypeCoder *co
 }
 
 static void
-push_time(JsonbParseState **state, JsonbIteratorToken token, const TypeCoder *coder, Datum datum)
+push_time(JsonbInState *state, JsonbIteratorToken token, const TypeCoder *coder, Datum datum)
 {
 	char	   *text = JsonEncodeDateTime(NULL, datum, coder->base, NULL);
 
@@ -98,7 +98,7 @@ push_time(JsonbParseState **state, JsonbIteratorToken token, const TypeCoder *co
 }
 
 static void
-push_part(JsonbParseState **state, JsonbIteratorToken token, TypeCoder *coder, Unpack *in)
+push_part(JsonbInState *state, JsonbIteratorToken token, TypeCoder *coder, Unpack *in)
 {
 	uint64		length = unpack_number(in);
 
@@ -109,7 +109,7 @@ push_part(JsonbParseState **state, JsonbIteratorToken token, TypeCoder *coder, U
 }
 
 static void
-push_dimension(JsonbParseState **state, TypeCoder *part, Unpack *in, const uint64 *length, int dimensions, bool words)
+push_dimension(JsonbInState *state, TypeCoder *part, Unpack *in, const uint64 *length, int dimensions, bool words)
 {
 	for (uint64 i = 0; i < length[0]; i++)
 	{
@@ -128,7 +128,7 @@ push_dimension(JsonbParseState **state, TypeCoder *part, Unpack *in, const uint6
 
 /* Containers are pushed as such whatever the token is. */
 static void
-push_array(JsonbParseState **state, TypeCoder *coder, Unpack *in)
+push_array(JsonbInState *state, TypeCoder *coder, Unpack *in)
 {
 	uint64		dimensions = unpack_number(in);
 	uint64		length[MAXDIM] = {0};
@@ -154,7 +154,7 @@ push_array(JsonbParseState **state, TypeCoder *coder, Unpack *in)
 }
 
 static void
-push_composite(JsonbParseState **state, TypeCoder *coder, Unpack *in)
+push_composite(JsonbInState *state, TypeCoder *coder, Unpack *in)
 {
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < coder->fields->natts; i++)
@@ -170,7 +170,7 @@ push_composite(JsonbParseState **state, TypeCoder *coder, Unpack *in)
 }
 
 static void
-push_base(JsonbParseState **state, JsonbIteratorToken token, TypeCoder *coder, Datum datum)
+push_base(JsonbInState *state, JsonbIteratorToken token, TypeCoder *coder, Datum datum)
 {
 	JsonbValue	value = {.type = jbvBool};
 
@@ -197,7 +197,7 @@ push_base(JsonbParseState **state, JsonbIteratorToken token, TypeCoder *coder, D
 }
 
 void
-json_push(JsonbParseState **state, JsonbIteratorToken token, TypeCoder *coder, const char *bytes, size_t length)
+json_push(JsonbInState *state, JsonbIteratorToken token, TypeCoder *coder, const char *bytes, size_t length)
 {
 	Unpack		in = {bytes, bytes + length};
 
@@ -227,7 +227,7 @@ json_push(JsonbParseState **state, JsonbIteratorToken token, TypeCoder *coder, c
 Jsonb *
 json_row(ColumnReader **reader, const Split *split, const int *column, int columns, int64 row)
 {
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < columns; i++)
@@ -242,5 +242,6 @@ json_row(ColumnReader **reader, const Split *split, const int *column, int colum
 		else
 			push_null(&state, WJB_VALUE);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }

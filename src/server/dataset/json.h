@@ -15,7 +15,7 @@
  * of a type runs but its output function and, where it is stored as it is sent, its receive function. The coder
  * must be unchecked (type_uncheck).
  */
-extern void json_push(JsonbParseState **state, JsonbIteratorToken token, TypeCoder *coder,
+extern void json_push(JsonbInState *state, JsonbIteratorToken token, TypeCoder *coder,
 					  const char *bytes, size_t length);
 
 /* A row, or some of its columns, as an object. */

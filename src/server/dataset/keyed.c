@@ -206,11 +206,7 @@ next_entry(Keyed *keyed)
 	keyed->next = NULL;
 	if (entry != NULL)
 		return entry;
-	if (!tuplesort_getdatum(keyed->sort, true,
-#if PG_VERSION_NUM >= 160000
-							true,
-#endif
-							&datum, &null, NULL))
+	if (!tuplesort_getdatum(keyed->sort, true, true, &datum, &null, NULL))
 		return NULL;
 	return DatumGetByteaP(datum);
 }

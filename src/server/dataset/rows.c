@@ -487,9 +487,9 @@ static StoreQuery columns_query = {
 	"  join sparse.column c on c.version = s.version and c.split = s.ordinal"
 	"  left join lateral ("
 	"       select count(*) as chunks, sum(o.stored_bytes) as stored_bytes"
-	"         from (select h.place, unnest(h.object) as object from sparse.column_chunk h"
+	"         from (select unnest(h.object) as object from sparse.column_chunk h"
 	"                where h.version = c.version and h.split = c.split and h.ordinal = c.ordinal) h"
-	"         join sparse.object o on o.place = h.place and o.id = h.object) k on true"
+	"         join sparse.object o on o.id = h.object) k on true"
 	" where s.version = $1 order by s.ordinal, c.ordinal",
 	.args = 1, .arg = {INT8OID},
 	.columns = 8, .column = {TEXTOID, INT4OID, TEXTOID, TEXTOID, INT8OID, BYTEAOID, INT4OID, INT8OID}};

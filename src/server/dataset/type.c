@@ -164,14 +164,12 @@ find_form(TypeCoder *coder, const char *column)
 		coder->ranges = lookup_type_cache(coder->base, TYPECACHE_RANGE_INFO);
 		coder->part = type_coder(coder->ranges->rngelemtype->type_id, -1, column);
 	}
-#if PG_VERSION_NUM >= 140000
 	else if (kind == TYPTYPE_MULTIRANGE)
 	{
 		coder->form = FORM_MULTIRANGE;
 		coder->ranges = lookup_type_cache(coder->base, TYPECACHE_MULTIRANGE_INFO)->rngtype;
 		coder->part = type_coder(coder->ranges->type_id, -1, column);
 	}
-#endif
 	else
 		find_sent(coder, column);
 }
@@ -216,17 +214,7 @@ type_name(Oid type, int32 typmod)
 void
 type_named(const char *name, const char *column, Oid *type, int32 *typmod)
 {
-	bool		found;
-
-#if PG_VERSION_NUM >= 160000
-	ErrorSaveContext problem = {T_ErrorSaveContext};
-
-	found = parseTypeString(name, type, typmod, (Node *) &problem);
-#else
-	parseTypeString(name, type, typmod, true);
-	found = OidIsValid(*type);
-#endif
-	if (!found)
+	if (!find_type_string(name, type, typmod))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("type %s of column \"%s\" does not exist", name, column),

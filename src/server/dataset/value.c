@@ -27,9 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/rangetypes.h"
 #include "utils/syscache.h"
-#if PG_VERSION_NUM >= 140000
 #include "utils/multirangetypes.h"
-#endif
 
 #include "store/guard.h"
 
@@ -346,14 +344,9 @@ unpack_range(TypeCoder *coder, Unpack *in)
 		lower = unpack_bound(coder, in, true, flags & LOWER_INCLUSIVE, flags & LOWER_INFINITE);
 		upper = unpack_bound(coder, in, false, flags & UPPER_INCLUSIVE, flags & UPPER_INFINITE);
 	}
-#if PG_VERSION_NUM >= 160000
 	return RangeTypePGetDatum(make_range(coder->ranges, &lower, &upper, flags & EMPTY, NULL));
-#else
-	return RangeTypePGetDatum(make_range(coder->ranges, &lower, &upper, flags & EMPTY));
-#endif
 }
 
-#if PG_VERSION_NUM >= 140000
 static void
 pack_multirange(TypeCoder *coder, Datum value, StringInfo out)
 {
@@ -386,7 +379,6 @@ unpack_multirange(TypeCoder *coder, Unpack *in)
 	}
 	return MultirangeTypePGetDatum(make_multirange(coder->base, coder->ranges, (int32) count, range));
 }
-#endif
 
 /* ---- enums ---- */
 
@@ -460,10 +452,8 @@ value_pack(TypeCoder *coder, Datum value, StringInfo out)
 		pack_composite(coder, value, out);
 	else if (coder->form == FORM_RANGE)
 		pack_range(coder, value, out);
-#if PG_VERSION_NUM >= 140000
 	else
 		pack_multirange(coder, value, out);
-#endif
 }
 
 /* A receive function may look for a terminating zero, and must take all there is. */
@@ -499,11 +489,7 @@ unpack_container(TypeCoder *coder, Unpack *in)
 		case FORM_RANGE:
 			return unpack_range(coder, in);
 		default:
-#if PG_VERSION_NUM >= 140000
 			return unpack_multirange(coder, in);
-#else
-			elog(ERROR, "unknown form of a type: %d", coder->form);
-#endif
 	}
 }
 

@@ -12,7 +12,6 @@ typedef void (*RecodePropose) (void *state, ObjectReader *reader, ObjectSpec *sp
 
 typedef struct RecodeSpec
 {
-	int16		place;
 	int64		object;
 	int64		parent;			/* to predict it from; 0: nothing */
 	uint64		row_bytes;		/* of a tensor's rows, where its parent may have fewer; 0: none */

@@ -251,32 +251,6 @@ static StoreQuery tagged = {
 	.columns = 1, .column = {INT8OID}
 };
 
-static StoreQuery family_place = {
-	.sql = "select place from sparse.family where id operator(pg_catalog.=) $1",
-	.args = 1, .arg = {INT8OID},
-	.columns = 1, .column = {INT2OID}
-};
-
-/* The place of a family. Read as the owner: whoever sees the version may know it. */
-static int16
-place_of_family(int64 family)
-{
-	StoreAccess access;
-	SPITupleTable *rows;
-	Datum		value = Int64GetDatum(family);
-	int16		place;
-
-	store_enter(&access);
-	if (query_run(&family_place, &value, NULL, true, &rows) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("family " INT64_FORMAT " does not exist", family)));
-	place = DatumGetInt16(row_datum(rows, 0, 1));
-	SPI_freetuptable(rows);
-	store_leave(&access);
-	return place;
-}
-
 /* Runs one of the queries above; false when it finds nothing. */
 static bool
 find_version(StoreQuery *query, Datum *value, MemoryContext context, StoreVersion *version)
@@ -292,7 +266,6 @@ find_version(StoreQuery *query, Datum *value, MemoryContext context, StoreVersio
 	version->state = *TextDatumGetCString(row_datum(rows, 0, 5));
 	version->kind = *TextDatumGetCString(row_datum(rows, 0, 6));
 	SPI_freetuptable(rows);
-	version->place = place_of_family(version->family);
 	return true;
 }
 

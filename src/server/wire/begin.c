@@ -96,7 +96,7 @@ known_from(const Import *import, const Have *have)
 		readable[count++] = import->parent[i].version.id;
 	for (int i = 0; i < versions; i++)
 		readable[count++] = version[i];
-	return known_create(import->place, readable, count);
+	return known_create(readable, count);
 }
 
 static bool
