@@ -8,6 +8,8 @@
 #   make installcheck        the regression tests on the running server that libpq's variables name
 #   make client, make install-client [prefix=/usr/local]     pg_sparse alone: needs libpq, and no server
 #   make dist         sparse-<version>.tar.gz and .zip of what is committed
+#   make deb          Debian packages, built in one bare chroot and used in another; needs root and debootstrap
+#   make matrix JOBS="17 18"   make check on each supported PostgreSQL, in chroots (test/matrix.sh); likewise
 #   make fuzz FUZZ_SECONDS=60                                search for new inputs (clang)
 #   make quickstart   a server with one base and its fine-tune in it, in a minute
 #   make bench-wire   push and pull over a network beside plain bytea; needs root; writes docs/wire-benchmarks.md
@@ -30,8 +32,9 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(TOP)/spars
 # These run scripts that start on a machine without PostgreSQL, where PGXS cannot
 # be included yet; the scripts call make again for what they need built.
 CHECK_PARTS = unit fuzz-replay regress isolation tap
-SCRIPTED = check $(CHECK_PARTS) quickstart bench bench-wire bench-datasets bench-care dist
-CLIENT_ALONE = client install-client uninstall-client
+SCRIPTED = check $(CHECK_PARTS) quickstart bench bench-wire bench-datasets bench-care dist deb matrix
+# These need no server: PGXS is left out.
+SERVERLESS = client install-client uninstall-client test-programs fuzz
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -52,6 +55,10 @@ bench-datasets:
 	@bash $(TOP)/test/bench-datasets.sh
 bench-care:
 	@bash $(TOP)/test/bench-care.sh
+deb:
+	@bash $(TOP)/test/deb.sh
+matrix:
+	@bash $(TOP)/test/matrix.sh $(JOBS)
 dist:
 	@bash $(TOP)/test/dist.sh $(EXTVERSION)
 $(filter-out $(SCRIPTED),$(MAKECMDGOALS)):
@@ -72,6 +79,8 @@ CLIENT_SOURCES := $(call files_of,client/*.c)
 MODULE_big = sparse
 OBJS := $(SOURCES:.c=.o)
 DATA_built = sparse--$(EXTVERSION).sql
+# From one released version to the next, by hand (docs/release.md).
+DATA := $(patsubst $(TOP)/%,%,$(wildcard $(TOP)/upgrade/sparse--*--*.sql))
 PGFILEDESC = "sparse - versions of models and datasets at the price of what changed"
 
 CORE_OBJS := $(filter src/core/%,$(OBJS))
@@ -103,9 +112,9 @@ endif
 $(shell mkdir -p $(LAYERS:%=src/%) src/client)
 endif
 
-ifneq (,$(and $(MAKECMDGOALS),$(if $(filter-out $(CLIENT_ALONE),$(MAKECMDGOALS)),,alone)))
+ifneq (,$(and $(MAKECMDGOALS),$(if $(filter-out $(SERVERLESS),$(MAKECMDGOALS)),,serverless)))
 
-# ---- the client alone: what PGXS would bring, and no server ----
+# ---- without a server: what PGXS would bring ----
 
 ifneq (.,$(TOP))
 VPATH = $(TOP)
@@ -118,7 +127,7 @@ INSTALL = install
 INSTALL_PROGRAM = $(INSTALL)
 INSTALL_DATA = $(INSTALL) -m 644
 MKDIR_P = mkdir -p
-PG_VERSION := the client alone
+PG_VERSION := no server
 override CPPFLAGS := $(OUR_CPPFLAGS) -isystem $(shell $(PG_CONFIG) --includedir) $(CPPFLAGS)
 override CFLAGS += $(OUR_CFLAGS)
 
@@ -159,8 +168,12 @@ override CFLAGS := $(filter-out -Wdeclaration-after-statement,$(CFLAGS))
 installcheck:
 	@bash $(TOP)/test/installcheck.sh
 
+# Packages of the extension for several servers have the client in one of its own: NO_CLIENT=1.
+ifndef NO_CLIENT
+all: client
 install: install-client
 uninstall: uninstall-client
+endif
 
 endif
 
@@ -168,10 +181,12 @@ $(CORE_OBJS): override CFLAGS += $(CORE_CFLAGS)
 
 # Who is built with other flags, or for another server, is built anew.
 record = mkdir -p $(@D) && printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$1)' > $@
+# expanded here, for a target has the flags of whatever it is made for
+FLAGS := $(PG_VERSION) $(CC) $(CPPFLAGS) $(CFLAGS) $(CORE_CFLAGS) $(CFLAGS_SL) $(LDFLAGS) $(CLIENT_LIBS) $(SHLIB_LINK)
 .PHONY: always
 build/flags: always
-	@$(call record,$(PG_VERSION) $(CC) $(CPPFLAGS) $(CFLAGS) $(CORE_CFLAGS) $(CFLAGS_SL) $(LDFLAGS) $(CLIENT_LIBS) $(SHLIB_LINK))
-$(OBJS) $(CLIENT_OBJS): $(firstword $(MAKEFILE_LIST)) build/flags
+	@$(call record,$(FLAGS))
+$(OBJS) $(CLIENT_OBJS): build/flags
 pg_sparse sparse$(DLSUFFIX): build/flags
 -include $(wildcard $(DEPENDENCIES))
 
@@ -189,8 +204,7 @@ sparse--$(EXTVERSION).sql: $(SQL_PARTS) sparse.control Makefile
 completionsdir = $(or $(shell pkg-config --variable=completionsdir bash-completion 2>/dev/null),/usr/share/bash-completion/completions)
 
 # The client is an ordinary program: of PostgreSQL it links libpq alone.
-all: client
-.PHONY: $(CLIENT_ALONE)
+.PHONY: $(SERVERLESS)
 client: pg_sparse
 pg_sparse: $(CORE_OBJS) $(CLIENT_OBJS)
 	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) $(CLIENT_LIBS) -o $@

@@ -27,7 +27,7 @@ top=$PWD
 source test/lib/private-server.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
-tree=(src sql expected test docs sparse.control META.json CHANGELOG.md)
+tree=(src sql expected test docs debian docker sparse.control META.json CHANGELOG.md README.md)
 all_parts=(unit fuzz-replay regress isolation tap)
 parts=("${@:-${all_parts[@]}}")
 passed=0
@@ -235,6 +235,8 @@ main() {
     if [ -n "$needs_server" ]; then
         must "the build" make -C "$top" -s -j2 all PG_CONFIG="$PG_CONFIG"
         must "the private installation" install_private "$top" "$work/prefix"
+        # tests of upgrades put the SQL of earlier versions there
+        [ "$(id -u)" -ne 0 ] || chown "$run_user" "$work/prefix$("$PG_CONFIG" --sharedir)/extension"
     fi
     if wanted_part regress || wanted_part isolation; then
         must "the start of the server" start_server

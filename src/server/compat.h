@@ -21,9 +21,6 @@
 #if PG_VERSION_NUM < 150000
 #error "sparse needs PostgreSQL 15 or later; PG_CONFIG=/path/to/pg_config names another server"
 #endif
-#if SIZEOF_VOID_P < 8
-#error "sparse needs a machine of 64 bits"
-#endif
 
 /* 16 moved VARDATA and its kin out of postgres.h. */
 #if PG_VERSION_NUM >= 160000

@@ -17,19 +17,14 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "model/answer.h"
 #include "model/hash.h"
 #include "store/query.h"
-
-#define POLL_LEAST 10			/* milliseconds between two attempts to get a lock */
-#define POLL_MOST 200
 
 #define PIECE_BYTES ((uint64) 1 << 20)
 
@@ -138,29 +133,10 @@ care_step_end(Care *care)
 
 /* ---- locks ---- */
 
-static void
-nap(long milliseconds)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-}
-
 bool
 care_lock_out_writers(const Care *care)
 {
-	long		pause = POLL_LEAST;
-
-	if (care->atomic)
-		return store_lock_for_recoding(true);
-	while (!store_lock_for_recoding(false))
-	{
-		if (care_is_over(care))
-			return false;
-		nap(pause);
-		pause = Min(pause * 2, POLL_MOST);
-	}
-	return true;
+	return care->atomic ? store_lock_for_recoding(true) : store_lock_for_recoding_until(care->deadline);
 }
 
 /* ---- the recoding of one object ---- */

@@ -148,7 +148,6 @@ find_or_store(Commit *commit)
 		return same;
 	}
 	import_check_snapshot(import->name);
-	store_lock_for_writing();
 	import_prepare(import);
 	import_insert_version(import);
 	commit_store(commit);

@@ -444,11 +444,12 @@ dataset_checkout(PG_FUNCTION_ARGS)
 
 	import_check_given(fcinfo, 1, "target_table");
 	name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(1)));
-	nest = closed_path_enter();
-	version_from_argument_now(fcinfo, 0, false, &version);
-	closed_path_leave(nest);
+	/* one snapshot of this moment for all of it: a collection in between takes nothing away */
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
+	nest = closed_path_enter();
+	version_from_argument(fcinfo, 0, false, &version);
+	closed_path_leave(nest);
 	rows.split = split_open(&version, split_argument(fcinfo, 2));
 	check_trusted(rows.split);
 	answer_connect();
@@ -457,7 +458,7 @@ dataset_checkout(PG_FUNCTION_ARGS)
 	answer_finish();
 	table = open_made_table(name, rows.split);
 	map_row_type(&rows, RelationGetDescr(table));
-	open_columns(&rows, CurrentMemoryContext, false);
+	open_columns(&rows, CurrentMemoryContext, true);
 	rows.end = rows.split->rows;
 	fill_table(table, &rows);
 	PopActiveSnapshot();

@@ -410,6 +410,7 @@ store_version(Run *run)
 	answer_connect();
 	import->plan = plan_create();
 	a->reader = object_reader_create(CurrentMemoryContext, false);
+	object_reader_context(a->reader, run->exact.name, NULL, NULL);
 	a->file_sum = sha256_create(CurrentMemoryContext);
 	a->object_sum = sha256_create(CurrentMemoryContext);
 	a->file_checksum = checksum_create(CurrentMemoryContext);
@@ -470,7 +471,6 @@ model_approximate(PG_FUNCTION_ARGS)
 		PG_RETURN_INT64(same);
 	}
 	import_check_snapshot(import->name);
-	store_lock_for_writing();
 	import_prepare(import);
 	import_insert_version(import);
 	store_version(&run);

@@ -301,8 +301,12 @@ import_find_same(const Import *import, bool with_active_snapshot)
 void
 import_prepare(Import *import)
 {
+	int64	   *parent = palloc(Max(import->parents, 1) * sizeof(int64));
 	StoreAccess access;
 
+	for (int i = 0; i < import->parents; i++)
+		parent[i] = import->parent[i].version.id;
+	versions_hold(parent, import->parents);
 	store_enter(&access);
 	answer_connect();
 	import_assign(import);
@@ -411,7 +415,6 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 	import_check_snapshot(import.name);
 	if (!PG_ARGISNULL(5) && PG_GETARG_BOOL(5))
 		find_parents(&import);
-	store_lock_for_writing();
 	import_prepare(&import);
 	import_insert_version(&import);
 	store(&import);

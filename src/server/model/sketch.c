@@ -369,6 +369,7 @@ sketch_of_version(int64 version, bool read_only, Sketch *sketch)
 	Sampling	sampling = {0};
 
 	sampling.reader = object_reader_create(CurrentMemoryContext, read_only);
+	object_reader_context(sampling.reader, psprintf(INT64_FORMAT, version), NULL, NULL);
 	add_all_stored(&sampling, version, read_only);
 	sample(&sampling, sketch);
 	object_reader_free(sampling.reader);
@@ -512,9 +513,9 @@ model_sketch(PG_FUNCTION_ARGS)
 	version_from_argument_now(fcinfo, 0, false, &version);
 	sketch_check_model(&version);
 	argument = Int64GetDatum(version.id);
+	versions_hold(&version.id, 1);
 	store_enter(&access);
 	answer_connect();
-	store_lock_for_writing();
 	if (query_run(&has_query, &argument, NULL, false, &rows) == 0)
 	{
 		sketch_of_version(version.id, false, sketch);

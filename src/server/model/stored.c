@@ -100,11 +100,11 @@ static StoreQuery objects_query = {
 	.columns = 2, .column = {INT4OID, INT8OID}};
 
 static void
-not_as_declared(const PlanFile *file)
+not_as_declared(int64 version, const PlanFile *file)
 {
 	ereport(ERROR,
 			errcode(ERRCODE_DATA_CORRUPTED),
-			errmsg("the tensors of file \"%s\" are not those of its header", file->path),
+			errmsg("the tensors of file \"%s\" of version " INT64_FORMAT " are not those of its header", file->path, version),
 			errhint("Run sparse_verify() on the version."));
 }
 
@@ -116,12 +116,12 @@ load_objects(int64 version, int number, PlanFile *file)
 	uint64		count = query_run(&objects_query, argument, NULL, false, &rows);
 
 	if (count != file->tensors)
-		not_as_declared(file);
+		not_as_declared(version, file);
 	for (uint64 i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (row_int32(rows, i, 1) != (int32) i)
-			not_as_declared(file);
+			not_as_declared(version, file);
 		file->tensor[i].object.id = row_int64(rows, i, 2);
 	}
 	SPI_freetuptable(rows);
@@ -170,6 +170,7 @@ stored_plan(const StoreVersion *version, MemoryContext context)
 	{
 		if (stored[i].ordinal != i)
 			elog(ERROR, "file %d of version " INT64_FORMAT " is missing", i, version->id);
+		object_reader_context(reader, version_label(CurrentMemoryContext, version), stored[i].path, NULL);
 		load_stored_file(reader, version->id, &stored[i], context, &plan->file[i]);
 	}
 	object_reader_free(reader);

@@ -27,10 +27,13 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "store/predict.h"
 #include "store/query.h"
@@ -76,6 +79,26 @@ store_lock_for_recoding(bool wait)
 	if (!wait)
 		return ConditionalLockRelationOid(object, ShareRowExclusiveLock);
 	LockRelationOid(object, ShareRowExclusiveLock);
+	return true;
+}
+
+#define POLL_LEAST 10			/* milliseconds between two attempts to get a lock */
+#define POLL_MOST 200
+
+bool
+store_lock_for_recoding_until(TimestampTz deadline)
+{
+	long		pause = POLL_LEAST;
+
+	while (!store_lock_for_recoding(false))
+	{
+		if (deadline != 0 && GetCurrentTimestamp() >= deadline)
+			return false;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		pause = Min(pause * 2, POLL_MOST);
+	}
 	return true;
 }
 

@@ -108,6 +108,18 @@ extern void version_check_tag(const char *tag);
  */
 extern int64 version_tagged(const char *name, const char *tag, bool read_only);
 
+/*
+ * Whether a function was fired, for each row, as a trigger of sparse.version: anybody may hang it
+ * on a table of his own, whose rows say what he likes.
+ */
+extern bool fired_by_version(FunctionCallInfo fcinfo, bool before);
+
+/*
+ * Keeps collections away until the transaction ends (store_lock_for_writing), and refuses to go on
+ * (40001) where one has taken away a version that was resolved before.
+ */
+extern void versions_hold(const int64 *id, int count);
+
 /* The id in a row of sparse.version; 0 where it has none. */
 extern int64 version_row_id(HeapTuple tuple, TupleDesc columns);
 
@@ -125,6 +137,14 @@ extern bool version_rename(int64 id, const char *name, int32 revision);
 
 /* Note, as the caller, what zstd would make of a version's files. */
 extern void version_measured(int64 id, int64 zstd_bytes);
+
+/* ---- quotas (quota.c); inside store_enter and SPI_connect ---- */
+
+/* Refuses the open upload `version`, whose files are declared, where its owner would have more than his quota allows. */
+extern void quota_check_upload(int64 version);
+
+/* The same for chunks that come for it: to be asked before each. */
+extern void quota_check_chunk(int64 version, uint64 bytes);
 
 /* ---- telling others (notify.c) ---- */
 

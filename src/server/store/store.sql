@@ -53,6 +53,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    if tg_relid <> 'sparse.version'::regclass or tg_when <> 'BEFORE' or tg_op <> 'UPDATE' or tg_level <> 'ROW' then
+        raise exception 'sparse_version_tally() must be fired by its own trigger'
+            using errcode = '39P01';
+    end if;
     select t.new_objects, t.new_bytes, t.stored_bytes, t.by_predictor
     into new.new_objects, new.new_bytes, new.stored_bytes, new.by_predictor
     from @extschema@.sparse_tally(new.id) t;
@@ -69,6 +73,10 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $function$
 begin
+    if tg_relid <> 'sparse.version'::regclass or tg_when <> 'AFTER' or tg_op <> 'DELETE' or tg_level <> 'ROW' then
+        raise exception 'sparse_version_forgotten() must be fired by its own trigger'
+            using errcode = '39P01';
+    end if;
     update sparse.object set version = null where version = old.id;
     return null;
 end
@@ -82,6 +90,12 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    if (tg_relid <> 'sparse.object'::regclass
+           and not exists (select from pg_inherits where inhrelid = tg_relid and inhparent = 'sparse.object'::regclass))
+        or tg_when <> 'AFTER' or tg_op <> 'UPDATE' or tg_level <> 'ROW' then
+        raise exception 'sparse_object_recoded() must be fired by its own trigger'
+            using errcode = '39P01';
+    end if;
     update sparse.version v
     set stored_bytes = v.stored_bytes - old.stored_bytes + new.stored_bytes,
         by_predictor = @extschema@.sparse_tally_add(
@@ -302,7 +316,7 @@ begin
         raw_bytes bigint check (raw_bytes >= 0),
         stored_bytes bigint check (stored_bytes >= 0)
     );
-    comment on table sparse.quota is 'what ready versions of an owner (version.created_by) may come to; null: no limit';
+    comment on table sparse.quota is 'what ready versions and uploads of an owner (version.created_by) may come to; null: no limit';
     comment on column sparse.quota.owner is 'a role, or * for each that has no row of its own';
 
     create table sparse.expiry (

@@ -8,6 +8,7 @@
 #include "postgres.h"
 #include "compat.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_type_d.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -123,6 +124,8 @@ store_chunk(Target *target, bytea *content, struct varlena *delta)
 	find_object(target);
 	if (staged_find(reader, target->object, &staged))
 	{
+		quota_check_chunk(target->upload.version.id,
+						  content != NULL ? VARSIZE_ANY_EXHDR(content) : toast_raw_datum_size(PointerGetDatum(delta)));
 		if (content != NULL)
 			staged_write(reader, &staged, target->seq, VARDATA_ANY(content), VARSIZE_ANY_EXHDR(content));
 		else
