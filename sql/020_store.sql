@@ -112,7 +112,7 @@ select sparse_drop('a/b');
 select distinct relation, who from sparse.sprung order by 1;
 -- Nor can she defer it to a time when they are themselves again.
 set role regress_sparse_mallory;
-create constraint trigger later after insert on sparse.object_0 deferrable initially deferred
+create constraint trigger later after insert on sparse.object deferrable initially deferred
     for each row execute function sparse.trap_row();
 reset role;
 select test.outcome($$select sparse_import_bytes('a/c', test.model('U8', '{4}', '\x01020304'))$$);

@@ -3,7 +3,9 @@
 \set SHOW_CONTEXT never
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 
 create type mood as enum ('sad', 'ok', 'happy');
 create type point3 as (x float8, y int, label text);

@@ -107,6 +107,7 @@ is_nothing('only guard.c changes the user, settings and subtransactions, and cat
 # Each pair in one function, the other half after it, and no way out between.
 my %leave = (
 	store_enter => 'store_leave',
+	store_enter_to_update => 'store_leave',
 	enter_versions => 'store_leave',
 	user_enter => 'user_leave',
 	settings_enter => 'settings_leave',

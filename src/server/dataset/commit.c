@@ -100,33 +100,6 @@ resolve_parents(Commit *commit, char *const *reference, int parents, const char 
 	}
 }
 
-static StoreQuery place_query = {
-	.sql = "select f.place from sparse.version v join sparse.family f on f.id = v.family"
-	" where v.name = $1 order by v.revision desc limit 1",
-	.args = 1, .arg = {TEXTOID},
-	.columns = 1, .column = {INT2OID}};
-
-/* Where the version will lie, for all that is known by now. */
-static int16
-likely_place(const Commit *commit)
-{
-	Datum		name = CStringGetTextDatum(commit->import.name);
-	StoreAccess access;
-	SPITupleTable *rows;
-	int16		place = 0;
-
-	for (int i = 0; i < commit->import.parents; i++)
-		if (commit->import.parent[i].version.kind == 'd')
-			return commit->import.parent[i].version.place;
-	store_enter(&access);
-	answer_connect();
-	if (query_run(&place_query, &name, NULL, false, &rows) > 0)
-		place = DatumGetInt16(row_datum(rows, 0, 1));
-	answer_finish();
-	store_leave(&access);
-	return place;
-}
-
 Commit *
 commit_begin(const char *name, char *const *parent, int parents, const char *role, Datum metadata)
 {
@@ -144,7 +117,7 @@ commit_begin(const char *name, char *const *parent, int parents, const char *rol
 	import_check_may_insert();
 	resolve_parents(commit, parent, parents, role);
 	commit->import.metadata = metadata;
-	commit->pending = pending_create(likely_place(commit));
+	commit->pending = pending_create();
 	closed_path_leave(nest);
 	MemoryContextSwitchTo(previous);
 	return commit;
@@ -175,13 +148,7 @@ find_or_store(Commit *commit)
 		return same;
 	}
 	import_check_snapshot(import->name);
-	store_lock_for_writing();
 	import_prepare(import);
-	if (import->place != commit->pending->place)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not store \"%s\" because of concurrent updates", import->name),
-				 errhint("The transaction might succeed if retried.")));
 	import_insert_version(import);
 	commit_store(commit);
 	return import->version;

@@ -75,7 +75,6 @@ typedef struct ChunkEntry
 	int64		first_row;
 	int32		rows;
 	bool		plain;
-	int16		place;
 	int64		object;
 } ChunkEntry;
 

@@ -211,11 +211,11 @@ split_coder(Split *split, int number)
 /* ---- chunks ---- */
 
 static StoreQuery chunks_query = {
-	.sql = "select first_row, place, rows, object from sparse.column_chunk"
+	.sql = "select first_row, rows, object from sparse.column_chunk"
 	" where version = $1 and split = $2 and ordinal = $3 and first_row <= $4"
 	" order by first_row desc limit 1",
 	.args = 4, .arg = {INT8OID, INT2OID, INT2OID, INT8OID},
-	.columns = 4, .column = {INT8OID, INT2OID, INT4ARRAYOID, INT8ARRAYOID}};
+	.columns = 3, .column = {INT8OID, INT4ARRAYOID, INT8ARRAYOID}};
 
 pg_noreturn static void
 chunks_corrupt(int64 version, int16 column)
@@ -237,9 +237,9 @@ read_chunks(int64 version, int16 column, const SPITupleTable *rows, ChunkEntry *
 	int			objects;
 	int64		first = row_int64(rows, 0, 1);
 
-	deconstruct_array(DatumGetArrayTypeP(row_datum(rows, 0, 3)), INT4OID, 4, true, TYPALIGN_INT,
+	deconstruct_array(DatumGetArrayTypeP(row_datum(rows, 0, 2)), INT4OID, 4, true, TYPALIGN_INT,
 					  &chunk_rows, &rows_null, &count);
-	deconstruct_array(DatumGetArrayTypeP(row_datum(rows, 0, 4)), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+	deconstruct_array(DatumGetArrayTypeP(row_datum(rows, 0, 3)), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
 					  &object, &object_null, &objects);
 	if (count != objects || count < 1 || count > CHUNKS_A_ROW)
 		chunks_corrupt(version, column);
@@ -252,7 +252,6 @@ read_chunks(int64 version, int16 column, const SPITupleTable *rows, ChunkEntry *
 		entry[i].first_row = first;
 		entry[i].rows = abs(signed_rows);
 		entry[i].plain = signed_rows < 0;
-		entry[i].place = DatumGetInt16(row_datum(rows, 0, 2));
 		entry[i].object = DatumGetInt64(object[i]);
 		first += entry[i].rows;
 	}

@@ -444,11 +444,12 @@ dataset_checkout(PG_FUNCTION_ARGS)
 
 	import_check_given(fcinfo, 1, "target_table");
 	name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(1)));
-	nest = closed_path_enter();
-	version_from_argument_now(fcinfo, 0, false, &version);
-	closed_path_leave(nest);
+	/* one snapshot of this moment for all of it: a collection in between takes nothing away */
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
+	nest = closed_path_enter();
+	version_from_argument(fcinfo, 0, false, &version);
+	closed_path_leave(nest);
 	rows.split = split_open(&version, split_argument(fcinfo, 2));
 	check_trusted(rows.split);
 	answer_connect();
@@ -457,7 +458,7 @@ dataset_checkout(PG_FUNCTION_ARGS)
 	answer_finish();
 	table = open_made_table(name, rows.split);
 	map_row_type(&rows, RelationGetDescr(table));
-	open_columns(&rows, CurrentMemoryContext, false);
+	open_columns(&rows, CurrentMemoryContext, true);
 	rows.end = rows.split->rows;
 	fill_table(table, &rows);
 	PopActiveSnapshot();
@@ -486,9 +487,9 @@ static StoreQuery columns_query = {
 	"  join sparse.column c on c.version = s.version and c.split = s.ordinal"
 	"  left join lateral ("
 	"       select count(*) as chunks, sum(o.stored_bytes) as stored_bytes"
-	"         from (select h.place, unnest(h.object) as object from sparse.column_chunk h"
+	"         from (select unnest(h.object) as object from sparse.column_chunk h"
 	"                where h.version = c.version and h.split = c.split and h.ordinal = c.ordinal) h"
-	"         join sparse.object o on o.place = h.place and o.id = h.object) k on true"
+	"         join sparse.object o on o.id = h.object) k on true"
 	" where s.version = $1 order by s.ordinal, c.ordinal",
 	.args = 1, .arg = {INT8OID},
 	.columns = 8, .column = {TEXTOID, INT4OID, TEXTOID, TEXTOID, INT8OID, BYTEAOID, INT4OID, INT8OID}};

@@ -120,8 +120,7 @@ try_info(Verifier *verifier, void *argument)
 {
 	InfoAttempt *wanted = argument;
 
-	wanted->found = object_info(verifier->reader, verifier->file->place,
-								wanted->object, &wanted->info);
+	wanted->found = object_info(verifier->reader, wanted->object, &wanted->info);
 }
 
 typedef struct ReadAttempt
@@ -136,7 +135,7 @@ try_read(Verifier *verifier, void *argument)
 {
 	ReadAttempt *range = argument;
 
-	object_read(verifier->reader, verifier->file->place, range->object,
+	object_read(verifier->reader, range->object,
 				range->first, range->bytes, verifier->buffer);
 }
 
@@ -177,20 +176,20 @@ verify_chunk(Verifier *verifier, const ObjectInfo *object, uint64 seq)
 }
 
 static StoreQuery sha256_query = {
-	.sql = "select o.sha256 from sparse.object o where o.place = $1 and o.id = $2",
-	.args = 2, .arg = {INT2OID, INT8OID},
+	.sql = "select o.sha256 from sparse.object o where o.id = $1",
+	.args = 1, .arg = {INT8OID},
 	.columns = 1, .column = {BYTEAOID}};
 
 static void
 compare_object(Verifier *verifier, int64 object)
 {
-	Datum		argument[2] = {Int16GetDatum(verifier->file->place), Int64GetDatum(object)};
+	Datum		argument = Int64GetDatum(object);
 	uint8		computed[SPARSE_SHA256_BYTES];
 	uint8		stored[SPARSE_SHA256_BYTES];
 	SPITupleTable *rows;
 
 	sha256_finish(verifier->object_sum, computed);
-	if (query_run(&sha256_query, argument, NULL, true, &rows) == 0)
+	if (query_run(&sha256_query, &argument, NULL, true, &rows) == 0)
 		report(verifier, -1, "the object is missing");
 	else
 	{
@@ -289,7 +288,7 @@ try_header(Verifier *verifier, void *argument)
 	const VersionFile *file = verifier->file;
 	char	   *header = palloc(file->object_bytes);
 
-	object_read(verifier->reader, file->place, file->object, 0, file->object_bytes, header);
+	object_read(verifier->reader, file->object, 0, file->object_bytes, header);
 	header_compare(*(int64 *) argument, file, header, report_of_header, verifier);
 }
 
