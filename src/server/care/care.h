@@ -68,6 +68,12 @@ extern bool care_is_over(const Care *care);
  */
 extern bool care_recode(Care *care, const RecodeSpec *spec, RecodeOutcome *outcome, RecodeResult *result);
 
+/*
+ * A step of its own: recodes objects in their order until together they take fewer bytes than before, and
+ * undoes it all where they do not in the end (or the first cannot be recoded). *count: how many were tried.
+ */
+extern bool care_recode_together(Care *care, const RecodeSpec *spec, int *count, RecodeOutcome *outcome, bool *saved);
+
 /* The row that a procedure answers with. */
 extern Datum care_answer(FunctionCallInfo fcinfo, const Datum *value, const bool *null);
 

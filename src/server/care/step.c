@@ -20,6 +20,7 @@
 #include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -219,27 +220,119 @@ check_content(int16 place, int64 object)
 				errhint("Run sparse_verify() on the versions that have it."));
 }
 
+/* Within a step, after care_lock_out_writers: one object, seen to be what it was. */
+static RecodeOutcome
+recode_and_check(const RecodeSpec *spec, RecodeResult *result)
+{
+	RecodeOutcome outcome = object_recode(spec, result);
+
+	if (outcome == RECODE_DONE)
+		check_content(spec->place, spec->object);
+	return outcome;
+}
+
+/* What was committed while it waited is to be seen. */
+static bool
+lock_and_look(const Care *care)
+{
+	if (!care_lock_out_writers(care))
+		return false;
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetLatestSnapshot());
+	return true;
+}
+
+static void
+count_recoded(Care *care, const RecodeResult *result)
+{
+	care->recoded++;
+	care->bytes_before += (int64) result->bytes_before;
+	care->bytes_after += (int64) result->bytes_after;
+}
+
 bool
 care_recode(Care *care, const RecodeSpec *spec, RecodeOutcome *outcome, RecodeResult *result)
 {
 	bool		locked;
 
 	care_step_begin(care);
-	locked = care_lock_out_writers(care);
+	locked = lock_and_look(care);
+	if (locked)
+		*outcome = recode_and_check(spec, result);
+	care_step_end(care);
+	if (locked && *outcome == RECODE_DONE)
+		count_recoded(care, result);
+	return locked;
+}
+
+/* ---- the recoding of several ---- */
+
+/* Recodes in order, until fewer bytes are left than there were: how many were tried. */
+static int
+recode_until_saved(Care *care, const RecodeSpec *spec, int count, RecodeOutcome *outcome, bool *saved)
+{
+	int64		balance = 0;
+	int			tried = 0;
+
+	*saved = false;
+	while (tried < count && !*saved)
+	{
+		RecodeResult result;
+
+		CHECK_FOR_INTERRUPTS();
+		outcome[tried] = recode_and_check(&spec[tried], &result);
+		if (outcome[tried++] == RECODE_DONE)
+		{
+			balance += (int64) result.bytes_after - (int64) result.bytes_before;
+			count_recoded(care, &result);
+		}
+		else if (tried == 1)
+			break;				/* all others were to hang on it */
+		*saved = balance < 0;
+	}
+	return tried;
+}
+
+bool
+care_recode_together(Care *care, const RecodeSpec *spec, int *count, RecodeOutcome *outcome, bool *saved)
+{
+	const Care	before = *care;
+	bool		locked;
+
+	care_step_begin(care);
+	locked = lock_and_look(care);
 	if (locked)
 	{
-		/* what was committed while it waited */
-		PopActiveSnapshot();
-		PushActiveSnapshot(GetLatestSnapshot());
-		*outcome = object_recode(spec, result);
-		if (*outcome == RECODE_DONE)
-			check_content(spec->place, spec->object);
+		MemoryContext context = CurrentMemoryContext;
+		ResourceOwner owner = CurrentResourceOwner;
+
+		BeginInternalSubTransaction(NULL);
+		MemoryContextSwitchTo(context);
+		PG_TRY();
+		{
+			*count = recode_until_saved(care, spec, *count, outcome, saved);
+			if (*saved)
+				ReleaseCurrentSubTransaction();
+			else
+				RollbackAndReleaseCurrentSubTransaction();
+		}
+		PG_CATCH();
+		{
+			MemoryContextSwitchTo(context);
+			RollbackAndReleaseCurrentSubTransaction();
+			CurrentResourceOwner = owner;
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
 	}
 	care_step_end(care);
-	if (!locked || *outcome != RECODE_DONE)
-		return locked;
-	care->recoded++;
-	care->bytes_before += (int64) result->bytes_before;
-	care->bytes_after += (int64) result->bytes_after;
-	return true;
+	if (!locked || !*saved)
+	{
+		care->recoded = before.recoded;
+		care->bytes_before = before.bytes_before;
+		care->bytes_after = before.bytes_after;
+	}
+	return locked;
 }

@@ -550,6 +550,7 @@ begin
 
     perform @extschema@.sparse_create_approximation();
     perform @extschema@.sparse_create_savings();
+    perform @extschema@.sparse_create_care();
 
     execute format($view$
         create view sparse.usage %s as

@@ -25,6 +25,9 @@ set search_path = pg_catalog, pg_temp
 as $function$
 begin
     -- formats above 1 add their steps here, for the owner of the store, each within "if format < N"
+    if @extschema@.sparse_store_format() = 1 and to_regclass('sparse.repacked') is null then
+        perform @extschema@.sparse_create_care();
+    end if;
     return @extschema@.sparse_store_format();
 end
 $function$;
