@@ -23,6 +23,7 @@ typedef struct Care
 	/* fixed for the call */
 	bool		atomic;			/* within a transaction block: nothing is committed */
 	MemoryContext context;		/* of the call; outlives its transactions */
+	TimestampTz begun;
 	TimestampTz deadline;		/* 0: none */
 
 	/* of the step that is under way */
@@ -61,6 +62,9 @@ extern bool care_lock_out_writers(const Care *care);
 
 /* Whether the time is up. */
 extern bool care_is_over(const Care *care);
+
+/* Whether there was none to begin with: a budget of 0. Any other does something. */
+extern bool care_had_no_time(const Care *care);
 
 /*
  * A step of its own: recodes one object, and sees that its content still has its SHA-256

@@ -40,6 +40,7 @@ typedef struct Run
 	int			max_depth;
 	int64		groups;			/* that were gone through, */
 	int64		after;			/* and in the next all objects up to this */
+	bool		came_further;	/* in this call */
 } Run;
 
 static StoreQuery find_run = {
@@ -135,6 +136,13 @@ run_end(const Run *run)
 
 /* ---- the groups of a run ---- */
 
+/* Whether the call may end here: the time is up, and was not too short to come any further. */
+static bool
+may_stop(const Care *care, const Run *run)
+{
+	return care_is_over(care) && (run->came_further || care_had_no_time(care));
+}
+
 /* What the moves of a part are to be, in `context`. False: all of the group was gone through. */
 static bool
 plan_part(Care *care, Run *run, const GroupList *list, MemoryContext context, Moves *moves)
@@ -165,7 +173,7 @@ repack_parts(Care *care, Run *run, const GroupList *list, MemoryContext context)
 		const int64 before = run->after;
 		Moves		moves;
 
-		if (care_is_over(care))
+		if (may_stop(care, run))
 			return false;
 		if (!plan_part(care, run, list, context, &moves))
 			return true;
@@ -174,6 +182,7 @@ repack_parts(Care *care, Run *run, const GroupList *list, MemoryContext context)
 			run->after = before;
 			return false;
 		}
+		run->came_further = true;
 	}
 }
 
@@ -197,7 +206,7 @@ static bool
 repack_groups(Care *care, Run *run, const GroupKey *key, int64 groups)
 {
 	for (; run->groups < groups; run->groups++, run->after = 0)
-		if (care_is_over(care) || (key[run->groups].needed && !repack_group(care, run, &key[run->groups])))
+		if (may_stop(care, run) || (key[run->groups].needed && !repack_group(care, run, &key[run->groups])))
 			return false;
 	return true;
 }

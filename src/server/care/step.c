@@ -74,6 +74,7 @@ care_begin(FunctionCallInfo fcinfo, Care *care, const char *action, int budget_a
 	check_isolation(action);
 	PreventCommandIfReadOnly("CALL");
 	care->atomic = is_atomic(fcinfo);
+	care->begun = GetCurrentTimestamp();
 	care->deadline = deadline_of_argument(fcinfo, budget_argument);
 	if (SPI_connect_ext(care->atomic ? 0 : SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
@@ -104,6 +105,12 @@ bool
 care_is_over(const Care *care)
 {
 	return care->deadline != 0 && GetCurrentTimestamp() >= care->deadline;
+}
+
+bool
+care_had_no_time(const Care *care)
+{
+	return care->deadline != 0 && care->deadline <= care->begun;
 }
 
 /* ---- a step ---- */
