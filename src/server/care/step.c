@@ -20,13 +20,13 @@
 #include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "model/answer.h"
 #include "model/hash.h"
+#include "store/guard.h"
 #include "store/query.h"
 
 #define POLL_LEAST 10			/* milliseconds between two attempts to get a lock */
@@ -236,14 +236,6 @@ lock_and_look(const Care *care)
 	return true;
 }
 
-static void
-count_recoded(Care *care, const RecodeResult *result)
-{
-	care->recoded++;
-	care->bytes_before += (int64) result->bytes_before;
-	care->bytes_after += (int64) result->bytes_after;
-}
-
 bool
 care_recode(Care *care, const RecodeSpec *spec, RecodeOutcome *outcome, RecodeResult *result)
 {
@@ -254,79 +246,78 @@ care_recode(Care *care, const RecodeSpec *spec, RecodeOutcome *outcome, RecodeRe
 	if (locked)
 		*outcome = recode_and_check(spec, result);
 	care_step_end(care);
-	if (locked && *outcome == RECODE_DONE)
-		count_recoded(care, result);
-	return locked;
+	if (!locked || *outcome != RECODE_DONE)
+		return locked;
+	care->recoded++;
+	care->bytes_before += (int64) result->bytes_before;
+	care->bytes_after += (int64) result->bytes_after;
+	return true;
 }
 
 /* ---- the recoding of several ---- */
 
-/* Recodes in order, until fewer bytes are left than there were: how many were tried. */
-static int
-recode_until_saved(Care *care, const RecodeSpec *spec, int count, RecodeOutcome *outcome, bool *saved)
-{
-	int64		balance = 0;
-	int			tried = 0;
+/* Never seen by anybody: what takes a step back that did not save. */
+#define NOTHING_SAVED MAKE_SQLSTATE('S', 'P', '0', '0', '1')
 
-	*saved = false;
-	while (tried < count && !*saved)
+typedef struct Together
+{
+	const RecodeSpec *spec;
+	int			count;
+	int			tried;
+	RecodeOutcome *outcome;
+	int64		recoded;
+	int64		bytes_before;
+	int64		bytes_after;
+} Together;
+
+/* Recodes in order, until fewer bytes are left than there were. */
+static void
+recode_until_saved(void *argument)
+{
+	Together   *all = argument;
+
+	while (all->tried < all->count && all->bytes_after >= all->bytes_before)
 	{
+		RecodeOutcome *outcome = &all->outcome[all->tried];
 		RecodeResult result;
 
 		CHECK_FOR_INTERRUPTS();
-		outcome[tried] = recode_and_check(&spec[tried], &result);
-		if (outcome[tried++] == RECODE_DONE)
+		*outcome = recode_and_check(&all->spec[all->tried++], &result);
+		if (*outcome == RECODE_DONE)
 		{
-			balance += (int64) result.bytes_after - (int64) result.bytes_before;
-			count_recoded(care, &result);
+			all->recoded++;
+			all->bytes_before += (int64) result.bytes_before;
+			all->bytes_after += (int64) result.bytes_after;
 		}
-		else if (tried == 1)
+		else if (all->tried == 1)
 			break;				/* all others were to hang on it */
-		*saved = balance < 0;
 	}
-	return tried;
+	if (all->bytes_after >= all->bytes_before)
+		ereport(ERROR, errcode(NOTHING_SAVED), errmsg_internal("nothing was saved"));
+}
+
+static bool
+nothing_was_saved(const ErrorData *error)
+{
+	return error->sqlerrcode == NOTHING_SAVED;
 }
 
 bool
 care_recode_together(Care *care, const RecodeSpec *spec, int *count, RecodeOutcome *outcome, bool *saved)
 {
-	const Care	before = *care;
+	Together	all = {.spec = spec, .count = *count, .outcome = outcome};
 	bool		locked;
 
 	care_step_begin(care);
 	locked = lock_and_look(care);
-	if (locked)
-	{
-		MemoryContext context = CurrentMemoryContext;
-		ResourceOwner owner = CurrentResourceOwner;
-
-		BeginInternalSubTransaction(NULL);
-		MemoryContextSwitchTo(context);
-		PG_TRY();
-		{
-			*count = recode_until_saved(care, spec, *count, outcome, saved);
-			if (*saved)
-				ReleaseCurrentSubTransaction();
-			else
-				RollbackAndReleaseCurrentSubTransaction();
-		}
-		PG_CATCH();
-		{
-			MemoryContextSwitchTo(context);
-			RollbackAndReleaseCurrentSubTransaction();
-			CurrentResourceOwner = owner;
-			PG_RE_THROW();
-		}
-		PG_END_TRY();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
+	*saved = locked && guarded_attempt(recode_until_saved, &all, nothing_was_saved) == NULL;
 	care_step_end(care);
-	if (!locked || !*saved)
+	*count = all.tried;
+	if (*saved)
 	{
-		care->recoded = before.recoded;
-		care->bytes_before = before.bytes_before;
-		care->bytes_after = before.bytes_after;
+		care->recoded += all.recoded;
+		care->bytes_before += all.bytes_before;
+		care->bytes_after += all.bytes_after;
 	}
 	return locked;
 }

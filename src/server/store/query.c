@@ -98,6 +98,7 @@ prepare_once(StoreQuery *query)
 uint64
 query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPITupleTable **rows)
 {
+	MemoryContext context = CurrentMemoryContext;
 	int			nest;
 	int			result;
 
@@ -105,6 +106,7 @@ query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPI
 	nest = settings_enter(settings_of(query));
 	result = SPI_execute_plan(query->plan, value, null, read_only, 0);
 	settings_leave(nest);
+	MemoryContextSwitchTo(context);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
 	if (query->columns > 0)
@@ -119,6 +121,7 @@ query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPI
 Portal
 query_open(StoreQuery *query, Datum *value, bool read_only)
 {
+	MemoryContext context = CurrentMemoryContext;
 	Portal		portal;
 	int			nest;
 
@@ -126,7 +129,17 @@ query_open(StoreQuery *query, Datum *value, bool read_only)
 	nest = settings_enter(settings_of(query));
 	portal = SPI_cursor_open(NULL, query->plan, value, NULL, read_only);
 	settings_leave(nest);
+	MemoryContextSwitchTo(context);
 	return portal;
+}
+
+void
+query_fetch(Portal portal, long most)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	SPI_cursor_fetch(portal, true, most);
+	MemoryContextSwitchTo(context);
 }
 
 void
@@ -138,9 +151,11 @@ query_check_rows(const StoreQuery *query, const SPITupleTable *rows)
 uint64
 query_run_once(StoreQuery *query, Datum *value, bool read_only, SPITupleTable **rows)
 {
+	MemoryContext context = CurrentMemoryContext;
 	int			result = SPI_execute_with_args(query->sql, query->args, query->arg,
 											   value, NULL, read_only, 0);
 
+	MemoryContextSwitchTo(context);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
 	check_columns(query, SPI_tuptable->tupdesc);
