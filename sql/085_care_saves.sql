@@ -1,6 +1,6 @@
 -- A repack never makes a family larger, gets somewhere within any time, and finds nothing to do a second time
 \set VERBOSITY terse
-set client_min_messages = warning;
+set client_min_messages = error;
 create extension sparse;
 select sparse_create_store();
 
