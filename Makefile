@@ -51,7 +51,7 @@ else
 EXTENSION = sparse
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" sparse.control)
 
-CORE = codec fit
+CORE = codec fit plan
 SERVER = sdelta store model wire dataset lineage savings care routing
 LAYERS = $(CORE:%=core/%) $(SERVER:%=server/%)
 SQL_PARTS := $(strip $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.sql))))
@@ -65,11 +65,12 @@ PGFILEDESC = "sparse - versions of models and datasets at the price of what chan
 
 CODEC_OBJS := $(filter src/core/codec/%,$(OBJS))
 FIT_OBJS := $(filter src/core/fit/%,$(OBJS))
+PLAN_OBJS := $(filter src/core/plan/%,$(OBJS))
 CLIENT_OBJS := $(CLIENT_SOURCES:.c=.o)
 CLIENT := $(if $(CLIENT_SOURCES),pg_sparse)
 
 CODEC_LIBS = -lzstd -lxxhash -lyajl -lm
-CLIENT_LIBS = $(CODEC_LIBS) -lcrypto -L$(shell $(PG_CONFIG) --libdir) -lpq -pthread
+CLIENT_LIBS = $(CODEC_LIBS) -lyaml -lcrypto -L$(shell $(PG_CONFIG) --libdir) -lpq -pthread
 SHLIB_LINK = $(CODEC_LIBS)
 
 # The coder's inner loops want the vectoriser. A prediction must come out the same
@@ -111,7 +112,7 @@ completionsdir = $(or $(shell pkg-config --variable=completionsdir bash-completi
 
 # The client is an ordinary program: of PostgreSQL it links libpq alone.
 all: $(CLIENT)
-pg_sparse: $(CODEC_OBJS) $(CLIENT_OBJS)
+pg_sparse: $(CODEC_OBJS) $(PLAN_OBJS) $(CLIENT_OBJS)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(CLIENT_LIBS) -o $@
 
 install: install-client

@@ -127,7 +127,7 @@ sub is_refused_with_base
 		my ($code, undef, $err) = client('pull', 'near', '-q', '-o', $out, @have, '-j', $jobs);
 		ok($code eq $damaged && $err =~ /\Apg_sparse: error: [^\n]+\n(hint: [^\n]+\n)?\z/ && !-e $out, "$name is refused on $jobs connections")
 		  or diag("exit $code: $err");
-		unlink glob("$folder/.out.pg_sparse-part $folder/.out.pg_sparse-journal");
+		unlink glob("$folder/.pg_sparse-*");
 	}
 }
 
@@ -245,7 +245,7 @@ sub tell_of_files
 		as \$\$ select $columns from real_files(version) \$\$});
 }
 
-for my $path ('../escaped', '/tmp/escaped', 'a/../../escaped', './x', 'a//b', '', '.', '.x.pg_sparse-part')
+for my $path ('../escaped', '/tmp/escaped', 'a/../../escaped', './x', 'a//b', '', '.', '.pg_sparse-0123456789abcdef0123456789abcdef.part')
 {
 	tell_of_files("ordinal, '$path'::text, format, bytes, sha256, tensors");
 	mkdir "$folder/into";

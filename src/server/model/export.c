@@ -140,15 +140,27 @@ write_stream(FileStream *stream, int fd, const char *path)
 }
 
 /*
- * Writes the file to `path`, or leaves nothing. A temporary file that exists already
- * is somebody else's: it stays, and the export fails.
+ * A name in the same folder, short whatever the file's own, which may have as many bytes
+ * as a name can; random, for one that a crash has left is nobody's to remove.
  */
+static char *
+temporary_beside(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	uint64		random;
+
+	if (!pg_strong_random(&random, sizeof(random)))
+		elog(ERROR, "could not get a random number");
+	return psprintf("%.*s/.sparse-%016llx.tmp", (int) (slash - path), path, (unsigned long long) random);
+}
+
+/* Writes the file to `path`, which is absolute, or leaves nothing. */
 static void
 export_file(const StoreVersion *version, const VersionFile *file, const char *path)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "sparse export",
 												  ALLOCSET_DEFAULT_SIZES);
-	char	   *temporary = psprintf("%s.sparse-%d.tmp", path, MyProcPid);
+	char	   *temporary = temporary_beside(path);
 	FileStream *stream = file_stream_open(context, version, file);
 	int			fd = create_file(temporary);
 
