@@ -125,7 +125,10 @@ compare_index(comparison *c, const sparse_allocator *allocator, const char *text
 
 	/* JSON of another kind may be called an index too */
 	if (status == SPARSE_CORRUPT && !index.is_index && !is_of_safetensors(c->path))
+	{
+		*c->complaint = (sparse_complaint) {0};
 		return SPARSE_OK;
+	}
 	SPARSE_TRY(status);
 	c->index = &index;
 	if (index.entries > 0)
