@@ -70,7 +70,7 @@ for my $path (@c_files)
 		  if $path =~ m{^src/(?:core|client)/}
 		  && $header =~ m{^(postgres|fmgr|utils/|catalog/|executor/|access/|storage/|funcapi|miscadmin|nodes/)};
 		next unless defined $used && exists $rank{$used};
-		my $allowed = $layer eq 'client' ? $used =~ /^(?:codec|plan)\$/ : $rank{$used} <= ($rank{$layer} // -1);
+		my $allowed = $layer eq 'client' ? $used =~ /^(?:codec|plan)$/ : $rank{$used} <= ($rank{$layer} // -1);
 		push @layer_violations, "$path includes $header" unless $allowed;
 	}
 }
