@@ -17,10 +17,6 @@
 #include "codec/hash.h"
 #include "plan/path.h"
 
-#define PREFIX ".pg_sparse-"
-#define PART ".part"
-#define JOURNAL ".journal"
-#define NAME_DIGITS 32			/* of the SHA-256 of the file's name */
 #define VERSION 0
 #define MAX_RANGE ((uint64_t) 16 << 20)	/* of one line of the journal */
 #define WRITE_BACK ((uint64_t) 32 << 20)	/* written, after which the disk is asked to begin */
@@ -39,17 +35,7 @@ beside(const char *path, const char *ending)
 	sha256_add(sum, name, strlen(name));
 	sha256_finish(sum, digest);
 	sha256_text(digest, digits);
-	return format_text("%.*s" PREFIX "%.*s%s", (int) (name - path), path, NAME_DIGITS, digits, ending);
-}
-
-bool
-partial_is_name(const char *name)
-{
-	const char *ending = name + sizeof PREFIX - 1 + NAME_DIGITS;
-
-	return strncmp(name, PREFIX, sizeof PREFIX - 1) == 0 &&
-		strspn(name + sizeof PREFIX - 1, "0123456789abcdef") == NAME_DIGITS &&
-		(strcmp(ending, PART) == 0 || strcmp(ending, JOURNAL) == 0);
+	return format_text("%.*s" SPARSE_PART_PREFIX "%.*s%s", (int) (name - path), path, SPARSE_PART_DIGITS, digits, ending);
 }
 
 /* ---- the journal ---- */
@@ -186,8 +172,8 @@ partial_open(partial *p, const char *path, uint64_t bytes, const uint8_t sha256[
 
 	*p = (partial) {
 		.path = format_text("%s", path),
-		.part = beside(path, PART),
-		.journal_path = beside(path, JOURNAL)
+		.part = beside(path, SPARSE_PART),
+		.journal_path = beside(path, SPARSE_PART_JOURNAL)
 	};
 	sha256_text(sha256, digest);
 	p->file = (source) {.path = p->part, .fd = open_beside(p->part, O_RDWR), .bytes = bytes};

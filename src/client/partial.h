@@ -51,7 +51,4 @@ extern void partial_publish(partial *p);
 /* Leaves nothing of it on disk; what is open stays so, for threads may be writing: the caller ends the program. */
 extern void partial_discard(const partial *p);
 
-/* Whether a name could be that of another file's part or journal. */
-extern bool partial_is_name(const char *name);
-
 #endif

@@ -148,6 +148,26 @@ cmp_ok(receives('... unless he may not call what sends them', 'near-svd', @base,
 psql_one('grant execute on function sparse_delta_factors(bigint, text[], text, bigint, bigint) to public');
 leaves_nothing_beside($folder, 'nothing of them is left');
 
+# ---- long names ----
+
+for my $length (230, 237, 241, 255)
+{
+	my $name = 'n' x $length;
+	mkdir scratch("long$length") or die;
+	write_whole(scratch("long$length/$name"), "content of $length");
+	write_whole(scratch("long$length/other"), '{}');
+	client_works("a file whose name has $length bytes", 'push', scratch("long$length"), "long/$length", '-q');
+	client_works('... comes back', 'pull', "long/$length", '-o', scratch("long-back$length"), '-q');
+	is_file(scratch("long-back$length/$name"), scratch("long$length/$name"), '... as it was');
+	client_works('... alone too', 'compress', '--no-base', scratch("long$length/$name"), '-o', scratch('delta'), '-q');
+	unlink scratch("long-back$length/$name");
+	client_works('... from a delta', 'reconstruct', '--no-base', scratch('delta'), '-o', scratch("long-back$length/$name"), '-q');
+	is_file(scratch("long-back$length/$name"), scratch("long$length/$name"), '... as it was');
+}
+mkdir scratch('left');
+write_whole(scratch('left/.pg_sparse-0123456789abcdef0123456789abcdef.part'), 'half a file');
+client_fails(1, 'no path that a file of a version may have', 'what an interrupted pull has left is no part of a model', 'push', scratch('left'), 'left');
+
 # ---- one line of progress ----
 
 my $terminal = <<'END';

@@ -5,6 +5,16 @@
 
 #include <string.h>
 
+static bool
+is_part(const char *name)
+{
+	const char *digits = name + sizeof SPARSE_PART_PREFIX - 1;
+
+	return strncmp(name, SPARSE_PART_PREFIX, sizeof SPARSE_PART_PREFIX - 1) == 0 &&
+		strspn(digits, "0123456789abcdef") == SPARSE_PART_DIGITS &&
+		(strcmp(digits + SPARSE_PART_DIGITS, SPARSE_PART) == 0 || strcmp(digits + SPARSE_PART_DIGITS, SPARSE_PART_JOURNAL) == 0);
+}
+
 bool
 sparse_path_is_safe(const char *path)
 {
@@ -24,7 +34,7 @@ sparse_path_is_safe(const char *path)
 			(at - component == 2 && component[0] == '.' && component[1] == '.'))
 			return false;
 		if (*at == '\0')
-			return true;
+			return !is_part(component);
 		component = at + 1;
 	}
 }

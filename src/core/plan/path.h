@@ -8,9 +8,16 @@
 
 #define SPARSE_PATH_BYTES 1024	/* a path has fewer */
 
+/* What has arrived of a file that is being pulled lies beside it under such a name, with 32 hexadecimal digits in between. */
+#define SPARSE_PART_PREFIX ".pg_sparse-"
+#define SPARSE_PART_DIGITS 32
+#define SPARSE_PART ".part"
+#define SPARSE_PART_JOURNAL ".journal"
+
 /*
  * Whether a path may stand in a version, and so stays below the folder that it is put in:
- * relative, without empty or dotted components and control characters, not too long.
+ * relative, without empty or dotted components and control characters, not too long, and
+ * not the name of another file's part.
  */
 extern bool sparse_path_is_safe(const char *path);
 

@@ -46,6 +46,9 @@ static void
 take_file(walk *w, const char *place, const char *path, uint64_t bytes)
 {
 	refuse_if_many(w, ++w->taken, "files", place);
+	if (w->status == SPARSE_OK && !sparse_path_is_safe(path))
+		w->status = SPARSE_REFUSE(w->complaint, "Rename it; or, where an interrupted pull has left it, go on with that.",
+								  "\"%s\" has no path that a file of a version may have", place);
 	if (w->status == SPARSE_OK)
 		w->files->take(w->files->state, place, path, bytes);
 }
