@@ -22,6 +22,7 @@
 
 #include "codec/delta.h"
 #include "codec/grid.h"
+#include "store/guard.h"
 
 #define SPARSE_SHA256_BYTES 32
 #define SPARSE_CHECKSUM_BYTES 16
@@ -35,13 +36,7 @@ extern bool sparse_notify;		/* tell listeners */
 
 /* ---- the store and its owner (access.c) ---- */
 
-typedef struct StoreAccess
-{
-	Oid			user;
-	int			security_context;
-} StoreAccess;
-
-/* Become the store's owner, and the caller again. An error in between is undone by the transaction. */
+/* Become the store's owner, and the caller again (guard.h); what may be between, and how an error there ends, is said there. */
 extern void store_enter(StoreAccess *access);
 extern void store_leave(const StoreAccess *access);
 
