@@ -172,7 +172,7 @@ client_fails(1, 'no path that a file of a version may have', 'what an interrupte
 
 my $terminal = <<'END';
 import fcntl, os, pty, struct, subprocess, sys, termios
-widest = drawn = 0
+widest, drawn = -999, 0
 for columns in (80, 50, 20):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
