@@ -48,7 +48,7 @@ sub is_refused
 		my ($code, undef, $err) = client('pull', $pulled, '-q', @$arguments);
 		ok($code eq $damaged && $err =~ /\Apg_sparse: error: [^\n]+\n(hint: [^\n]+\n)?\z/ && !-e $out, "$name is refused$how")
 		  or diag("exit $code: $err");
-		unlink glob("$folder/.out.*");
+		unlink glob("$folder/.pg_sparse-*");
 	}
 }
 
