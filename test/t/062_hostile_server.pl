@@ -221,13 +221,13 @@ psql_one(qq{
 	end \$\$});
 for my $jobs (1, 4)
 {
-	unlink $out, glob("$folder/.out.*");
+	unlink $out, glob("$folder/.pg_sparse-*");
 	my ($code, undef, $err) = client('pull', 'large', '-q', '-o', $out, '-j', $jobs);
 	ok($code eq '0' ? sha256_of_file($out) eq sha256_of_file($large) : !-e $out,
 		"what comes before a piece changes nothing that was checked, on $jobs connections") or diag("exit $code: $err");
 	note("exit $code: $err");
 }
-unlink $out, glob("$folder/.out.*");
+unlink $out, glob("$folder/.pg_sparse-*");
 
 # ---- what it says of the files ----
 
