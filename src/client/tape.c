@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "client.h"
-#include "folder.h"
+#include "plan/path.h"
 
 /* As docs/wire.md has it: so much, and so many times what was asked for. */
 #define MOST_BYTES ((uint64_t) 64 << 20)
@@ -23,7 +23,7 @@ folder_of(const tape *t)
 	const char *folder = getenv("TMPDIR");
 
 	if (t->beside != NULL)
-		return format_text("%.*s.", (int) (folder_base_name(t->beside) - t->beside), t->beside);
+		return format_text("%.*s.", (int) (sparse_path_base(t->beside) - t->beside), t->beside);
 	return format_text("%s/.", folder != NULL && folder[0] != '\0' ? folder : "/tmp");
 }
 

@@ -6,9 +6,10 @@
  *   3. The files are read from their first byte to their last, as any reader would read
  *      them, under one snapshot; the SHA-256 of each file and of each staged object must be
  *      what was said.
- *   4. In the order of their SHA-256s, staged objects get theirs, or make way for those that
+ *   4. They must be whole: no pointer, no index of what is not there (whole.c).
+ *   5. In the order of their SHA-256s, staged objects get theirs, or make way for those that
  *      others have stored meanwhile (store/stage.c).
- *   5. The version's counters make it ready.
+ *   6. The version's counters make it ready.
  */
 #include "postgres.h"
 #include "compat.h"
@@ -25,6 +26,7 @@
 #include "model/import.h"
 #include "model/sketch.h"
 #include "upload.h"
+#include "whole.h"
 
 PG_FUNCTION_INFO_V1(wire_commit);
 
@@ -511,6 +513,7 @@ verify_and_publish(Committing *committing)
 	answer_finish();
 	for (int i = 0; i < committing->import.plan->files; i++)
 		read_file(committing, &committing->file[i]);
+	upload_check_whole(committing->upload, committing->file, committing->import.plan->files, committing->reader);
 	publish_all(committing);
 	finish_upload(committing);
 }
