@@ -157,7 +157,7 @@ check_limits(const char *owner, const int64 limit[3], const int64 used[3])
 					 ? errdetail("It allows " INT64_FORMAT " %s; with this version there were " INT64_FORMAT ".",
 								 limit[i], limited[i], used[i])
 					 : errdetail("It limits %s.", limited[i]),
-					 errhint("Drop versions that are not needed any more, give uploads up, or ask the store's owner for more.")));
+					 errhint("Drop versions that are not needed any more, or ask the store's owner for more.")));
 }
 
 /* Until the transaction ends; nobody can take it otherwise, as he could an advisory lock. */

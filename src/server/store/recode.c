@@ -82,22 +82,42 @@ store_lock_for_recoding(bool wait)
 	return true;
 }
 
-#define POLL_LEAST 10			/* milliseconds between two attempts to get a lock */
-#define POLL_MOST 200
+/* Stands in the queue for a moment: nobody who comes later waits longer than that, and no stream of writers keeps it out for ever. */
+static void
+queue_briefly(void *argument)
+{
+	int			nest = settings_enter(BRIEF_WAIT);
+
+	*(bool *) argument = store_lock_for_recoding(true);
+	settings_leave(nest);
+}
+
+static bool
+is_timeout(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+#define PAUSE_LEAST 10			/* milliseconds between two attempts */
+#define PAUSE_MOST 200
 
 bool
 store_lock_for_recoding_until(TimestampTz deadline)
 {
-	long		pause = POLL_LEAST;
+	bool		locked = store_lock_for_recoding(false);
 
-	while (!store_lock_for_recoding(false))
+	for (long pause = PAUSE_LEAST; !locked; pause = Min(pause * 2, PAUSE_MOST))
 	{
+		ErrorData  *error = guarded_attempt(queue_briefly, &locked, is_timeout);
+
+		if (error == NULL)
+			break;
+		FreeErrorData(error);
 		if (deadline != 0 && GetCurrentTimestamp() >= deadline)
 			return false;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
-		pause = Min(pause * 2, POLL_MOST);
 	}
 	return true;
 }
