@@ -1,7 +1,8 @@
 /*
- * recipe_lowrank.c: tensors whose change has a low rank, where the adapter is not a parent.
+ * recipe_lowrank.c: tensors whose change is a product of thin matrices, or in part: adapters merged, that are not parents themselves;
+ * and fine-tunes of all weights, in as far as it pays.
  *
- * The factors are found by fit/lowrank.c, which reads the tensor and its parent several
+ * The factors are found by fit/lowrank.c or, where there is no low rank, by fit/priced.c, which read the tensor and its parent several
  * times, by blocks of rows. If coding a few stretches by them, and the factors themselves,
  * promises to take clearly less than the parent alone does, they are stored, as objects that nothing but
  * this tensor's refers to.
@@ -10,7 +11,7 @@
 #include "compat.h"
 
 #include "codec/convert.h"
-#include "fit/lowrank.h"
+#include "fit/priced.h"
 #include "miscadmin.h"
 #include "recipes.h"
 #include "sdelta/glue.h"
@@ -19,8 +20,13 @@
 #define STRETCHES 4
 #define STRETCH_ELEMENTS ((uint64) 32768)	/* rows of about so many elements, or one */
 
-/* Per cent of what the parent alone takes that the factors may bring it down to, at most. */
+/* Per cent of what the parent alone takes that the factors may bring it down to, at most; and those of which each has paid its price. */
 #define WORTH 90
+#define WORTH_PRICED 99
+
+/* Of a full fine-tune, with sparse.effort at 2 and 3. */
+#define CHEAP_RANK 16
+#define MOST_RANK FIT_MAX_RANK
 
 typedef struct Factored
 {
@@ -72,7 +78,8 @@ static sparse_formula
 formula_of(const Factored *f)
 {
 	sparse_formula formula = {
-		.style = SPARSE_PRODUCT_EXPONENTS, .rank = f->fit.rank, .columns = f->columns, .factor = 1
+		.style = SPARSE_PRODUCT_EXPONENTS | (f->fit.by_component ? SPARSE_LEFT_TRANSPOSED : 0), .rank = f->fit.rank,
+		.columns = f->columns, .factor = 1
 	};
 
 	memcpy(formula.exponent, f->fit.exponent, f->fit.rank);
@@ -134,6 +141,9 @@ is_worth_it(const Factored *f)
 	double		scale = (double) f->rows / (STRETCHES * rows);
 	double		factors;
 
+	/* (samples were coded when its rank was chosen) */
+	if (f->fit.by_component)
+		return f->fit.expected * 100 < f->fit.alone * WORTH_PRICED;
 	if (f->columns * f->fit.rank * sizeof(int16_t) > SPARSE_MAX_PREDICTION / 2)
 		return false;
 	for (int i = 0; i < STRETCHES; i++)
@@ -189,8 +199,8 @@ propose(RecipeSearch *search, const Factored *f)
 	Recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_LOW_RANK);
 
 	recipe_add_elements(recipe, f->base);
-	recipe_add_source(recipe, store_factor(search, f->fit.left, f->rows * f->fit.rank), SPARSE_I16, f->columns,
-					  f->fit.rank);
+	recipe_add_source(recipe, store_factor(search, f->fit.left, f->rows * f->fit.rank), SPARSE_I16,
+					  f->fit.by_component ? 0 : f->columns, f->fit.by_component ? f->rows * f->fit.rank : f->fit.rank);
 	recipe_add_source(recipe, store_factor(search, f->fit.right, f->columns * f->fit.rank), SPARSE_I16, 0,
 					  f->columns * f->fit.rank);
 	recipe->source[1].made = recipe->source[2].made = true;
@@ -225,6 +235,9 @@ search_lowrank(RecipeSearch *search)
 	f.rows = search->elements / f.columns;
 	sparse_allocator_init(&allocator, CurrentMemoryContext);
 	status = fit_lowrank_find(&allocator, read_rows, let_interrupt, &f, f.rows, f.columns, search->spec->dtype, &f.fit);
+	if (status == SPARSE_OK && f.fit.rank == 0)
+		status = fit_priced_find(object_reader_codec(search->reader), &allocator, read_rows, let_interrupt, &f, f.rows, f.columns,
+								 search->spec->dtype, sparse_effort > 2 ? MOST_RANK : CHEAP_RANK, sparse_effort > 2, &f.fit);
 	if (status != SPARSE_OK)
 		sparse_report(status, "look for a low rank");
 	if (f.fit.rank > 0 && is_worth_it(&f))
