@@ -7,7 +7,6 @@
 #ifndef SPARSE_FIT_LOWRANK_H
 #define SPARSE_FIT_LOWRANK_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "codec/formula.h"
@@ -23,12 +22,9 @@ typedef void (*fit_read) (void *state, uint64_t first, uint64_t rows, float *chi
 typedef struct fit_lowrank
 {
 	unsigned	rank;			/* 0: the change has no low rank, or coding it so gains nothing */
-	bool		by_component;	/* left is rank x rows */
 	int16_t    *left;			/* rows x rank */
 	int16_t    *right;			/* rank x columns */
 	int8_t		exponent[FIT_MAX_RANK]; /* of each component */
-	double		expected;		/* bytes of content and factors, and of the content by its parent alone: of priced.h */
-	double		alone;
 } fit_lowrank;
 
 /*

@@ -25,7 +25,6 @@
 #define SWEEPS 2				/* of refinement */
 #endif
 #endif
-#define STRETCH 512
 #define LEAST_SIDE 64			/* rows, and columns */
 #define SAMPLE_STRETCHES 8
 #define SAMPLE_ELEMENTS ((uint64_t) 131072)	/* thorough; a quarter otherwise */
@@ -39,7 +38,7 @@ typedef struct sample
 	float	   *parent;
 	float	   *model;
 	uint8_t    *content;
-	uint8_t    *predicted;
+	float	   *predicted;
 } sample;
 
 typedef struct search
@@ -124,23 +123,17 @@ residual_price(search *s, double variance, double *bytes)
 	const float size = (float) sqrt(6 * variance);
 	uint64_t	state = UINT64_C(88172645463325252);
 	const uint64_t count = sample_elements(s);
-	const size_t length = (size_t) count * s->element_bytes;
-	const sparse_ref ref = {.dtype = s->dtype, .count = count};
+	const sparse_ref ref = {.dtype = SPARSE_F32, .count = count};
+	const sparse_formula sum = {.bases = 1, .coefficient = {1}};
 	const uint8_t *delta;
 	size_t		delta_bytes;
 
 	s->c.pause(s->c.state);
-	for (uint64_t first = 0; first < count; first += STRETCH)
-	{
-		const uint64_t some = count - first < STRETCH ? count - first : STRETCH;
-		float		x[STRETCH];
-
-		for (uint64_t i = 0; i < some; i++)
-			x[i] = s->sample.parent[first + i] + (s->sample.model[first + i] + noise_of(&state, size));
-		store_floats(s->dtype, x, some, s->sample.predicted + first * s->element_bytes);
-	}
-	SPARSE_TRY(sparse_delta_encode(s->codec, s->sample.content, length, s->dtype, &ref, 1, s->sample.predicted, length,
-								   &delta, &delta_bytes));
+	for (uint64_t i = 0; i < count; i++)
+		s->sample.predicted[i] = s->sample.parent[i] + (s->sample.model[i] + noise_of(&state, size));
+	SPARSE_TRY(sparse_delta_encode_formula(s->codec, s->sample.content, (size_t) count * s->element_bytes, s->dtype,
+										   SPARSE_PREDICT_SUM, &sum, &ref, 1, s->sample.predicted, count * sizeof(float),
+										   &delta, &delta_bytes));
 	*bytes = (double) delta_bytes * s->c.rows / (s->sample.stretches * s->sample.rows);
 	return SPARSE_OK;
 }
@@ -209,7 +202,7 @@ static const unsigned tried[] = {1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 56, 
 
 /* The rank of the least price. */
 static sparse_status
-choose_rank(search *s, unsigned most, fit_lowrank *fit)
+choose_rank(search *s, unsigned most, fit_priced *fit)
 {
 	unsigned	done = 0;
 
@@ -238,49 +231,77 @@ choose_rank(search *s, unsigned most, fit_lowrank *fit)
 
 /* ---- integers ---- */
 
-/* Rounds numbers to multiples of a power of two near `step`; its exponent. */
+#define MOST_NUMBER 127			/* and its negative */
+
+/* The exponent of the power of two, near `step`, of which all numbers are multiples that fit a byte. */
 static int
-round_numbers(const float *x, uint64_t count, double step, int16_t *to)
+exponent_for(const float *x, uint64_t count, double step)
 {
 	float		largest = 0;
-	int			exponent;
 	int			least;
+	int			exponent = exponent_of(step);
 
 	for (uint64_t i = 0; i < count; i++)
 		largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
 	(void) frexpf(largest, &least);
-	exponent = exponent_of(step);
-	if (exponent < least - 7)
-		exponent = least - 7;
-	for (uint64_t i = 0; i < count; i++)
-		to[i] = (int16_t) lrint(ldexp(x[i], -exponent));
-	return exponent;
+	return exponent < least - 7 ? least - 7 : exponent;
 }
 
-static bool
-round_factors(search *s, fit_lowrank *fit)
+static void
+round_numbers(const float *x, uint64_t count, int exponent, int8_t *to)
+{
+	for (uint64_t i = 0; i < count; i++)
+	{
+		const double number = rint(ldexp(x[i], -exponent));
+
+		to[i] = (int8_t) (number > MOST_NUMBER ? MOST_NUMBER : number < -MOST_NUMBER ? -MOST_NUMBER : number);
+	}
+}
+
+/* Component k as real numbers, the left ones with the singular value. */
+static void
+take_component(search *s, unsigned k)
+{
+	const double size = sqrt(s->c.value[k]);
+
+	s->c.pause(s->c.state);
+	components_left(&s->c, k, s->row);
+	for (uint64_t i = 0; i < s->c.rows; i++)
+		s->row[i] *= (float) size;
+	components_right(&s->c, k, s->column);
+	for (uint64_t j = 0; j < s->c.columns; j++)
+		s->column[j] /= (float) size;
+}
+
+/* The products of all components are counted in the same unit: those that are coarser are shifted. */
+static void
+round_factors(search *s, fit_priced *fit)
 {
 	const double step = step_at(s, fit->rank);
+	int			left[FIT_MAX_RANK];
+	int			right[FIT_MAX_RANK];
+	int			coarsest = INT16_MIN;
 
+	fit->power = INT16_MAX;
 	for (unsigned k = 0; k < fit->rank; k++)
 	{
-		const double size = sqrt(s->c.value[k]);
-		int			exponent;
-
-		s->c.pause(s->c.state);
-		components_left(&s->c, k, s->row);
-		for (uint64_t i = 0; i < s->c.rows; i++)
-			s->row[i] *= (float) size;
-		components_right(&s->c, k, s->column);
-		for (uint64_t j = 0; j < s->c.columns; j++)
-			s->column[j] /= (float) size;
-		exponent = round_numbers(s->row, s->c.rows, step, fit->left + k * s->c.rows);
-		exponent += round_numbers(s->column, s->c.columns, step / size, fit->right + k * s->c.columns);
-		if (exponent < INT8_MIN || exponent > INT8_MAX)
-			return false;
-		fit->exponent[k] = (int8_t) exponent;
+		take_component(s, k);
+		left[k] = exponent_for(s->row, s->c.rows, step);
+		right[k] = exponent_for(s->column, s->c.columns, step / sqrt(s->c.value[k]));
+		coarsest = left[k] + right[k] > coarsest ? left[k] + right[k] : coarsest;
+		fit->power = left[k] + right[k] < fit->power ? left[k] + right[k] : fit->power;
 	}
-	return true;
+	if (fit->power < coarsest - SPARSE_MAX_SUM_SHIFT)
+		fit->power = coarsest - SPARSE_MAX_SUM_SHIFT;
+	for (unsigned k = 0; k < fit->rank; k++)
+	{
+		if (left[k] + right[k] < fit->power)
+			right[k] = fit->power - left[k];
+		fit->shift[k] = (uint8_t) (left[k] + right[k] - fit->power);
+		take_component(s, k);
+		round_numbers(s->row, s->c.rows, left[k], fit->left + k * s->c.rows);
+		round_numbers(s->column, s->c.columns, right[k], fit->right + k * s->c.columns);
+	}
 }
 
 /* ---- all of it ---- */
@@ -301,7 +322,7 @@ give_back(const search *s, void *block)
 }
 
 static sparse_status
-find(search *s, unsigned most, fit_lowrank *fit)
+find(search *s, unsigned most, fit_priced *fit)
 {
 	bool		failed = false;
 	const uint64_t count = sample_elements(s);
@@ -311,7 +332,7 @@ find(search *s, unsigned most, fit_lowrank *fit)
 	s->sample.parent = take(s, count * sizeof(float), &failed);
 	s->sample.model = take(s, count * sizeof(float), &failed);
 	s->sample.content = take(s, count * s->element_bytes, &failed);
-	s->sample.predicted = take(s, count * s->element_bytes, &failed);
+	s->sample.predicted = take(s, count * sizeof(float), &failed);
 	if (failed)
 		return SPARSE_NO_MEMORY;
 	fill_sample(s);
@@ -323,13 +344,11 @@ find(search *s, unsigned most, fit_lowrank *fit)
 	}
 	if (fit->rank == 0)
 		return SPARSE_OK;
-	fit->by_component = true;
-	fit->left = take(s, fit->rank * s->c.rows * sizeof(int16_t), &failed);
-	fit->right = take(s, fit->rank * s->c.columns * sizeof(int16_t), &failed);
+	fit->left = take(s, fit->rank * s->c.rows, &failed);
+	fit->right = take(s, fit->rank * s->c.columns, &failed);
 	if (failed)
 		return SPARSE_NO_MEMORY;
-	if (!round_factors(s, fit))
-		fit->rank = 0;
+	round_factors(s, fit);
 	return SPARSE_OK;
 }
 
@@ -345,7 +364,7 @@ affordable(uint64_t rows, uint64_t columns, unsigned most)
 sparse_status
 fit_priced_find(sparse_codec *codec, const sparse_allocator *allocator, fit_read read, fit_pause pause, void *state,
 				uint64_t rows, uint64_t columns, sparse_dtype dtype, unsigned most, bool thorough,
-				fit_lowrank *fit)
+				fit_priced *fit)
 {
 	const sparse_dtype_info *info = sparse_dtype_get(dtype);
 	search		s = {.codec = codec, .dtype = dtype, .element_bytes = info->bytes, .thorough = thorough};
@@ -367,6 +386,18 @@ fit_priced_find(sparse_codec *codec, const sparse_allocator *allocator, fit_read
 	give_back(&s, s.sample.predicted);
 	components_free(&s.c);
 	if (status != SPARSE_OK || fit->rank == 0)
-		fit_lowrank_free(allocator, fit);
+		fit_priced_free(allocator, fit);
 	return status;
+}
+
+void
+fit_priced_free(const sparse_allocator *allocator, fit_priced *fit)
+{
+	if (fit->left)
+		allocator->release(allocator->state, fit->left);
+	if (fit->right)
+		allocator->release(allocator->state, fit->right);
+	fit->left = NULL;
+	fit->right = NULL;
+	fit->rank = 0;
 }

@@ -20,11 +20,13 @@
 #define STRETCHES 4
 #define STRETCH_ELEMENTS ((uint64) 32768)	/* rows of about so many elements, or one */
 
-/* Per cent of what the parent alone takes that the factors may bring it down to, at most; and those of which each has paid its price. */
+/* Per cent of what the parent alone takes that the factors may bring it down to, at most. */
 #define WORTH 90
+
+/* The same of factors whose rank was chosen by what it saves. */
 #define WORTH_PRICED 99
 
-/* Of a full fine-tune, with sparse.effort at 2 and 3. */
+/* The highest rank of these, with sparse.effort at 2 and 3. */
 #define CHEAP_RANK 16
 #define MOST_RANK FIT_MAX_RANK
 
@@ -78,8 +80,7 @@ static sparse_formula
 formula_of(const Factored *f)
 {
 	sparse_formula formula = {
-		.style = SPARSE_PRODUCT_EXPONENTS | (f->fit.by_component ? SPARSE_LEFT_TRANSPOSED : 0), .rank = f->fit.rank,
-		.columns = f->columns, .factor = 1
+		.style = SPARSE_PRODUCT_EXPONENTS, .rank = f->fit.rank, .columns = f->columns, .factor = 1
 	};
 
 	memcpy(formula.exponent, f->fit.exponent, f->fit.rank);
@@ -141,9 +142,6 @@ is_worth_it(const Factored *f)
 	double		scale = (double) f->rows / (STRETCHES * rows);
 	double		factors;
 
-	/* (samples were coded when its rank was chosen) */
-	if (f->fit.by_component)
-		return f->fit.expected * 100 < f->fit.alone * WORTH_PRICED;
 	if (f->columns * f->fit.rank * sizeof(int16_t) > SPARSE_MAX_PREDICTION / 2)
 		return false;
 	for (int i = 0; i < STRETCHES; i++)
@@ -167,14 +165,14 @@ read_factor(void *state, uint64 first, uint64 bytes, char *target)
 }
 
 static int64
-store_factor(const RecipeSearch *search, const int16_t *factor, uint64 count)
+store_factor(const RecipeSearch *search, const void *factor, sparse_dtype dtype, uint64 count)
 {
-	FactorSource source = {(const char *) factor};
+	FactorSource source = {factor};
 	Sha256	   *sha256 = sha256_create(CurrentMemoryContext);
 	uint8		digest[SPARSE_SHA256_BYTES];
 	ObjectResult result;
 	ObjectSpec	spec = {
-		.place = search->spec->place, .sha256 = digest, .dtype = SPARSE_I16, .bytes = count * sizeof(int16_t),
+		.place = search->spec->place, .sha256 = digest, .dtype = dtype, .bytes = count * sparse_dtype_get(dtype)->bytes,
 		.version = search->spec->version, .source = read_factor, .source_state = &source
 	};
 
@@ -199,12 +197,46 @@ propose(RecipeSearch *search, const Factored *f)
 	Recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_LOW_RANK);
 
 	recipe_add_elements(recipe, f->base);
-	recipe_add_source(recipe, store_factor(search, f->fit.left, f->rows * f->fit.rank), SPARSE_I16,
-					  f->fit.by_component ? 0 : f->columns, f->fit.by_component ? f->rows * f->fit.rank : f->fit.rank);
-	recipe_add_source(recipe, store_factor(search, f->fit.right, f->columns * f->fit.rank), SPARSE_I16, 0,
+	recipe_add_source(recipe, store_factor(search, f->fit.left, SPARSE_I16, f->rows * f->fit.rank), SPARSE_I16, f->columns,
+					  f->fit.rank);
+	recipe_add_source(recipe, store_factor(search, f->fit.right, SPARSE_I16, f->columns * f->fit.rank), SPARSE_I16, 0,
 					  f->columns * f->fit.rank);
 	recipe->source[1].made = recipe->source[2].made = true;
 	recipe->formula = formula_of(f);
+}
+
+/* ---- by its price ---- */
+
+static void
+propose_sum(RecipeSearch *search, const Factored *f, const fit_priced *fit)
+{
+	Recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_SUM);
+
+	recipe_add_elements(recipe, f->base);
+	recipe_add_source(recipe, store_factor(search, fit->left, SPARSE_I8, f->rows * fit->rank), SPARSE_I8, 0, f->rows * fit->rank);
+	recipe_add_source(recipe, store_factor(search, fit->right, SPARSE_I8, f->columns * fit->rank), SPARSE_I8, 0,
+					  f->columns * fit->rank);
+	recipe->source[1].made = recipe->source[2].made = true;
+	recipe->formula = (sparse_formula) {
+		.bases = 1, .coefficient = {1}, .rank = fit->rank, .columns = f->columns, .power = fit->power
+	};
+	memcpy(recipe->formula.exponent, fit->shift, fit->rank);
+}
+
+static void
+search_priced(RecipeSearch *search, const Factored *f, const sparse_allocator *allocator)
+{
+	const bool	thorough = sparse_effort > 2;
+	fit_priced	fit;
+	sparse_status status = fit_priced_find(object_reader_codec(search->reader), allocator, read_rows, let_interrupt, (void *) f,
+										   f->rows, f->columns, search->spec->dtype, thorough ? MOST_RANK : CHEAP_RANK, thorough,
+										   &fit);
+
+	if (status != SPARSE_OK)
+		sparse_report(status, "look for a change's components");
+	if (fit.rank > 0 && fit.expected * 100 < fit.alone * WORTH_PRICED)
+		propose_sum(search, f, &fit);
+	fit_priced_free(allocator, &fit);
 }
 
 /* Whether a search before this one found factors, or several parents that make it up. */
@@ -235,12 +267,11 @@ search_lowrank(RecipeSearch *search)
 	f.rows = search->elements / f.columns;
 	sparse_allocator_init(&allocator, CurrentMemoryContext);
 	status = fit_lowrank_find(&allocator, read_rows, let_interrupt, &f, f.rows, f.columns, search->spec->dtype, &f.fit);
-	if (status == SPARSE_OK && f.fit.rank == 0)
-		status = fit_priced_find(object_reader_codec(search->reader), &allocator, read_rows, let_interrupt, &f, f.rows, f.columns,
-								 search->spec->dtype, sparse_effort > 2 ? MOST_RANK : CHEAP_RANK, sparse_effort > 2, &f.fit);
 	if (status != SPARSE_OK)
 		sparse_report(status, "look for a low rank");
 	if (f.fit.rank > 0 && is_worth_it(&f))
 		propose(search, &f);
+	else
+		search_priced(search, &f, &allocator);
 	fit_lowrank_free(&allocator, &f.fit);
 }
