@@ -28,6 +28,7 @@
 #define LEAST_SIDE 64			/* rows, and columns */
 #define SAMPLE_STRETCHES 8
 #define SAMPLE_ELEMENTS ((uint64_t) 131072)	/* thorough; a quarter otherwise */
+#define FACTORS_OVERHEAD 250	/* bytes of two deltas' heads and tables, and of the references to them */
 #define MOST_MEMORY (24.0 * 1024 * 1024)	/* of the thin matrices */
 
 /* Rows that are coded at several ranks. */
@@ -193,7 +194,7 @@ factors_price(const search *s, unsigned rank)
 		bits += s->c.rows * bits_of(ldexp(size, -exponent_of(step)) / sqrt((double) s->c.rows))
 			+ s->c.columns * bits_of(ldexp(1, -exponent_of(step / size)) / sqrt((double) s->c.columns));
 	}
-	return bits / 8;
+	return FACTORS_OVERHEAD + bits / 8;
 }
 
 static const unsigned tried[] = {1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 56, 64};
