@@ -451,6 +451,79 @@ load_right_pairs(const work *w, size_t first, size_t count, int16_t *right)
 		right[((size_t) f->rank / 2 * PRODUCT_STRETCH + j) * 2 + 1] = 0;
 }
 
+/*
+ * The commonest sum at once: a bf16 and a product, as a bf16 and its fraction. It is what sum_stretch gives, and four times as
+ * fast: a bf16 is the upper half of a float.
+ */
+static inline __attribute__((always_inline)) void
+add_to_bf16(const uint8_t *base, const int32_t *product, float unit, size_t count, uint8_t *to, uint8_t *fraction)
+{
+	for (size_t i = 0; i < count; i++)
+	{
+		uint16_t	b;
+		uint32_t	bits;
+		float		x;
+
+		memcpy(&b, base + 2 * i, 2);
+		bits = (uint32_t) b << 16;
+		memcpy(&x, &bits, 4);
+		x = x + (float) product[i] * unit;
+		memcpy(&bits, &x, 4);
+		{
+			const uint32_t exact = bits & 0x7fffffff;
+			const uint32_t rounded = (exact + 0x7fff + (exact >> 16 & 1)) & 0xffff0000;
+			const uint32_t apart = exact - rounded;
+			const uint32_t below = 0 - (apart >> 31);
+			const uint32_t level = ((apart ^ below) - below) >> 12;
+			const uint32_t kept = (level < FRACTION_LEVELS ? level : FRACTION_LEVELS - 1) | (below & FRACTION_BELOW);
+			const uint32_t is_finite = 0 - (uint32_t) (rounded < 0x7f800000);
+			const uint32_t is_number = 0 - (uint32_t) (exact <= 0x7f800000);
+
+			b = (uint16_t) ((((rounded | (bits & 0x80000000)) >> 16) & is_number) | (0x7fc0 & ~is_number));
+			fraction[i] = (uint8_t) (kept & is_finite);
+		}
+		memcpy(to + 2 * i, &b, 2);
+	}
+}
+
+static void
+add_to_bf16_portable(const uint8_t *base, const int32_t *product, float unit, size_t count, uint8_t *to, uint8_t *fraction)
+{
+	add_to_bf16(base, product, unit, count, to, fraction);
+}
+
+#ifdef SPARSE_HAVE_AVX2
+TARGET_AVX2 static void
+add_to_bf16_avx2(const uint8_t *base, const int32_t *product, float unit, size_t count, uint8_t *to, uint8_t *fraction)
+{
+	add_to_bf16(base, product, unit, count, to, fraction);
+}
+#endif
+
+/* Whether a sum is of that kind. */
+static bool
+adds_to_bf16(const work *w)
+{
+	return w->info->dtype == SPARSE_BF16 && w->formula->bases == 1 && w->info->ref[0].dtype == SPARSE_BF16
+		&& w->formula->coefficient[0] == 1;
+}
+
+static void
+sum_to_bf16(const work *w, size_t first, size_t count, const int32_t *product, float unit)
+{
+	uint8_t		unwanted[STRETCH];
+	uint8_t    *fraction = w->fraction ? w->fraction + first : unwanted;
+
+#ifdef SPARSE_HAVE_AVX2
+	if (w->simd >= SPARSE_SIMD_AVX2)
+	{
+		add_to_bf16_avx2(w->from[0] + 2 * first, product, unit, count, w->to + 2 * first, fraction);
+		return;
+	}
+#endif
+	add_to_bf16_portable(w->from[0] + 2 * first, product, unit, count, w->to + 2 * first, fraction);
+}
+
 #define REAL float
 #define BITS uint32_t
 #define REAL_MANTISSA 23

@@ -235,6 +235,11 @@ NAME(sum_stretch)(const work *w, size_t first, size_t count, const int32_t *prod
 	REAL		sum[STRETCH];
 	REAL		x[STRETCH];
 
+	if (product != NULL && adds_to_bf16(w))
+	{
+		sum_to_bf16(w, first, count, product, (float) NAME(power_of_two)(f->power));
+		return;
+	}
 	for (unsigned k = 0; k < f->bases; k++)
 	{
 		const REAL	c = (REAL) f->coefficient[k];

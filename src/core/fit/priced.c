@@ -28,6 +28,7 @@
 #define LEAST_SIDE 64			/* rows, and columns */
 #define SAMPLE_STRETCHES 8
 #define SAMPLE_ELEMENTS ((uint64_t) 131072)	/* thorough; a quarter otherwise */
+#define SAMPLE_OVERHEAD 400		/* bytes of a delta that do not grow with it: heads, and 64 states */
 #define FACTORS_OVERHEAD 250	/* bytes of two deltas' heads and tables, and of the references to them */
 #define MOST_MEMORY (24.0 * 1024 * 1024)	/* of the thin matrices */
 
@@ -135,7 +136,8 @@ residual_price(search *s, double variance, double *bytes)
 	SPARSE_TRY(sparse_delta_encode_formula(s->codec, s->sample.content, (size_t) count * s->element_bytes, s->dtype,
 										   SPARSE_PREDICT_SUM, &sum, &ref, 1, s->sample.predicted, count * sizeof(float),
 										   &delta, &delta_bytes));
-	*bytes = (double) delta_bytes * s->c.rows / (s->sample.stretches * s->sample.rows);
+	*bytes = delta_bytes > SAMPLE_OVERHEAD ? (double) (delta_bytes - SAMPLE_OVERHEAD) : 0;
+	*bytes = SAMPLE_OVERHEAD + *bytes * s->c.rows / (s->sample.stretches * s->sample.rows);
 	return SPARSE_OK;
 }
 
