@@ -31,7 +31,7 @@ add_files() {
 }
 
 make_deltas() {
-    gcc -O2 -std=c11 -D_GNU_SOURCE -Wall -Wextra -ffp-contract=off -Isrc -Isrc/core -Itest test/golden/make_deltas.c src/core/codec/[a-z]*.c \
+    gcc -O2 -std=c11 -D_GNU_SOURCE -Wall -Wextra -ffp-contract=off -Isrc/core -Isrc -Itest test/golden/make_deltas.c src/core/codec/[a-z]*.c \
         -lzstd -lxxhash -lyajl -lm -o "$work/make_deltas"
     "$work/make_deltas" "$work/new"
     add_files predictions.bin deltas.bin deltas.txt

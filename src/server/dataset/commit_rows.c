@@ -13,7 +13,6 @@
 #include "miscadmin.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -31,6 +30,7 @@ begin_column(Commit *commit, NewColumn *column, Form_pg_attribute attribute, siz
 {
 	column->name = pstrdup(NameStr(attribute->attname));
 	column->coder = type_coder(attribute->atttypid, attribute->atttypmod, column->name);
+	type_check_lasting(column->coder, column->name);
 	column->type = type_name(attribute->atttypid, attribute->atttypmod);
 	column->structure = type_structure(column->coder);
 	column->builder = chunk_builder_create(column->coder, average);
@@ -225,11 +225,7 @@ check_keys(Commit *commit, NewSplit *split)
 	bool		null;
 
 	tuplesort_performsort(split->sort);
-	while (tuplesort_getdatum(split->sort, true,
-#if PG_VERSION_NUM >= 160000
-							  true,
-#endif
-							  &key, &null, NULL))
+	while (tuplesort_getdatum(split->sort, true, true, &key, &null, NULL))
 	{
 		bytea	   *this = DatumGetByteaPP(key);
 
@@ -328,18 +324,19 @@ commit_query(Commit *commit, NewSplit *split, const char *name, const char *quer
 		.split = split,
 		.owner = CurrentResourceOwner
 	};
-	int			nest = NewGUCNestLevel();
+	bool		read_only = read_only_enter();
+	int			nest = settings_enter(0);
 	Portal		portal;
 
 	answer_connect();
-	(void) set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	portal = open_query(query);
 	if (portal->tupDesc == NULL)
 		elog(ERROR, "the query has no columns");
 	commit_begin_split(commit, split, name, portal->tupDesc, keys, key);
 	(void) PortalRunFetch(portal, FETCH_FORWARD, FETCH_ALL, &rows.receiver);
 	SPI_cursor_close(portal);
-	AtEOXact_GUC(true, nest);
+	settings_leave(nest);
+	read_only_leave(read_only);
 	answer_finish();
 	commit_end_split(commit, split);
 }

@@ -47,23 +47,23 @@ factor_names(const char *module, const char *factor, char **name, int room)
 }
 
 static bool
-find_factor(const RecipeSearch *search, int64 version, const char *module, const char *factor, Kin *kin)
+find_factor(int64 version, const char *module, const char *factor, Kin *kin)
 {
 	char	   *name[96];
 	int			names = factor_names(module, factor, name, lengthof(name));
 
-	return recipes_find(search, version, name, names, kin) && kin->rank == 2 && kin->elements > 0;
+	return recipes_find(version, name, names, kin) && kin->rank == 2 && kin->elements > 0;
 }
 
 /* Both factors, and that they have the tensor's shape, as it is or transposed. */
 static bool
-find_factors(const RecipeSearch *search, int64 version, const char *module, const char *a_name, const char *b_name,
+find_factors(int64 version, const char *module, const char *a_name, const char *b_name,
 			 Adapter *adapter)
 {
 	const Kin  *a = &adapter->a;
 	const Kin  *b = &adapter->b;
 
-	if (!find_factor(search, version, module, a_name, &adapter->a) || !find_factor(search, version, module, b_name, &adapter->b))
+	if (!find_factor(version, module, a_name, &adapter->a) || !find_factor(version, module, b_name, &adapter->b))
 		return false;
 	adapter->rank = a->shape[0];
 	if (adapter->rank != b->shape[1] || adapter->rank > SPARSE_MAX_RANK)
@@ -86,11 +86,11 @@ find_adapter(const RecipeSearch *search, int64 version, Adapter *adapter)
 	if (module == NULL || search->object->tensor->rank != 2 || adapter->columns > MOST_COLUMNS)
 		return false;
 	adapter->transposed = false;
-	if (find_factors(search, version, module, "lora_A", "lora_B", adapter))
+	if (find_factors(version, module, "lora_A", "lora_B", adapter))
 		return true;
 	adapter->transposed = true;
-	return find_factors(search, version, module, "lora_A", "lora_B", adapter)
-		|| find_factors(search, version, module, "lora_embedding_A", "lora_embedding_B", adapter);
+	return find_factors(version, module, "lora_A", "lora_B", adapter)
+		|| find_factors(version, module, "lora_embedding_A", "lora_embedding_B", adapter);
 }
 
 /* The row of the tensor at sample i. */

@@ -113,7 +113,7 @@ stretch_cost(const Factored *f, uint64 first, uint64 rows, uint64 *by_factors, u
 	sparse_status status;
 
 	search->spec->source(search->spec->source_state, first * f->columns * unit, elements * unit, content);
-	object_read(search->reader, search->spec->place, f->base->object, first * f->columns * base_unit,
+	object_read(search->reader, f->base->object, first * f->columns * base_unit,
 				elements * base_unit, references);
 	memcpy(references + elements * base_unit, f->fit.left + first * f->fit.rank, left);
 	memcpy(references + elements * base_unit + left, f->fit.right, right);

@@ -92,7 +92,7 @@ read_both(const RecipeSearch *search, const Kin *kin, uint64 first, uint64 count
 		  char *content, char *parent)
 {
 	search->spec->source(search->spec->source_state, first * unit, count * unit, content);
-	object_read(search->reader, search->spec->place, kin->object, first * unit, count * unit, parent);
+	object_read(search->reader, kin->object, first * unit, count * unit, parent);
 }
 
 /* A sample in four places; true when most of what was not zeroed is the parent's. */

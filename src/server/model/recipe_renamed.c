@@ -78,10 +78,10 @@ kin_index_create(MemoryContext context, int parents)
 
 static StoreQuery tensors_query = {
 	.sql = "select t.object, t.dtype, t.shape from sparse.tensor t"
-	" where t.version = $1 and t.place = $2 and t.bytes > 0"
+	" where t.version = $1 and t.bytes > 0"
 	" order by t.file, t.ordinal"
-	" limit $3",
-	.args = 3, .arg = {INT8OID, INT2OID, INT8OID},
+	" limit $2",
+	.args = 2, .arg = {INT8OID, INT8OID},
 	.columns = 3, .column = {INT8OID, TEXTOID, INT8ARRAYOID}};
 
 /* The order of shapes without their first dimension. */
@@ -111,8 +111,7 @@ static void
 load_parent(const RecipeSearch *search, int number, ParentTensors *parent)
 {
 	const ImportParent *version = &search->import->parent[number];
-	Datum		argument[3] = {Int64GetDatum(version->version.id), Int16GetDatum(search->import->place),
-	Int64GetDatum(MOST_TENSORS)};
+	Datum		argument[2] = {Int64GetDatum(version->version.id), Int64GetDatum(MOST_TENSORS)};
 	SPITupleTable *rows;
 	uint64		count = query_run(&tensors_query, argument, NULL, false, &rows);
 

@@ -144,7 +144,7 @@ find_float_kin(const RecipeSearch *search, int64 version, Kin *kin)
 
 	if (plain != NULL)
 		names += recipes_names(plain, name + names, 16);
-	return recipes_find(search, version, name, names, kin) && sparse_dtype_get(kin->dtype)->exponent_bits > 0;
+	return recipes_find(version, name, names, kin) && sparse_dtype_get(kin->dtype)->exponent_bits > 0;
 }
 
 static void
@@ -209,7 +209,7 @@ search_maxima(RecipeSearch *search)
 		Kin			kin;
 		uint64		group;
 
-		if (!recipes_find(search, search->import->parent[i].version.id, name, names, &kin)
+		if (!recipes_find(search->import->parent[i].version.id, name, names, &kin)
 			|| sparse_dtype_get(kin.dtype)->exponent_bits == 0)
 			continue;
 		group = group_of(kin.elements, search->elements);
@@ -235,7 +235,7 @@ find_scales_of_kin(const RecipeSearch *search, const Kin *kin, Kin *scales, doub
 		char	   *name = with_ending(search->object->tensor->name, ending[i].of, ending[i].scale);
 		char	   *names[16];
 
-		if (name == NULL || !recipes_find(search, kin->version, names, recipes_names(name, names, lengthof(names)), scales)
+		if (name == NULL || !recipes_find(kin->version, names, recipes_names(name, names, lengthof(names)), scales)
 			|| sparse_dtype_get(scales->dtype)->exponent_bits == 0)
 			continue;
 		*factor = ending[i].factor;

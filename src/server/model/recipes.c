@@ -18,10 +18,10 @@
 static StoreQuery kin_query = {
 	.sql = "select t.object, t.dtype, t.shape"
 	"  from (select * from sparse.tensor n where n.version = $1 and n.name = any ($2) offset 0) t"
-	" where t.place = $3 and t.bytes > 0"
+	" where t.bytes > 0"
 	" order by array_position($2, t.name), t.file"
 	" limit 1",
-	.args = 3, .arg = {INT8OID, TEXTARRAYOID, INT2OID},
+	.args = 2, .arg = {INT8OID, TEXTARRAYOID},
 	.columns = 3, .column = {INT8OID, TEXTOID, INT8ARRAYOID}};
 
 Recipe *
@@ -68,7 +68,7 @@ sample_object(const RecipeSearch *search, const Kin *kin, uint64 first, uint64 c
 	const unsigned unit = sparse_dtype_get(kin->dtype)->bytes;
 	char	   *bytes = palloc(count * unit);
 
-	object_read(search->reader, search->spec->place, kin->object, first * unit, count * unit, bytes);
+	object_read(search->reader, kin->object, first * unit, count * unit, bytes);
 	load_floats(kin->dtype, (const uint8 *) bytes, count, x);
 	pfree(bytes);
 }
@@ -135,9 +135,9 @@ kin_of_row(const SPITupleTable *rows, uint64 row, int64 version, Kin *kin)
 }
 
 bool
-recipes_find(const RecipeSearch *search, int64 version, char **name, int names, Kin *kin)
+recipes_find(int64 version, char **name, int names, Kin *kin)
 {
-	Datum		argument[3];
+	Datum		argument[2];
 	Datum	   *value = palloc(names * sizeof(Datum));
 	SPITupleTable *rows;
 	bool		found;
@@ -146,7 +146,6 @@ recipes_find(const RecipeSearch *search, int64 version, char **name, int names, 
 		value[i] = CStringGetTextDatum(name[i]);
 	argument[0] = Int64GetDatum(version);
 	argument[1] = array_datum(TEXTOID, value, names);
-	argument[2] = Int16GetDatum(search->import->place);
 	found = query_run(&kin_query, argument, NULL, false, &rows) > 0 && kin_of_row(rows, 0, version, kin);
 	SPI_freetuptable(rows);
 	return found;
@@ -168,7 +167,7 @@ find_kin(RecipeSearch *search)
 	for (int i = 0; i < search->import->parents && search->kin < MAX_KIN; i++)
 	{
 		Kin		   *kin = &search->of_name[search->kin];
-		bool		found = recipes_find(search, search->import->parent[i].version.id, name, names, kin);
+		bool		found = recipes_find(search->import->parent[i].version.id, name, names, kin);
 
 		search->kin += found;
 		if (sparse_effort > 1 && i < MAX_KIN && search->import->kin != NULL && (!found || !kin_is_alike(search, kin)))

@@ -58,7 +58,7 @@ extern void sample_content(const RecipeSearch *search, uint64 first, uint64 coun
 extern void sample_object(const RecipeSearch *search, const Kin *kin, uint64 first, uint64 count, float *x);
 
 /* A tensor of a parent by one of several names; false when there is none that recipes can use. */
-extern bool recipes_find(const RecipeSearch *search, int64 version, char **name, int names, Kin *kin);
+extern bool recipes_find(int64 version, char **name, int names, Kin *kin);
 
 /* A tensor from the columns object, dtype, shape of a row; false when it is none that recipes can use. */
 extern bool kin_of_row(const SPITupleTable *rows, uint64 row, int64 version, Kin *kin);

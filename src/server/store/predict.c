@@ -24,7 +24,7 @@ within_depth(ObjectReader *reader, const ObjectSpec *spec, int64 candidate, Obje
 	for (int32 deeper = PG_INT32_MAX;; deeper = info->depth)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!object_info(reader, spec->place, candidate, info))
+		if (!object_info(reader, candidate, info))
 			return false;
 		if (info->depth >= deeper)
 			ereport(ERROR,
@@ -33,7 +33,7 @@ within_depth(ObjectReader *reader, const ObjectSpec *spec, int64 candidate, Obje
 					 errdetail("It is a parent, but not less deep than its child.")));
 		if (info->depth < most)
 			return true;
-		if (!object_parent(reader, spec->place, candidate, 0, &candidate))
+		if (!object_parent(reader, candidate, 0, &candidate))
 			return false;
 	}
 }

@@ -7,53 +7,22 @@
  */
 #include "query.h"
 
-#include "catalog/namespace.h"
 #include "nodes/parsenodes.h"
-#include "utils/lsyscache.h"
 
 #include "store/store.h"
 
-/* The type of sparse.chunk.delta. */
-static Oid
-sdelta_type(void)
-{
-	Oid			chunk = store_relation("chunk");
-	AttrNumber	column = get_attnum(chunk, "delta");
-	Oid			type = column == InvalidAttrNumber ? InvalidOid : get_atttype(chunk, column);
-
-	if (!OidIsValid(type) || get_typlen(type) != -1)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("sparse.chunk is not the table of a store"),
-				 errdetail("It has no column \"delta\" of type sdelta.")));
-	return type;
-}
-
-static bool
-takes_sdelta(const StoreQuery *query)
-{
-	for (int i = 0; i < query->args; i++)
-		if (query->arg[i] == SDELTA_TYPE)
-			return true;
-	return false;
-}
-
 static void
-prepare(StoreQuery *query, Oid sdelta)
+prepare_once(StoreQuery *query)
 {
-	Oid			type[QUERY_ARGS];
 	SPIPlanPtr	plan;
 
-	for (int i = 0; i < query->args; i++)
-		type[i] = query->arg[i] == SDELTA_TYPE ? sdelta : query->arg[i];
-	plan = SPI_prepare_cursor(query->sql, query->args, type, CURSOR_OPT_GENERIC_PLAN);
+	if (query->plan != NULL)
+		return;
+	plan = SPI_prepare_cursor(query->sql, query->args, query->arg, CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare \"%s\": %s", query->sql,
 			 SPI_result_code_string(SPI_result));
-	if (query->plan != NULL)
-		SPI_freeplan(query->plan);
 	query->plan = plan;
-	query->sdelta = sdelta;
 }
 
 static void
@@ -62,12 +31,7 @@ check_columns(const StoreQuery *query, TupleDesc columns)
 	bool		good = columns->natts == query->columns;
 
 	for (int i = 0; good && i < query->columns; i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(columns, i);
-
-		good = query->column[i] == SDELTA_TYPE ?
-			column->attlen == -1 : column->atttypid == query->column[i];
-	}
+		good = TupleDescAttr(columns, i)->atttypid == query->column[i];
 	if (!good)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -81,26 +45,9 @@ check_columns(const StoreQuery *query, TupleDesc columns)
  * avoided then looks so dear that it would be compiled: not that.
  */
 static int
-begin_by_index(const StoreQuery *query)
+settings_of(const StoreQuery *query)
 {
-	int			nest = NewGUCNestLevel();
-
-	if (query->scans)
-		return nest;
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	return nest;
-}
-
-static void
-prepare_once(StoreQuery *query)
-{
-	Oid			sdelta = takes_sdelta(query) ? sdelta_type() : InvalidOid;
-
-	if (query->plan == NULL || query->sdelta != sdelta)
-		prepare(query, sdelta);
+	return query->scans ? 0 : BY_INDEX;
 }
 
 uint64
@@ -110,9 +57,9 @@ query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPI
 	int			result;
 
 	prepare_once(query);
-	nest = begin_by_index(query);
+	nest = settings_enter(settings_of(query));
 	result = SPI_execute_plan(query->plan, value, null, read_only, 0);
-	AtEOXact_GUC(true, nest);
+	settings_leave(nest);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
 	if (query->columns > 0)
@@ -131,9 +78,9 @@ query_open(StoreQuery *query, Datum *value, bool read_only)
 	int			nest;
 
 	prepare_once(query);
-	nest = begin_by_index(query);
+	nest = settings_enter(settings_of(query));
 	portal = SPI_cursor_open(NULL, query->plan, value, NULL, read_only);
-	AtEOXact_GUC(true, nest);
+	settings_leave(nest);
 	return portal;
 }
 

@@ -119,7 +119,7 @@ consider_source(ObjectReader *reader, const ObjectSpec *spec, uint64 elements, R
 	const int	most = spec->max_depth > 0 ? spec->max_depth : sparse_max_chain_depth;
 	ObjectInfo	info;
 
-	if (!object_info(reader, spec->place, source->object, &info) || info.stored_bytes == 0 || info.depth >= most)
+	if (!object_info(reader, source->object, &info) || info.stored_bytes == 0 || info.depth >= most)
 		return false;
 	source->elements = info.bytes / element_bytes(source->dtype);
 	source->depth = info.depth;
@@ -152,7 +152,7 @@ recipe_consider(ObjectReader *reader, const ObjectSpec *spec, uint64 chunk_bytes
 		if (!consider_source(reader, spec, elements, &recipe->source[i]))
 			return false;
 		*depth = Max(*depth, recipe->source[i].depth);
-		decoded += object_decodes(reader, spec->place, recipe->source[i].object, RECIPE_MOST_DECODED);
+		decoded += object_decodes(reader, recipe->source[i].object, RECIPE_MOST_DECODED);
 	}
 	if (recipe->sources > 1 && decoded > RECIPE_MOST_DECODED)
 		return false;
