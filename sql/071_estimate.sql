@@ -10,7 +10,8 @@ create function data_file(name text) returns text language sql as $$
 create function within(estimated bigint, stored bigint, fraction numeric) returns boolean language sql as $$
     select abs(estimated - stored) <= stored * fraction $$;
 
--- A file is estimated, and then stored: what is smaller than the sample is coded throughout
+-- A file is estimated, and then stored, by its parents alone: what is smaller than the sample is coded throughout
+set sparse.effort = 1;
 create temporary table estimated (name text, raw bigint, sampled bigint, stored bigint);
 insert into estimated select 'base', e.raw_file_bytes, e.sampled_bytes, e.stored_bytes from sparse_estimate_file(data_file('mini-base')) e;
 select sparse_import_file('base', data_file('mini-base'));
@@ -28,7 +29,8 @@ select e.stored_bytes < 1000 as itself from sparse_estimate('tuned', 'tuned') e;
 -- of two parents the better one
 select two.stored_bytes <= one.stored_bytes + 1000 as no_worse from sparse_estimate_file(data_file('mini-finetune-light'), '{strong}') one, sparse_estimate_file(data_file('mini-finetune-light'), '{strong,base}') two;
 
--- What a formula of several parents saves no sample tells; an import that is taken back does
+-- What a formula saves no sample tells; an import that is taken back does
+reset sparse.effort;
 select sparse_import_file('other', data_file('mini-finetune'), '{base}') > 0 as other;
 select count(*) as versions, (select count(*) from sparse.object) as objects, (select count(*) from sparse.chunk) as chunks from sparse.version \gset before_
 select t.* from sparse_try_import(data_file('mini-merge-linear'), '{other,strong}') t \gset

@@ -276,7 +276,7 @@ check_format(conn *c)
 	result = conn_query(c, "select @.sparse_format()", 0, NULL);
 	format = atoi(PQgetvalue(result, 0, 0));
 	PQclear(result);
-	if (format != SPARSE_FORMAT)
+	if (format > SPARSE_FORMAT)
 		fail(STATUS_OTHER_FORMAT, "Use a pg_sparse of the version of the server's sparse.",
 			 "the server's deltas have format %d, this pg_sparse knows format %d", format, SPARSE_FORMAT);
 }

@@ -242,7 +242,7 @@ evaluate(void *state, uint64 first, uint64 bytes, char *target)
 	status = formula_check(&info, &formula);
 	if (status == SPARSE_OK)
 		status = formula_predict(object_reader_codec(approximation->reader), &info, &formula,
-								 (const uint8 *) references, (uint8 *) target);
+								 (const uint8 *) references, (uint8 *) target, NULL);
 	if (status != SPARSE_OK)
 		sparse_report(status, "evaluate an approximation");
 	pfree(references);

@@ -1,7 +1,8 @@
 /*
- * recipe_lowrank.c: tensors whose change has a low rank, where the adapter is not a parent.
+ * recipe_lowrank.c: tensors whose change is a product of thin matrices, or in part: adapters merged, that are not parents themselves;
+ * and fine-tunes of all weights, in as far as it pays.
  *
- * The factors are found by fit/lowrank.c, which reads the tensor and its parent several
+ * The factors are found by fit/lowrank.c or, where there is no low rank, by fit/priced.c, which read the tensor and its parent several
  * times, by blocks of rows. If coding a few stretches by them, and the factors themselves,
  * promises to take clearly less than the parent alone does, they are stored, as objects that nothing but
  * this tensor's refers to.
@@ -10,7 +11,7 @@
 #include "compat.h"
 
 #include "codec/convert.h"
-#include "fit/lowrank.h"
+#include "fit/priced.h"
 #include "miscadmin.h"
 #include "recipes.h"
 #include "sdelta/glue.h"
@@ -21,6 +22,13 @@
 
 /* Per cent of what the parent alone takes that the factors may bring it down to, at most. */
 #define WORTH 90
+
+/* The same of factors whose rank was chosen by what it saves. */
+#define WORTH_PRICED 99
+
+/* The highest rank of these, with sparse.effort at 2 and 3. */
+#define CHEAP_RANK 16
+#define MOST_RANK FIT_MAX_RANK
 
 typedef struct Factored
 {
@@ -157,14 +165,14 @@ read_factor(void *state, uint64 first, uint64 bytes, char *target)
 }
 
 static int64
-store_factor(const RecipeSearch *search, const int16_t *factor, uint64 count)
+store_factor(const RecipeSearch *search, const void *factor, sparse_dtype dtype, uint64 count)
 {
-	FactorSource source = {(const char *) factor};
+	FactorSource source = {factor};
 	Sha256	   *sha256 = sha256_create(CurrentMemoryContext);
 	uint8		digest[SPARSE_SHA256_BYTES];
 	ObjectResult result;
 	ObjectSpec	spec = {
-		.place = search->spec->place, .sha256 = digest, .dtype = SPARSE_I16, .bytes = count * sizeof(int16_t),
+		.place = search->spec->place, .sha256 = digest, .dtype = dtype, .bytes = count * sparse_dtype_get(dtype)->bytes,
 		.version = search->spec->version, .source = read_factor, .source_state = &source
 	};
 
@@ -189,12 +197,46 @@ propose(RecipeSearch *search, const Factored *f)
 	Recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_LOW_RANK);
 
 	recipe_add_elements(recipe, f->base);
-	recipe_add_source(recipe, store_factor(search, f->fit.left, f->rows * f->fit.rank), SPARSE_I16, f->columns,
+	recipe_add_source(recipe, store_factor(search, f->fit.left, SPARSE_I16, f->rows * f->fit.rank), SPARSE_I16, f->columns,
 					  f->fit.rank);
-	recipe_add_source(recipe, store_factor(search, f->fit.right, f->columns * f->fit.rank), SPARSE_I16, 0,
+	recipe_add_source(recipe, store_factor(search, f->fit.right, SPARSE_I16, f->columns * f->fit.rank), SPARSE_I16, 0,
 					  f->columns * f->fit.rank);
 	recipe->source[1].made = recipe->source[2].made = true;
 	recipe->formula = formula_of(f);
+}
+
+/* ---- by its price ---- */
+
+static void
+propose_sum(RecipeSearch *search, const Factored *f, const fit_priced *fit)
+{
+	Recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_SUM);
+
+	recipe_add_elements(recipe, f->base);
+	recipe_add_source(recipe, store_factor(search, fit->left, SPARSE_I8, f->rows * fit->rank), SPARSE_I8, 0, f->rows * fit->rank);
+	recipe_add_source(recipe, store_factor(search, fit->right, SPARSE_I8, f->columns * fit->rank), SPARSE_I8, 0,
+					  f->columns * fit->rank);
+	recipe->source[1].made = recipe->source[2].made = true;
+	recipe->formula = (sparse_formula) {
+		.bases = 1, .coefficient = {1}, .rank = fit->rank, .columns = f->columns, .power = fit->power
+	};
+	memcpy(recipe->formula.exponent, fit->shift, fit->rank);
+}
+
+static void
+search_priced(RecipeSearch *search, const Factored *f, const sparse_allocator *allocator)
+{
+	const bool	thorough = sparse_effort > 2;
+	fit_priced	fit;
+	sparse_status status = fit_priced_find(object_reader_codec(search->reader), allocator, read_rows, let_interrupt, (void *) f,
+										   f->rows, f->columns, search->spec->dtype, thorough ? MOST_RANK : CHEAP_RANK, thorough,
+										   &fit);
+
+	if (status != SPARSE_OK)
+		sparse_report(status, "look for a change's components");
+	if (fit.rank > 0 && fit.expected * 100 < fit.alone * WORTH_PRICED)
+		propose_sum(search, f, &fit);
+	fit_priced_free(allocator, &fit);
 }
 
 /* Whether a search before this one found factors, or several parents that make it up. */
@@ -229,5 +271,7 @@ search_lowrank(RecipeSearch *search)
 		sparse_report(status, "look for a low rank");
 	if (f.fit.rank > 0 && is_worth_it(&f))
 		propose(search, &f);
+	else
+		search_priced(search, &f, &allocator);
 	fit_lowrank_free(&allocator, &f.fit);
 }

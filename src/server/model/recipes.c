@@ -170,7 +170,7 @@ find_kin(RecipeSearch *search)
 		bool		found = recipes_find(search->import->parent[i].version.id, name, names, kin);
 
 		search->kin += found;
-		if (i < MAX_KIN && search->import->kin != NULL && (!found || !kin_is_alike(search, kin)))
+		if (sparse_effort > 1 && i < MAX_KIN && search->import->kin != NULL && (!found || !kin_is_alike(search, kin)))
 			search_renamed(search, i);
 	}
 }
@@ -216,11 +216,16 @@ import_recipes(const Import *import, ObjectReader *reader, const PlanObject *obj
 	describe_self(&search);
 	find_kin(&search);
 	search_cast(&search);
+	spec->recipe = search.recipe;
+	if (sparse_effort < 2)
+	{
+		spec->recipes = search.recipes;
+		return;
+	}
 	search_blend(&search);
 	search_pruned(&search);
 	search_adapter(&search);
 	search_scaled(&search);
 	search_lowrank(&search);
-	spec->recipe = search.recipe;
 	spec->recipes = search.recipes;
 }

@@ -71,6 +71,13 @@ place_formula(const Recipe *recipe, uint64 first, sparse_formula *formula)
 			if (formula->style & SPARSE_LEFT_TRANSPOSED)
 				formula->row = first / formula->columns;
 			break;
+		case SPARSE_PREDICT_SUM:
+			if (formula->rank > 0)
+			{
+				formula->offset = first % formula->columns;
+				formula->row = first / formula->columns;
+			}
+			break;
 		case SPARSE_PREDICT_QUANTISED:
 			formula->offset = first * (formula->style == SPARSE_PACK_ELEMENTS ? 1 : 2) % formula->group;
 			break;

@@ -31,6 +31,7 @@
 extern int	sparse_chunk_size;		/* kilobytes of content per chunk */
 extern int	sparse_max_chain_depth;
 extern int	sparse_cache_size;		/* kilobytes of decoded content to remember */
+extern int	sparse_effort;			/* 1 to 3: how much is done to find what predicts a tensor */
 extern bool sparse_verify_writes;	/* decode each delta before it is stored */
 extern bool sparse_notify;		/* tell listeners */
 
