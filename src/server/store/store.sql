@@ -90,9 +90,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-    if (tg_relid <> 'sparse.object'::regclass
-           and not exists (select from pg_inherits where inhrelid = tg_relid and inhparent = 'sparse.object'::regclass))
-        or tg_when <> 'AFTER' or tg_op <> 'UPDATE' or tg_level <> 'ROW' then
+    if tg_relid <> 'sparse.object'::regclass or tg_when <> 'AFTER' or tg_op <> 'UPDATE' or tg_level <> 'ROW' then
         raise exception 'sparse_object_recoded() must be fired by its own trigger'
             using errcode = '39P01';
     end if;
