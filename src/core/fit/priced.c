@@ -26,7 +26,7 @@
 #endif
 #endif
 #define LEAST_SIDE 64			/* rows, and columns */
-#define SAMPLE_STRETCHES 8
+#define SAMPLE_STRETCHES 64		/* many: rows of an embedding differ */
 #define SAMPLE_ELEMENTS ((uint64_t) 131072)	/* thorough; a quarter otherwise */
 #define SAMPLE_OVERHEAD 400		/* bytes of a delta that do not grow with it: heads, and 64 states */
 #define FACTORS_OVERHEAD 250	/* bytes of two deltas' heads and tables, and of the references to them */
