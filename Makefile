@@ -51,7 +51,7 @@ else
 EXTENSION = sparse
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" sparse.control)
 
-CORE = codec fit
+CORE = codec fit recipes
 SERVER = sdelta store model wire dataset lineage savings care routing
 LAYERS = $(CORE:%=core/%) $(SERVER:%=server/%)
 SQL_PARTS := $(strip $(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.sql))))
@@ -63,8 +63,7 @@ OBJS := $(SOURCES:.c=.o)
 DATA_built = sparse--$(EXTVERSION).sql
 PGFILEDESC = "sparse - versions of models and datasets at the price of what changed"
 
-CODEC_OBJS := $(filter src/core/codec/%,$(OBJS))
-FIT_OBJS := $(filter src/core/fit/%,$(OBJS))
+CORE_OBJS := $(filter src/core/%,$(OBJS))
 CLIENT_OBJS := $(CLIENT_SOURCES:.c=.o)
 CLIENT := $(if $(CLIENT_SOURCES),pg_sparse)
 
@@ -95,7 +94,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 override CFLAGS := $(filter-out -Wdeclaration-after-statement,$(CFLAGS))
-$(CODEC_OBJS) $(FIT_OBJS): override CFLAGS += $(CODEC_CFLAGS)
+$(CORE_OBJS): override CFLAGS += $(CODEC_CFLAGS)
 
 $(OBJS) $(CLIENT_OBJS): Makefile
 -include $(wildcard $(DEPENDENCIES))
@@ -111,7 +110,7 @@ completionsdir = $(or $(shell pkg-config --variable=completionsdir bash-completi
 
 # The client is an ordinary program: of PostgreSQL it links libpq alone.
 all: $(CLIENT)
-pg_sparse: $(CODEC_OBJS) $(CLIENT_OBJS)
+pg_sparse: $(CORE_OBJS) $(CLIENT_OBJS)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(CLIENT_LIBS) -o $@
 
 install: install-client

@@ -19,7 +19,7 @@ FUZZ_TARGETS := $(patsubst test/fuzz/%.c,%,$(sort $(wildcard test/fuzz/*.c)))
 REPLAYS := $(addprefix build/fuzz/,$(FUZZ_TARGETS))
 FUZZERS := $(addprefix build/fuzzer/,$(FUZZ_TARGETS))
 
-CODEC_SOURCES := $(CODEC_OBJS:.o=.c) $(FIT_OBJS:.o=.c)
+CODEC_SOURCES := $(CORE_OBJS:.o=.c)
 SANITIZED_CODEC := $(CODEC_SOURCES:%.c=build/sanitized/%.o)
 REPLAY_MAIN = build/sanitized/test/lib/replay_main.o
 

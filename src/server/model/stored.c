@@ -88,7 +88,7 @@ stored_import_renew(Import *import)
 	if (ready < import->parents)
 	{
 		import->parents = ready;
-		import->kin = kin_index_create(context, ready);
+		import->kin = import_kin_index(context, ready);
 	}
 	return is_ready(import->version);
 }
@@ -188,7 +188,7 @@ mark_siblings(const Import *import)
 		PlanFile   *file = &import->plan->file[i];
 
 		for (uint32 t = 0; t < file->tensors; t++)
-			file->tensor[t].object.wants_siblings = recipes_want_siblings(import, &file->tensor[t].object);
+			file->tensor[t].object.wants_siblings = import_wants_siblings(import, &file->tensor[t].object);
 	}
 }
 
@@ -205,7 +205,7 @@ stored_import(const StoreVersion *version, MemoryContext context)
 	import->place = version->place;
 	load_parents(import, context);
 	import->plan = stored_plan(version, context);
-	import->kin = kin_index_create(context, import->parents);
+	import->kin = import_kin_index(context, import->parents);
 	mark_siblings(import);
 	return import;
 }
@@ -216,6 +216,5 @@ stored_propose(const Import *import, ObjectReader *reader, const PlanObject *obj
 {
 	if (object->dtype != spec->dtype)
 		return;
-	spec->candidates = import_candidates(import, object, spec->candidate);
-	import_recipes(import, reader, object, spec);
+	import_propose(import, reader, object, spec);
 }

@@ -35,7 +35,7 @@
 #include "store/predict.h"
 #include "store/query.h"
 #include "store/reader.h"
-#include "store/recipe.h"
+#include "recipes/recipe.h"
 #include "store/recode.h"
 #include "store/write.h"
 
@@ -286,7 +286,7 @@ is_of_its_tree(const Recoding *recoding, const Descendants *below, int64 object)
 }
 
 static bool
-recipe_makes_circle(const Recoding *recoding, const Descendants *below, const Recipe *recipe)
+recipe_makes_circle(const Recoding *recoding, const Descendants *below, const sparse_recipe *recipe)
 {
 	for (int i = 0; i < recipe->sources; i++)
 		if (is_of_its_tree(recoding, below, recipe->source[i].object))

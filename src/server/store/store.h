@@ -22,6 +22,7 @@
 
 #include "codec/delta.h"
 #include "codec/grid.h"
+#include "recipes/recipes.h"
 
 #define SPARSE_SHA256_BYTES 32
 #define SPARSE_CHECKSUM_BYTES 16
@@ -227,9 +228,9 @@ typedef struct ObjectSpec
 	uint64		row_bytes;		/* chunks end at multiples of it where they can; 0: anywhere */
 	ContentSource source;
 	void	   *source_state;
-	int64		candidate[8];	/* objects of the place to predict it from */
+	int64		candidate[SPARSE_MAX_CANDIDATES];	/* objects of the place to predict it from */
 	int			candidates;
-	struct Recipe *recipe;		/* ways to compute it from objects of the place (recipe.h) */
+	sparse_recipe *recipe;	/* ways to compute it from objects of the place (recipes/recipe.h) */
 	int			recipes;
 	int64		version;		/* that brings it */
 	uint64		chunk_bytes;	/* of its grid; 0: as sparse.chunk_size says */
