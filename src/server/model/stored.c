@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "answer.h"
@@ -208,6 +209,50 @@ stored_import(const StoreVersion *version, MemoryContext context)
 	import->kin = import_kin_index(context, import->parents);
 	mark_siblings(import);
 	return import;
+}
+
+typedef struct ObjectList
+{
+	HTAB	   *seen;
+	uint64		count;
+	const PlanObject **object;
+} ObjectList;
+
+static void
+add_object(ObjectList *list, const PlanObject *object)
+{
+	bool		found;
+
+	if (object->bytes == 0)
+		return;
+	(void) hash_search(list->seen, &object->id, HASH_ENTER, &found);
+	if (!found)
+		list->object[list->count++] = object;
+}
+
+const PlanObject **
+stored_objects(const Import *import, MemoryContext context, uint64 *count)
+{
+	const ImportPlan *plan = import->plan;
+	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(int64), .hcxt = context};
+	ObjectList	list = {0};
+
+	list.seen = hash_create("sparse objects", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	list.object = MemoryContextAllocHuge(context, (plan->files + plan_tensors(plan) + 1) * sizeof(PlanObject *));
+	for (int last = 0; last <= 1; last++)
+		for (int i = 0; i < plan->files; i++)
+		{
+			const PlanFile *file = &plan->file[i];
+
+			if (!last)
+				add_object(&list, &file->object);
+			for (uint32 t = 0; t < file->tensors; t++)
+				if (file->tensor[t].object.wants_siblings == last)
+					add_object(&list, &file->tensor[t].object);
+		}
+	hash_destroy(list.seen);
+	*count = list.count;
+	return list.object;
 }
 
 /* Equal bytes are one object, whatever tensors make of them: the searches go by what this one says. */

@@ -33,6 +33,7 @@ extern int	sparse_max_chain_depth;
 extern int	sparse_cache_size;		/* kilobytes of decoded content to remember */
 extern bool sparse_verify_writes;	/* decode each delta before it is stored */
 extern bool sparse_notify;		/* tell listeners */
+extern bool sparse_optimize_commits;	/* look for the best predictions of what was uploaded */
 
 /* ---- the store and its owner (access.c) ---- */
 
@@ -259,6 +260,9 @@ extern void object_write(ObjectReader *reader, const ObjectSpec *spec, ObjectRes
  * the SHA-256s; then content is written to those that did not exist (spec->source and what
  * may predict it count only now), in any order: so that one may be predicted from another.
  */
+/* What object_write_content would take of spec's candidates and recipes for the object `id`: only that stays in spec. */
+extern void object_choose(ObjectReader *reader, ObjectSpec *spec, int64 id);
+
 extern void object_reserve(const ObjectSpec *spec, ObjectResult *result);
 extern void object_write_content(ObjectReader *reader, const ObjectSpec *spec, int64 id,
 								 ObjectResult *result);

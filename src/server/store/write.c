@@ -450,6 +450,20 @@ object_write_content(ObjectReader *reader, const ObjectSpec *spec, int64 id, Obj
 }
 
 void
+object_choose(ObjectReader *reader, ObjectSpec *spec, int64 id)
+{
+	Writer		writer = {.reader = reader, .spec = spec, .id = id};
+
+	prepare_coder(&writer);
+	choose_prediction(&writer);
+	spec->candidates = writer.prediction.recipe == NULL && writer.prediction.object != 0;
+	spec->candidate[0] = writer.prediction.object;
+	spec->recipes = writer.prediction.recipe != NULL;
+	if (spec->recipes > 0)
+		spec->recipe = (sparse_recipe *) writer.prediction.recipe;
+}
+
+void
 object_reserve(const ObjectSpec *spec, ObjectResult *result)
 {
 	object_check_spec(spec);
