@@ -270,7 +270,7 @@ sub refuses_hurt
 	write_whole($hurt, $bytes);
 	my ($code) = run_program('reconstruct', scratch('odd.safetensors'), $hurt, '-o', $target);
 	$codes{$code}++;
-	push @survived, $what if -e $target || glob("$directory/.pg_sparse.*") || $code !~ /^[34]$/;
+	push @survived, $what if -e $target || glob("$directory/.pg_sparse.*") || $code !~ /^[347]$/;
 	return;
 }
 
@@ -285,7 +285,8 @@ for my $at (grep { $_ % 3 == 0 } 0 .. length($small) - 1)
 	refuses_hurt($flipped, "flipped at $at");
 }
 ok(!@survived, 'a delta file with a bit flipped anywhere is refused') or diag("@survived");
-is(join(' ', sort keys %codes), $damaged, '... with the exit code for damage');
+# (where a version is hit, it is one of a newer format)
+is(join(' ', grep { $_ ne 7 } sort keys %codes), $damaged, '... with the exit code for damage');
 @survived = ();
 refuses_hurt($small . "\0", 'one byte more');
 refuses_hurt($small . $small, 'twice');

@@ -216,8 +216,8 @@ compare_all(void *argument)
 }
 
 sparse_status
-prediction_choose(const sparse_coder *coder, const sparse_prediction *plain, int plains,
-				  sparse_recipe *recipe, int recipes, sparse_prediction *best)
+prediction_among(const sparse_coder *coder, const sparse_prediction *plain, int plains,
+				 sparse_recipe *recipe, int recipes, sparse_prediction *best)
 {
 	workspace	work;
 	judge		j = {
@@ -238,4 +238,21 @@ prediction_choose(const sparse_coder *coder, const sparse_prediction *plain, int
 	status = workspace_run(&work, compare_all, &j);
 	workspace_end(&work);
 	return status;
+}
+
+sparse_status
+prediction_choose(const sparse_coder *coder, sparse_proposals *proposals, sparse_prediction *best)
+{
+	const sparse_source *source = coder->source;
+	sparse_prediction plain[SPARSE_MAX_CANDIDATES];
+	int			plains = 0;
+
+	for (int i = 0; i < proposals->candidates; i++)
+	{
+		sparse_kin_info info;
+
+		if (source->inspect(source->state, proposals->candidate[i], 1, &info))
+			plains += prediction_plain(coder->subject, proposals->candidate[i], &info, &plain[plains]);
+	}
+	return prediction_among(coder, plain, plains, proposals->recipe, proposals->recipes, best);
 }

@@ -9,7 +9,7 @@
 #define SPARSE_RECIPES_PREDICTION_H
 
 #include "environment.h"
-#include "recipe.h"
+#include "recipes.h"
 
 /* By bytes: chunks of the parent before the place of a chunk, and from it on. */
 #define PREDICTION_BEFORE 1
@@ -46,8 +46,11 @@ typedef struct sparse_coder
  * Picks what codes a few samples in the fewest bytes among the plain predictions and the recipes that can be used; the
  * only one without a look. With neither, or no content, it is nothing.
  */
-extern sparse_status prediction_choose(const sparse_coder *coder, const sparse_prediction *plain, int plains,
-									   sparse_recipe *recipe, int recipes, sparse_prediction *best);
+extern sparse_status prediction_among(const sparse_coder *coder, const sparse_prediction *plain, int plains,
+									  sparse_recipe *recipe, int recipes, sparse_prediction *best);
+
+/* The same of proposals, whose candidates predict as they are. */
+extern sparse_status prediction_choose(const sparse_coder *coder, sparse_proposals *proposals, sparse_prediction *best);
 
 /* Bytes that the references of any chunk add up to, at most. */
 extern uint64_t prediction_most_bytes(const sparse_prediction *prediction, const sparse_subject *subject);

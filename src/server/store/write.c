@@ -207,7 +207,7 @@ choose_prediction(Writer *writer)
 	const ObjectSpec *spec = writer->spec;
 	sparse_prediction fit[lengthof(spec->candidate)] = {0};
 	int			fits = spec->bytes > 0 ? fitting_candidates(writer, fit) : 0;
-	sparse_status status = prediction_choose(&writer->coder, fit, fits, spec->recipe, spec->recipes, &writer->prediction);
+	sparse_status status = prediction_among(&writer->coder, fit, fits, spec->recipe, spec->recipes, &writer->prediction);
 
 	if (status != SPARSE_OK)
 		sparse_report(status, "encode a sample");
