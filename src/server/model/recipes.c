@@ -13,9 +13,7 @@
 
 #include "answer.h"
 #include "recipes.h"
-#include "recipes/recipes.h"
 #include "sdelta/glue.h"
-#include "store/predict.h"
 #include "store/reader.h"
 
 static StoreQuery kin_query = {
@@ -35,14 +33,7 @@ static StoreQuery tensors_query = {
 	.args = 3, .arg = {INT8OID, INT2OID, INT8OID},
 	.columns = 3, .column = {INT8OID, TEXTOID, INT8ARRAYOID}};
 
-/* What stands above an ObjectSource here. */
-typedef struct Proposing
-{
-	const Import *import;
-	const PlanObject *object;
-} Proposing;
-
-static const Proposing *
+static const ImportObject *
 proposing(void *state)
 {
 	return ((const ObjectSource *) state)->above;
@@ -91,7 +82,7 @@ find_kin(void *state, int parent, char *const *name, int names, sparse_kin *foun
 static bool
 find_sibling(void *state, const char *name, sparse_kin *found)
 {
-	const Proposing *p = proposing(state);
+	const ImportObject *p = proposing(state);
 	const PlanTensor *tensor = plan_find_tensor(&p->import->plan->file[p->object->file], name);
 
 	if (tensor == NULL)
@@ -151,23 +142,12 @@ store_factor(void *state, const int16_t *factor, uint64_t count, int64_t *object
 
 /* ---- the searches ---- */
 
-/* What they need of the shell; the spec may be NULL where nothing is read. */
-typedef struct Shell
-{
-	Proposing	proposing;
-	ObjectSource objects;
-	sparse_source source;
-	sparse_environment environment;
-	sparse_allocator allocator;
-	sparse_subject subject;
-} Shell;
-
-static void
-shell_init(Shell *shell, const Import *import, ObjectReader *reader, const PlanObject *object, const ObjectSpec *spec)
+void
+import_shell(ImportShell *shell, const Import *import, ObjectReader *reader, const PlanObject *object, const ObjectSpec *spec)
 {
 	memset(shell, 0, sizeof(*shell));
-	shell->proposing = (Proposing) {import, object};
-	shell->objects = (ObjectSource) {reader, spec, &shell->proposing};
+	shell->at = (ImportObject) {import, object};
+	shell->objects = (ObjectSource) {reader, spec, &shell->at};
 	object_source(&shell->objects, &shell->source);
 	shell->source.parents = import->parents;
 	shell->source.find = find_kin;
@@ -201,11 +181,11 @@ import_kin_index(MemoryContext context, int parents)
 bool
 import_wants_siblings(const Import *import, const PlanObject *object)
 {
-	Shell		shell;
+	ImportShell shell;
 	bool		want;
 	sparse_status status;
 
-	shell_init(&shell, import, NULL, object, NULL);
+	import_shell(&shell, import, NULL, object, NULL);
 	status = recipes_want_siblings(&shell.environment, &shell.source, &shell.subject, &want);
 	if (status != SPARSE_OK)
 		sparse_report(status, "look for scales");
@@ -216,10 +196,10 @@ void
 import_propose(const Import *import, ObjectReader *reader, const PlanObject *object, ObjectSpec *spec)
 {
 	sparse_proposals *proposals = palloc_extended(sizeof(sparse_proposals), MCXT_ALLOC_HUGE);
-	Shell		shell;
+	ImportShell shell;
 	sparse_status status;
 
-	shell_init(&shell, import, reader, object, spec);
+	import_shell(&shell, import, reader, object, spec);
 	proposals->recipes = 0;
 	proposals->candidates = import_candidates(import, object, proposals->candidate);
 	status = recipes_propose(&shell.environment, &shell.source, &shell.subject, object_reader_codec(reader),

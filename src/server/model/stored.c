@@ -160,7 +160,7 @@ load_stored_file(ObjectReader *reader, int64 version, const VersionFile *stored,
 		load_tensors(reader, version, stored, context, file);
 }
 
-static ImportPlan *
+ImportPlan *
 stored_plan(const StoreVersion *version, MemoryContext context)
 {
 	ObjectReader *reader = object_reader_create(context, false);
