@@ -17,6 +17,14 @@ sub read_whole
 	return scalar <$file>;
 }
 
+# Of a file in C, without its comments.
+sub uncommented
+{
+	my $text = read_whole(@_);
+	$text =~ s{/\*.*?\*/}{}sg;
+	return $text;
+}
+
 # Paths below the directories given whose names match.
 sub files_matching
 {
@@ -76,6 +84,53 @@ for my $path (@c_files)
 }
 is_nothing('a layer includes only its own headers and those of layers above it', @layer_violations);
 is_nothing('core and client include nothing of the server', @server_outside);
+
+# What is changed for a while is given back on every way out, since one file does it (store/guard.h).
+my $guarded = qr/\b(?:BeginInternalSubTransaction|RollbackAndReleaseCurrentSubTransaction|SetUserIdAndSecContext
+	|NewGUCNestLevel|AtEOXact_GUC|set_config_option(?:_ext)?|SetConfigOption|XactReadOnly|PG_TRY|PG_ENSURE_ERROR_CLEANUP
+	|umask)\b/x;
+my @server_files = grep { m{^src/server/} } @c_files;
+my @unguarded;
+for my $path (grep { !m{/guard\.[ch]$} } @server_files)
+{
+	my $text = uncommented($path);
+	push @unguarded, "$path: $1" while $text =~ /($guarded)\s*[(=;]/g;
+}
+is_nothing('only guard.c changes the user, settings and subtransactions, and catches errors', @unguarded);
+
+# Each pair in one function, the other half after it, and no way out between.
+my %leave = (
+	store_enter => 'store_leave',
+	enter_versions => 'store_leave',
+	user_enter => 'user_leave',
+	settings_enter => 'settings_leave',
+	closed_path_enter => 'closed_path_leave',
+	read_only_enter => 'read_only_leave');
+my %is_wrapper = map { $_ => 1 } %leave, qw(care_step_begin care_step_end is_readable);
+my $half = join '|', sort { length $b <=> length $a } keys %{ { map { $_ => 1 } %leave } };
+my @unpaired;
+for my $path (grep { m{\.c$} && !m{/guard\.c$} } @server_files)
+{
+	my $text = uncommented($path);
+	while ($text =~ /^(\w+)\([^;{]*\)\n\{\n(.*?)^\}/msg)
+	{
+		my ($function, $body) = ($1, $2);
+		next if $is_wrapper{$function};
+		my @open;
+		while ($body =~ /\b($half|return|goto)\b/g)
+		{
+			my $word = $1;
+			if (exists $leave{$word}) { push @open, $leave{$word}; }
+			elsif (grep { $word eq $_ } values %leave)
+			{
+				push @unpaired, "$path: $function: $word" unless (pop(@open) // '') eq $word;
+			}
+			elsif (@open) { push @unpaired, "$path: $function: $word"; }
+		}
+		push @unpaired, "$path: $function: no $_" for @open;
+	}
+}
+is_nothing('whoever becomes another user, or sets something, takes it back before he returns', @unpaired);
 
 my @silent = grep { read_whole($_) !~ m{^(?:#!.*\n)?(?:/\*|//|#|--)} }
   (@c_files, files_matching(qr/\.(sql|sh|pl|pm|mk|c|spec)$/, 'src', 'test'));

@@ -107,24 +107,11 @@ care_is_over(const Care *care)
 
 /* ---- a step ---- */
 
-/* A procedure that commits cannot fix its search path itself. */
-static int
-fix_search_path(void)
-{
-	int			nest = NewGUCNestLevel();
-
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	return nest;
-}
-
 void
 care_step_begin(Care *care)
 {
 	CHECK_FOR_INTERRUPTS();
-	care->settings = fix_search_path();
+	care->settings = settings_enter(CLOSED_PATH | NO_POLICIES);	/* a procedure that commits cannot fix them itself */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	store_enter(&care->access);
 	care->outer_context = MemoryContextSwitchTo(care->step_context);
@@ -139,7 +126,7 @@ care_step_end(Care *care)
 	MemoryContextReset(care->step_context);
 	store_leave(&care->access);
 	PopActiveSnapshot();
-	AtEOXact_GUC(true, care->settings);
+	settings_leave(care->settings);
 	if (care->atomic)
 		CommandCounterIncrement();
 	else

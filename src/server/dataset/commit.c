@@ -25,7 +25,6 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "model/answer.h"
@@ -315,61 +314,39 @@ figures(FunctionCallInfo fcinfo, const Commit *commit)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row_type), value, null));
 }
 
-/* Commits the query within the subtransaction at hand; what that came to. *scratch goes after the subtransaction. */
-static Datum
-figures_of_query(FunctionCallInfo fcinfo, MemoryContext *scratch)
+typedef struct Estimate
 {
+	FunctionCallInfo fcinfo;
+	MemoryContext scratch;		/* goes after the subtransaction */
+	Datum		figures;
+} Estimate;
+
+/* Commits the query, which is to be taken back; what that came to. */
+static void
+estimate_query(void *argument)
+{
+	Estimate   *estimate = argument;
+	FunctionCallInfo fcinfo = estimate->fcinfo;
 	char	   *parent = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	Commit	   *commit = commit_begin(unused_name(), &parent, parent != NULL, "derived",
 									  DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
 
-	*scratch = commit->context;
+	estimate->scratch = commit->context;
 	commit->splits = 1;
 	commit->split = MemoryContextAllocZero(commit->context, sizeof(NewSplit));
 	commit_query(commit, &commit->split[0], DEFAULT_SPLIT, text_to_cstring(PG_GETARG_TEXT_PP(0)), 0, NULL);
 	(void) finish(commit);
-	return figures(fcinfo, commit);
+	estimate->figures = figures(fcinfo, commit);
 }
 
-static void
-take_back(MemoryContext context, ResourceOwner owner)
-{
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-}
-
-/*
- * sparse_estimate_rows(query, parent): a commit in a subtransaction, which is then
- * taken back; after an error too, or the session would go on as if within an aborted block.
- */
+/* sparse_estimate_rows(query, parent): a commit that is taken back. */
 Datum
 dataset_estimate(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	MemoryContext scratch;
-	volatile Datum result = (Datum) 0;
+	Estimate	estimate = {.fcinfo = fcinfo};
 
 	import_check_given(fcinfo, 0, "query");
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		result = figures_of_query(fcinfo, &scratch);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		take_back(context, owner);
-		ReThrowError(error);
-	}
-	PG_END_TRY();
-	take_back(context, owner);
-	MemoryContextDelete(scratch);
-	return result;
+	guarded_trial(estimate_query, &estimate);
+	MemoryContextDelete(estimate.scratch);
+	return estimate.figures;
 }

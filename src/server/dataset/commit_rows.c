@@ -13,7 +13,6 @@
 #include "miscadmin.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -328,18 +327,19 @@ commit_query(Commit *commit, NewSplit *split, const char *name, const char *quer
 		.split = split,
 		.owner = CurrentResourceOwner
 	};
-	int			nest = NewGUCNestLevel();
+	bool		read_only = read_only_enter();
+	int			nest = settings_enter(0);
 	Portal		portal;
 
 	answer_connect();
-	(void) set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	portal = open_query(query);
 	if (portal->tupDesc == NULL)
 		elog(ERROR, "the query has no columns");
 	commit_begin_split(commit, split, name, portal->tupDesc, keys, key);
 	(void) PortalRunFetch(portal, FETCH_FORWARD, FETCH_ALL, &rows.receiver);
 	SPI_cursor_close(portal);
-	AtEOXact_GUC(true, nest);
+	settings_leave(nest);
+	read_only_leave(read_only);
 	answer_finish();
 	commit_end_split(commit, split);
 }

@@ -8,7 +8,6 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 
 #include "model/answer.h"
 
@@ -17,17 +16,13 @@
 int
 closed_path_enter(void)
 {
-	int			nest = NewGUCNestLevel();
-
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	return nest;
+	return settings_enter(CLOSED_PATH);
 }
 
 void
 closed_path_leave(int nest)
 {
-	AtEOXact_GUC(true, nest);
+	settings_leave(nest);
 }
 
 void

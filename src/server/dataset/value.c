@@ -31,8 +31,33 @@
 #include "utils/multirangetypes.h"
 #endif
 
+#include "store/guard.h"
+
 #include "pack.h"
 #include "type.h"
+
+typedef struct EncodedCall
+{
+	Datum		(*call) (TypeCoder *coder, Datum argument);
+	TypeCoder  *coder;
+	Datum		argument;
+	int			before;			/* the client's encoding */
+	Datum		result;
+} EncodedCall;
+
+static void
+call_in_encoding(void *argument)
+{
+	EncodedCall *in_encoding = argument;
+
+	in_encoding->result = in_encoding->call(in_encoding->coder, in_encoding->argument);
+}
+
+static void
+restore_encoding(void *argument)
+{
+	(void) SetClientEncoding(((const EncodedCall *) argument)->before);
+}
 
 /*
  * Send and receive functions of text-like types follow client_encoding, which is that
@@ -42,22 +67,14 @@ static Datum
 call_in_own_encoding(Datum (*call) (TypeCoder *coder, Datum argument), TypeCoder *coder, Datum argument)
 {
 	int			encoding = pg_get_client_encoding();
-	Datum		result = (Datum) 0;
+	EncodedCall in_encoding = {call, coder, argument, encoding, (Datum) 0};
 
 	if (encoding == GetDatabaseEncoding())
 		return call(coder, argument);
 	if (SetClientEncoding(GetDatabaseEncoding()) < 0)
 		elog(ERROR, "could not set the encoding of the database");
-	PG_TRY();
-	{
-		result = call(coder, argument);
-	}
-	PG_FINALLY();
-	{
-		(void) SetClientEncoding(encoding);
-	}
-	PG_END_TRY();
-	return result;
+	guarded_finally(call_in_encoding, restore_encoding, &in_encoding);
+	return in_encoding.result;
 }
 
 static Datum

@@ -7,11 +7,9 @@
 #include "postgres.h"
 #include "compat.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "model/answer.h"
 
@@ -53,50 +51,40 @@ report(Answer *answer, const Split *split, int column, const char *problem)
 	answer_add(answer, value, null);
 }
 
-/* What the error being handled says, if it is that something stored is wrong; any other goes on. */
-static const char *
-problem_of_error(MemoryContext context)
+static bool
+is_of_data(const ErrorData *error)
 {
-	ErrorData  *error;
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	if (error->sqlerrcode != ERRCODE_DATA_CORRUPTED && error->sqlerrcode != ERRCODE_INDEX_CORRUPTED)
-		PG_RE_THROW();
-	FlushErrorState();
-	return error->detail == NULL ? error->message : psprintf("%s: %s", error->message, error->detail);
+	return error->sqlerrcode == ERRCODE_DATA_CORRUPTED || error->sqlerrcode == ERRCODE_INDEX_CORRUPTED;
 }
 
-/* Within a subtransaction, which takes back what an error leaves behind: the user, connections, settings. */
+typedef struct ColumnAttempt
+{
+	Split	   *split;
+	int			column;
+	uint8		sha256[SPARSE_SHA256_BYTES];
+} ColumnAttempt;
+
+static void
+try_column(void *argument)
+{
+	ColumnAttempt *attempt = argument;
+
+	sum_column(attempt->split, attempt->column, attempt->sha256);
+}
+
 static const char *
 problem_of(Split *split, int column)
 {
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext scratch = AllocSetContextCreate(context, "sparse verify", ALLOCSET_DEFAULT_SIZES);
-	ResourceOwner owner = CurrentResourceOwner;
-	const char *volatile problem = NULL;
-	uint8		sha256[SPARSE_SHA256_BYTES];
+	ColumnAttempt attempt = {.split = split, .column = column};
+	const ErrorData *error;
 
 	(void) split_coder(split, column);
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(scratch);
-	PG_TRY();
-	{
-		sum_column(split, column, sha256);
-		ReleaseCurrentSubTransaction();
-		if (memcmp(sha256, split->column[column].sha256, SPARSE_SHA256_BYTES) != 0)
-			problem = "its values have another SHA-256 than those that were stored";
-	}
-	PG_CATCH();
-	{
-		problem = problem_of_error(context);
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	MemoryContextDelete(scratch);
-	return problem;
+	error = guarded_attempt(try_column, &attempt, is_of_data);
+	if (error != NULL)
+		return error->detail == NULL ? error->message : psprintf("%s: %s", error->message, error->detail);
+	if (memcmp(attempt.sha256, split->column[column].sha256, SPARSE_SHA256_BYTES) != 0)
+		return "its values have another SHA-256 than those that were stored";
+	return NULL;
 }
 
 Datum

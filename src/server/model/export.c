@@ -31,20 +31,19 @@
 PG_FUNCTION_INFO_V1(model_export);
 
 /* What COPY TO and its like give others: reading, no writing. */
-#define EXPORT_UMASK (S_IWGRP | S_IWOTH)
+#define EXPORT_FILE_MODE (S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH)
+#define EXPORT_FOLDER_MODE (S_IRWXU | S_IRGRP | S_IXGRP | S_IROTH | S_IXOTH)
 
 /* ---- the file system ---- */
 
 static int
-create_file(const char *path)
+create_file(const char *path, bool *created)
 {
-	mode_t		previous = umask(EXPORT_UMASK);
-	int			fd = OpenTransientFilePerm(path, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, 0666);
-	int			saved = errno;
+	int			fd = OpenTransientFile(path, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY);
 
-	umask(previous);
-	errno = saved;
-	if (fd < 0)
+	*created = fd >= 0;
+	/* not by umask(), which an error would leave changed */
+	if (fd < 0 || fchmod(fd, EXPORT_FILE_MODE) != 0)
 		ereport(ERROR,
 				errcode_for_file_access(),
 				errmsg("could not create file \"%s\": %m", path));
@@ -55,13 +54,13 @@ create_file(const char *path)
 static void
 make_folder(const char *path)
 {
-	mode_t		previous = umask(EXPORT_UMASK);
-	int			result = mkdir(path, 0777);
-	int			saved = errno;
+	int			result = mkdir(path, S_IRWXU);
 
-	umask(previous);
-	errno = saved;
-	if (result != 0 && errno != EEXIST)
+	if (result == 0)
+		result = chmod(path, EXPORT_FOLDER_MODE);
+	else if (errno == EEXIST)
+		result = 0;
+	if (result != 0)
 		ereport(ERROR,
 				errcode_for_file_access(),
 				errmsg("could not create directory \"%s\": %m", path));
@@ -129,14 +128,34 @@ flush_and_close(int fd, const char *path)
 
 /* ---- one file ---- */
 
-static void
-write_stream(FileStream *stream, int fd, const char *path)
+typedef struct FileExport
 {
+	FileStream *stream;
+	const char *path;
+	const char *temporary;
+	bool		created;		/* the temporary file is ours */
+} FileExport;
+
+static void
+write_file(void *argument)
+{
+	FileExport *export = argument;
+	int			fd = create_file(export->temporary, &export->created);
 	bytea	   *piece;
 
-	while ((piece = file_stream_next(stream)) != NULL)
-		write_all(fd, path, VARDATA(piece), VARSIZE(piece) - VARHDRSZ);
-	flush_and_close(fd, path);
+	while ((piece = file_stream_next(export->stream)) != NULL)
+		write_all(fd, export->temporary, VARDATA(piece), VARSIZE(piece) - VARHDRSZ);
+	flush_and_close(fd, export->temporary);
+	(void) durable_rename(export->temporary, export->path, ERROR);
+}
+
+static void
+remove_file(void *argument)
+{
+	const FileExport *export = argument;
+
+	if (export->created)
+		(void) unlink(export->temporary);
 }
 
 /*
@@ -148,21 +167,13 @@ export_file(const StoreVersion *version, const VersionFile *file, const char *pa
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "sparse export",
 												  ALLOCSET_DEFAULT_SIZES);
-	char	   *temporary = psprintf("%s.sparse-%d.tmp", path, MyProcPid);
-	FileStream *stream = file_stream_open(context, version, file);
-	int			fd = create_file(temporary);
+	FileExport	export = {
+		.stream = file_stream_open(context, version, file),
+		.path = path,
+		.temporary = psprintf("%s.sparse-%d.tmp", path, MyProcPid)
+	};
 
-	PG_TRY();
-	{
-		write_stream(stream, fd, temporary);
-		(void) durable_rename(temporary, path, ERROR);
-	}
-	PG_CATCH();
-	{
-		(void) unlink(temporary);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	guarded_or_undone(write_file, remove_file, &export);
 	MemoryContextDelete(context);
 }
 

@@ -48,18 +48,12 @@ static pg_cryptohash_ctx *
 create_owned_by(ResourceOwner owner)
 {
 	ResourceOwner current = CurrentResourceOwner;
-	pg_cryptohash_ctx *volatile sum = NULL;
+	pg_cryptohash_ctx *sum;
 
+	/* whoever catches an error ends a subtransaction, which sets it as well */
 	CurrentResourceOwner = owner;
-	PG_TRY();
-	{
-		sum = pg_cryptohash_create(PG_SHA256);
-	}
-	PG_FINALLY();
-	{
-		CurrentResourceOwner = current;
-	}
-	PG_END_TRY();
+	sum = pg_cryptohash_create(PG_SHA256);
+	CurrentResourceOwner = current;
 	return sum;
 }
 

@@ -12,12 +12,10 @@
 #include "postgres.h"
 #include "compat.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "answer.h"
 #include "codec/safetensors.h"
@@ -32,7 +30,6 @@ typedef struct Verifier
 {
 	Answer		answer;
 	MemoryContext context;		/* of a file's work */
-	MemoryContext scratch;		/* of one attempt */
 	ObjectReader *reader;
 	Sha256	   *file_sum;
 	Sha256	   *object_sum;
@@ -74,51 +71,41 @@ renew_reader(Verifier *verifier)
 						  verifier->tensor);
 }
 
-/* What an error says, if it is about the data; else it is raised again. */
-static const char *
-problem_of_error(MemoryContext context)
+/* Whether an error is about the data; whatever it is, its subtransaction has ended. */
+static bool
+is_of_data(const ErrorData *error)
 {
-	ErrorData  *error;
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TO_CATEGORY(ERRCODE_INTERNAL_ERROR)
-		&& error->sqlerrcode != ERRCODE_INVALID_BINARY_REPRESENTATION)	/* what was a header is none */
-		PG_RE_THROW();
-	FlushErrorState();
-	return error->detail == NULL ? error->message
-		: psprintf("%s. %s", error->message, error->detail);
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TO_CATEGORY(ERRCODE_INTERNAL_ERROR)
+		|| error->sqlerrcode == ERRCODE_INVALID_BINARY_REPRESENTATION;	/* what was a header is none */
 }
 
-typedef void (*Attempt) (Verifier *verifier, void *argument);
+typedef struct Attempt
+{
+	Verifier   *verifier;
+	void		(*what) (Verifier *verifier, void *argument);
+	void	   *argument;
+} Attempt;
+
+static void
+run_attempt(void *argument)
+{
+	const Attempt *attempt = argument;
+
+	attempt->what(attempt->verifier, attempt->argument);
+}
 
 /* Does it in a subtransaction. What went wrong with the data; NULL when nothing did. */
 static const char *
-attempt(Verifier *verifier, Attempt what, void *argument)
+attempt(Verifier *verifier, void (*what) (Verifier *verifier, void *argument), void *argument)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	const char *volatile problem = NULL;
+	Attempt		attempt = {verifier, what, argument};
+	const ErrorData *error = guarded_attempt(run_attempt, &attempt, is_of_data);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(verifier->scratch);
-	PG_TRY();
-	{
-		what(verifier, argument);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		problem = problem_of_error(context);
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	MemoryContextReset(verifier->scratch);
-	if (problem != NULL)
-		renew_reader(verifier);
-	return problem;
+	if (error == NULL)
+		return NULL;
+	renew_reader(verifier);
+	return error->detail == NULL ? error->message
+		: psprintf("%s. %s", error->message, error->detail);
 }
 
 typedef struct InfoAttempt
@@ -384,8 +371,6 @@ verify_files(Verifier *verifier, const StoreVersion *version)
 		verifier->context = AllocSetContextCreate(CurrentMemoryContext, "sparse verify",
 												  ALLOCSET_DEFAULT_SIZES);
 		previous = MemoryContextSwitchTo(verifier->context);
-		verifier->scratch = AllocSetContextCreate(verifier->context, "sparse verify attempt",
-												  ALLOCSET_DEFAULT_SIZES);
 		verifier->file = &file[i];
 		verifier->reader = NULL;
 		renew_reader(verifier);

@@ -25,6 +25,7 @@ PG_FUNCTION_INFO_V1(savings_measure_zstd);
 
 typedef struct Measuring
 {
+	const StoreVersion *version;
 	ZSTD_CCtx  *codec;
 	char	   *output;			/* of no use to anybody */
 	size_t		room;
@@ -82,8 +83,10 @@ measure_file(Measuring *measuring, const StoreVersion *version, const VersionFil
 }
 
 static void
-measure_files(Measuring *measuring, const StoreVersion *version)
+measure(void *argument)
 {
+	Measuring  *measuring = argument;
+	const StoreVersion *version = measuring->version;
 	VersionFile *file;
 	StoreAccess access;
 	int			files;
@@ -99,28 +102,27 @@ measure_files(Measuring *measuring, const StoreVersion *version)
 	store_leave(&access);
 }
 
+static void
+free_codec(void *argument)
+{
+	ZSTD_freeCCtx(((const Measuring *) argument)->codec);
+}
+
 /* sparse_measure_zstd(version): what it came to. */
 Datum
 savings_measure_zstd(PG_FUNCTION_ARGS)
 {
-	Measuring	measuring = {.codec = ZSTD_createCCtx()};
 	StoreVersion version;
+	Measuring	measuring = {.version = &version};
 
+	version_from_argument(fcinfo, 0, false, &version);
+	version_check_model(&version, "It has no files to measure.");
+	measuring.codec = ZSTD_createCCtx();
 	if (measuring.codec == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_OUT_OF_MEMORY),
 				errmsg("out of memory"));
-	PG_TRY();
-	{
-		version_from_argument(fcinfo, 0, false, &version);
-		version_check_model(&version, "It has no files to measure.");
-		measure_files(&measuring, &version);
-	}
-	PG_FINALLY();
-	{
-		ZSTD_freeCCtx(measuring.codec);
-	}
-	PG_END_TRY();
+	guarded_finally(measure, free_codec, &measuring);
 	version_measured(version.id, (int64) measuring.bytes);
 	PG_RETURN_INT64((int64) measuring.bytes);
 }

@@ -222,17 +222,13 @@ store_owner(void)
 void
 store_enter(StoreAccess *access)
 {
-	Oid			owner = store_owner();
-
-	GetUserIdAndSecContext(&access->user, &access->security_context);
-	SetUserIdAndSecContext(owner, access->security_context |
-						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	user_enter(access, store_owner());
 }
 
 void
 store_leave(const StoreAccess *access)
 {
-	SetUserIdAndSecContext(access->user, access->security_context);
+	user_leave(access);
 }
 
 void

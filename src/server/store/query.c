@@ -81,17 +81,9 @@ check_columns(const StoreQuery *query, TupleDesc columns)
  * avoided then looks so dear that it would be compiled: not that.
  */
 static int
-begin_by_index(const StoreQuery *query)
+settings_of(const StoreQuery *query)
 {
-	int			nest = NewGUCNestLevel();
-
-	if (query->scans)
-		return nest;
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	return nest;
+	return query->scans ? 0 : BY_INDEX;
 }
 
 static void
@@ -110,9 +102,9 @@ query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPI
 	int			result;
 
 	prepare_once(query);
-	nest = begin_by_index(query);
+	nest = settings_enter(settings_of(query));
 	result = SPI_execute_plan(query->plan, value, null, read_only, 0);
-	AtEOXact_GUC(true, nest);
+	settings_leave(nest);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
 	if (query->columns > 0)
@@ -131,9 +123,9 @@ query_open(StoreQuery *query, Datum *value, bool read_only)
 	int			nest;
 
 	prepare_once(query);
-	nest = begin_by_index(query);
+	nest = settings_enter(settings_of(query));
 	portal = SPI_cursor_open(NULL, query->plan, value, NULL, read_only);
-	AtEOXact_GUC(true, nest);
+	settings_leave(nest);
 	return portal;
 }
 

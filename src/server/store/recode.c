@@ -63,6 +63,9 @@ typedef struct Recoding
 	uint8		sha256[SPARSE_SHA256_BYTES];
 	int64		fresh;			/* the object without a name */
 	bool		proposed;		/* something to predict it from */
+	bool		verify_before;	/* sparse.verify_writes, as the user has set it */
+	RecodeResult *result;
+	RecodeOutcome outcome;
 } Recoding;
 
 bool
@@ -582,29 +585,33 @@ recode(Recoding *recoding, RecodeResult *result)
 	return RECODE_DONE;
 }
 
+static void
+run_recoding(void *argument)
+{
+	Recoding   *recoding = argument;
+
+	recoding->outcome = recode(recoding, recoding->result);
+}
+
+static void
+end_recoding(void *argument)
+{
+	sparse_verify_writes = ((const Recoding *) argument)->verify_before;
+}
+
 RecodeOutcome
 object_recode(const RecodeSpec *spec, RecodeResult *result)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(caller, "sparse recoding", ALLOCSET_DEFAULT_SIZES);
-	bool		verify = sparse_verify_writes;
-	Recoding	recoding = {.spec = spec};
-	RecodeOutcome outcome;
+	Recoding	recoding = {.spec = spec, .result = result, .verify_before = sparse_verify_writes};
 
 	memset(result, 0, sizeof(*result));
 	MemoryContextSwitchTo(context);
 	recoding.reader = object_reader_create(context, false);
 	sparse_verify_writes = true;	/* whatever the user has set */
-	PG_TRY();
-	{
-		outcome = recode(&recoding, result);
-	}
-	PG_FINALLY();
-	{
-		sparse_verify_writes = verify;
-	}
-	PG_END_TRY();
+	guarded_finally(run_recoding, end_recoding, &recoding);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
-	return outcome;
+	return recoding.outcome;
 }

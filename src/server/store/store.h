@@ -23,6 +23,7 @@
 #include "codec/delta.h"
 #include "codec/grid.h"
 #include "recipes/recipes.h"
+#include "store/guard.h"
 
 #define SPARSE_SHA256_BYTES 32
 #define SPARSE_CHECKSUM_BYTES 16
@@ -37,13 +38,7 @@ extern bool sparse_optimize_commits;	/* look for the best predictions of what wa
 
 /* ---- the store and its owner (access.c) ---- */
 
-typedef struct StoreAccess
-{
-	Oid			user;
-	int			security_context;
-} StoreAccess;
-
-/* Become the store's owner, and the caller again. An error in between is undone by the transaction. */
+/* Become the store's owner, and the caller again (guard.h); what may be between, and how an error there ends, is said there. */
 extern void store_enter(StoreAccess *access);
 extern void store_leave(const StoreAccess *access);
 

@@ -95,32 +95,46 @@ enter_versions(StoreAccess *access)
 	if (superuser() && owner != GetUserId())
 		store_enter(access);
 	else
-		GetUserIdAndSecContext(&access->user, &access->security_context);
+		user_stay(access);
+}
+
+typedef struct VersionWrite
+{
+	StoreQuery *query;
+	Datum	   *value;
+	const char *null;
+	int64		allowed_before;	/* to the statement in whose triggers or policies this one runs */
+	uint64		rows;
+} VersionWrite;
+
+static void
+run_write(void *argument)
+{
+	VersionWrite *write = argument;
+
+	write->rows = query_run(write->query, write->value, write->null, false, NULL);
+}
+
+static void
+end_write(void *argument)
+{
+	guard_allows = ((const VersionWrite *) argument)->allowed_before;
 }
 
 /* Runs a statement that writes the version `id` and nothing else, as the caller. */
 static uint64
 write_version(StoreQuery *query, int64 id, Datum *value, const char *null)
 {
+	VersionWrite write = {query, value, null, guard_allows, 0};
 	StoreAccess access;
-	uint64		rows;
 
-	Assert(guard_allows == 0);
 	enter_versions(&access);
 	guard_allows = id;
-	PG_TRY();
-	{
-		rows = query_run(query, value, null, false, NULL);
-	}
-	PG_FINALLY();
-	{
-		guard_allows = 0;
-	}
-	PG_END_TRY();
+	guarded_finally(run_write, end_write, &write);
 	store_leave(&access);
-	if (rows == 0)
+	if (write.rows == 0)
 		query_forget(query);
-	return rows;
+	return write.rows;
 }
 
 /* ---- names ---- */
