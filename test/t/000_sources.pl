@@ -106,7 +106,7 @@ my %leave = (
 	settings_enter => 'settings_leave',
 	closed_path_enter => 'closed_path_leave',
 	read_only_enter => 'read_only_leave');
-my %is_wrapper = map { $_ => 1 } %leave, qw(care_step_begin care_step_end is_readable);
+my %is_wrapper = map { $_ => 1 } %leave, qw(care_step_begin care_step_end is_readable read_as_caller);
 my $half = join '|', sort { length $b <=> length $a } keys %{ { map { $_ => 1 } %leave } };
 my @unpaired;
 for my $path (grep { m{\.c$} && !m{/guard\.c$} } @server_files)

@@ -73,7 +73,15 @@ read_file(Estimate *estimate, uint64 first, uint64 bytes, char *target)
 	SPI_freetuptable(rows);
 }
 
-/* As the store's owner, until here and from here on. */
+/* In the midst of what is done as the store's owner. */
+static void
+read_as_caller(Estimate *estimate, uint64 first, uint64 bytes, char *target)
+{
+	store_leave(&estimate->access);
+	read_file(estimate, first, bytes, target);
+	store_enter(&estimate->access);
+}
+
 static void
 read_object(Estimate *estimate, uint64 number, uint64 first, uint64 bytes, char *target)
 {
@@ -82,9 +90,7 @@ read_object(Estimate *estimate, uint64 number, uint64 first, uint64 bytes, char 
 		object_read(estimate->reader, estimate->version.place, estimate->stored[number], first, bytes, target);
 		return;
 	}
-	store_leave(&estimate->access);
-	read_file(estimate, estimate->object[number]->first + first, bytes, target);
-	store_enter(&estimate->access);
+	read_as_caller(estimate, estimate->object[number]->first + first, bytes, target);
 }
 
 static void
