@@ -195,3 +195,10 @@ from victim, unnest(array['ff', '7f', '1f', '0f']) n, unnest(array[9, 57, 65]) a
 select typlen, typalign, typstorage, typbyval from pg_type where oid = 'sdelta'::regtype;
 select p.oid::regprocedure, provolatile, proisstrict, proparallel, obj_description(p.oid, 'pg_proc') is not null as described
 from pg_proc p where proname like 'sdelta%' order by 1::text;
+
+-- ---- as bytea, which it is kept as ----
+
+select bool_and(delta::bytea = sdelta_send(delta)) as the_same_bytes, bool_and(delta::bytea::sdelta::text = delta::text) as there_and_back,
+       bool_and(sdelta_bytes(delta::bytea) = sdelta_bytes(delta)) as taken_as_it_is from delta;
+select outcome(format('select %L::bytea::sdelta', b)) from (values (''::bytea), ('\x00'), ('\x02')) v (b);
+select castsource::regtype, casttarget::regtype, castcontext from pg_cast where 'sdelta'::regtype in (castsource, casttarget) order by 1::text;

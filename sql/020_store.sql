@@ -112,7 +112,7 @@ select sparse_drop('a/b');
 select distinct relation, who from sparse.sprung order by 1;
 -- Nor can she defer it to a time when they are themselves again.
 set role regress_sparse_mallory;
-create constraint trigger later after insert on sparse.object_0 deferrable initially deferred
+create constraint trigger later after insert on sparse.object deferrable initially deferred
     for each row execute function sparse.trap_row();
 reset role;
 select test.outcome($$select sparse_import_bytes('a/c', test.model('U8', '{4}', '\x01020304'))$$);
@@ -157,7 +157,7 @@ select test.outcome('drop extension sparse');
 -- ---- settings ----
 
 select name, setting, unit, min_val, max_val, context from pg_settings where name like 'sparse.%' and name !~ 'test' order by name;
-select test.outcome('set sparse.chunk_size = ''5MB''');
+select regexp_replace(test.outcome('set sparse.chunk_size = ''5MB'''), ' kB', '', 'g');    -- servers say the unit more or less often
 select test.outcome('set sparse.max_chain_depth = 0');
 
 -- ---- names of versions, and references to them ----
@@ -308,7 +308,7 @@ set local session_replication_role = replica;
 update sparse.object set depth = 8 where id in (test.object_of('chain/2'), test.object_of('chain/3'));
 delete from sparse.object_parent where object in (test.object_of('chain/2'), test.object_of('chain/3'));
 insert into sparse.object_parent
-values (0, test.object_of('chain/2'), 8, 0, test.object_of('chain/3'), 7), (0, test.object_of('chain/3'), 8, 0, test.object_of('chain/2'), 7);
+values (test.object_of('chain/2'), 8, 0, test.object_of('chain/3'), 7), (test.object_of('chain/3'), 8, 0, test.object_of('chain/2'), 7);
 select left(test.outcome($$select sparse_tensor('chain/3', 'w')$$), 5) as reading;
 select left(test.outcome(format($$select sparse_import_bytes('chain/circle', test.model('BF16', '{500, 200}', test.nudge(%L, 77)), '{chain/3}')$$, content)), 5) as writing
 from link where n = 3;
@@ -320,7 +320,7 @@ select test.outcome($$select sparse_version_id('chain/3')$$);
 rollback;
 select count(*) as problems from sparse_verify('chain/3');
 -- The database itself refuses a cycle, and to lose what others need.
-select left(test.outcome($$insert into sparse.object_parent select 0, p.parent, parent_depth, 1, p.object, p.depth
+select left(test.outcome($$insert into sparse.object_parent select p.parent, parent_depth, 1, p.object, p.depth
     from sparse.object_parent p where object = test.object_of('chain/3')$$), 5);
 select left(test.outcome($$delete from sparse.object where id = test.object_of('chain/1')$$), 5);
 
@@ -337,7 +337,7 @@ select versions, objects, chunks, bytes from sparse_collect();
 select b.tensors - s.tensors as tensors_gone, b.objects - s.objects as objects_gone, b.versions - s.versions as versions_gone from before b, test.state() s;
 select l.name, right(test.content(l.name)::text, -2) like '%' || right(l.content::text, -2) as comes_back
 from link l where n in (3, 4, 5, 6, 7) order by n;
-select name, state, dropped_at is not null as dropped, collected_at is not null as collected from sparse.version where name in ('chain/1', 'chain/3');
+select name, state, dropped_at is not null as dropped, collected_at is not null as collected from sparse.version where name in ('chain/1', 'chain/3') order by name;
 -- and go with the last of them, whole chains at once
 select sparse_drop(id) from sparse.version where name like 'chain/%' and state = 'ready';
 select versions, objects, chunks, bytes > 100000 as bytes from sparse_collect();

@@ -2,7 +2,9 @@
 \set VERBOSITY terse
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 
 create function data_file(name text) returns text language sql as $$
     select current_setting('sparse_test.data') || '/' || name || '.safetensors' $$;
@@ -53,7 +55,7 @@ select v.name, max((sdelta_info(c.delta)).coding) as coding, max(octet_length(sd
 from sparse.version v
 join sparse.approximation a on a.version = v.id and a.method <> 'exact'
 join sparse.tensor t on (t.version, t.file, t.ordinal) = (a.version, a.file, a.ordinal)
-join sparse.chunk c on c.place = t.place and c.object = t.object
+join sparse.chunk c on c.object = t.object
 group by 1 order by 1;
 
 -- Every reader reads them, and they verify

@@ -2,7 +2,9 @@
 \set VERBOSITY terse
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 
 create function le(x float4) returns bytea language sql immutable as $$
     select substr(b, 4, 1) || substr(b, 3, 1) || substr(b, 2, 1) || substr(b, 1, 1) from float4send(x) b $$;
@@ -74,7 +76,7 @@ select came_back from child('second', '{}', model('{r,s}', '{64,64}', array[weig
 select came_back from child('of both', '{first,second}', model('{x,y}', '{64,64}', array[weights(41, 64, 3), weights(42, 64, 4)]));
 create function parents(version text) returns text language sql as $$
     select string_agg(distinct t.name || ' of ' || v.name, ', ') from sparse.tensor c
-    join sparse.object_parent p on (p.place, p.object) = (c.place, c.object) join sparse.tensor t on (t.place, t.object) = (p.place, p.parent) join sparse.version v on v.id = t.version
+    join sparse.object_parent p on p.object = c.object join sparse.tensor t on t.object = p.parent join sparse.version v on v.id = t.version
     where c.version = sparse_version_id($1) $$;
 select parents('of both');
 call sparse_materialize('of both') \gset was_
@@ -83,9 +85,9 @@ begin
     perform sparse_drop(id) from sparse.version where name = 'first' and state = 'ready';
     return null;
 end $$;
-create trigger drop_first after update of stored_bytes on sparse.object_0 for each row when (old.stored_bytes > 0 and new.dtype = 'F32') execute function drop_first();
+create trigger drop_first after update of stored_bytes on sparse.object for each row when (old.stored_bytes > 0 and new.dtype = 'F32') execute function drop_first();
 call sparse_optimize('of both') \gset was_
-drop trigger drop_first on sparse.object_0;
+drop trigger drop_first on sparse.object;
 select :was_objects as recoded, parents('of both'), (select count(*) from sparse_verify('of both')) as problems;
 -- Parts of another dtype are not put together: what they are is found whole only
 create function model_of(dtype text, size int, names text[], data bytea[]) returns bytea language sql as $$

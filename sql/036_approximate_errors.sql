@@ -2,7 +2,9 @@
 \set VERBOSITY terse
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 
 create function turned(b bytea) returns bytea language sql immutable as $$
     select string_agg(substr(b, i, 1), ''::bytea order by i desc) from generate_series(1, octet_length(b)) i $$;

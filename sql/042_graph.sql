@@ -4,7 +4,9 @@
 \pset tuples_only on
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 create function import(name text, parents text default '{}', roles text default null) returns bigint language sql as $$
     select sparse_import_bytes(name, '\x0a000000000000007b7d' || convert_to(rpad('', 8), 'UTF8'), parents::text[], roles::text[],
                                jsonb_build_object('made', name)) $$;

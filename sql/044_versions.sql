@@ -2,7 +2,9 @@
 \set VERBOSITY terse
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 create function import(name text, metadata jsonb) returns bigint language sql as $$
     select sparse_import_bytes(name, '\x0a000000000000007b7d' || convert_to(rpad('', 8), 'UTF8') , metadata => metadata) $$;
 select import('acme/a', '{"license": "mit", "task": {"language": "de", "kind": "chat"}}'), import('acme/b', '{"license": "mit"}'),

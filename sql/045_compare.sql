@@ -3,7 +3,9 @@
 set client_min_messages = warning;
 set extra_float_digits = 0;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 -- a safetensors file of tensors given as (name, dtype, shape, bytes)
 create type part as (name text, dtype text, shape bigint[], data bytea);
 create function part(name text, dtype text, shape bigint[], data bytea) returns part language sql as $$ select (name, dtype, shape, data)::part $$;
@@ -88,9 +90,9 @@ select sparse_import_bytes('unnamed', model(part('', 'U8', '{1}', '\x01'))) is n
 select '[' || tensor || ']' as tensor, state from sparse_compare('unnamed', 'unnamed');
 
 -- Names that several files have are paired in the order of the paths
-insert into sparse.file (version, ordinal, path, format, bytes, sha256, place, object, object_bytes)
-select version, 1, 'other/' || path, format, bytes, sha256, place, object, object_bytes from sparse.file where version in (sparse_version_id('unnamed'), sparse_version_id('nan a'));
-insert into sparse.tensor select version, 1, ordinal, name, dtype, shape, first_byte, bytes, place, object from sparse.tensor where version = sparse_version_id('nan a');
+insert into sparse.file (version, ordinal, path, format, bytes, sha256, object, object_bytes)
+select version, 1, 'other/' || path, format, bytes, sha256, object, object_bytes from sparse.file where version in (sparse_version_id('unnamed'), sparse_version_id('nan a'));
+insert into sparse.tensor select version, 1, ordinal, name, dtype, shape, first_byte, bytes, object from sparse.tensor where version = sparse_version_id('nan a');
 select tensor, a_file, b_file, state from sparse_compare('nan a', 'nan b') where tensor = 't';
 
 -- Only what can be read is compared

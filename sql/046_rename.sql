@@ -2,7 +2,9 @@
 \set VERBOSITY terse
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 create function model(content text) returns bytea language sql as $$
     select substr(int8send(128), 8, 1) || '\x00000000000000'::bytea || convert_to(rpad(
         json_build_object('t', json_build_object('dtype', 'U8', 'shape', array[octet_length(content)], 'data_offsets', array[0, octet_length(content)]))::text, 128), 'UTF8')

@@ -72,6 +72,53 @@ insert into sparse.quota (owner) values ('regress_sparse_bob');
 set role regress_sparse_bob;
 select sparse_import_bytes('b', model('5')) > 0 as imported;
 
+-- An upload counts from its beginning on, by what it declares; given up it does not
+set role regress_sparse_owner;
+insert into sparse.quota (owner, versions, raw_bytes) select 'regress_sparse_ann', count(*) + 1, sum(raw_bytes) + 1000 from sparse.version where created_by = 'regress_sparse_ann' and state = 'ready' on conflict (owner) do update set versions = excluded.versions, raw_bytes = excluded.raw_bytes, stored_bytes = null;
+set role regress_sparse_ann;
+create function pg_temp.upload(name text, size integer) returns bigint language sql as $$
+    select sparse_begin(name, jsonb_build_array(jsonb_build_object('path', 'x', 'size', size, 'sha256', repeat('ab', 32)))) $$;
+select pg_temp.upload('too large', 1001);
+select pg_temp.upload('one', 600) > 0 as begun;
+select pg_temp.upload('two', 600);
+select pg_temp.upload('two', 1);
+select sparse_import_bytes('ready', model('r'));
+select sparse_abort(pg_temp.upload('one', 600));
+select pg_temp.upload('two', 600) > 0 as begun;
+select sparse_abort(pg_temp.upload('two', 600));
+-- and by what has come of it
+set role regress_sparse_owner;
+update sparse.quota set versions = null, raw_bytes = null, stored_bytes = (select sum(stored_bytes) + 1000 from sparse.version where created_by = 'regress_sparse_ann' and state = 'ready') where owner = 'regress_sparse_ann';
+set role regress_sparse_ann;
+select sparse_write(pg_temp.upload('three', 600), null, 0, decode(repeat('ab', 600), 'hex'), 'x');
+select sparse_write(pg_temp.upload('four', 100000), null, 0, (select string_agg(sha256(int4send(i)), '') from generate_series(1, 3125) i), 'x');
+select sparse_abort(pg_temp.upload('three', 600)), sparse_abort(pg_temp.upload('four', 100000));
+set role regress_sparse_owner;
+update sparse.quota set stored_bytes = stored_bytes - 1000 where owner = 'regress_sparse_ann';
+
+-- Nobody fires the triggers of the store by a table of his own
+set role regress_sparse_ann;
+create temp table own (id bigint, state text, created_by text, new_objects integer);
+insert into own values (1, 'open', 'regress_sparse_bob', 0);
+do $$
+declare
+    function text;
+begin
+    foreach function in array array['guard()', 'quota()', 'notify(''ready'')', 'tally()', 'forgotten()'] loop
+        for i in 1..2 loop
+            begin
+                execute format('create trigger t %s update or delete on own for each row execute function sparse_version_%s', (array['before', 'after'])[i], function);
+                update own set state = 'ready';
+                raise warning 'sparse_version_% was fired', function;
+            exception when sqlstate '39P01' then raise warning '%', sqlerrm;
+            end;
+        end loop;
+    end loop;
+    create trigger t after update on own for each row execute function sparse_object_recoded();
+    update own set state = 'ready';
+end $$;
+drop table own;
+
 -- A quota is set by the store's owner; who may see versions and quotas sees what is used of them
 select from sparse.quota;
 insert into sparse.quota values ('regress_sparse_bob', null, null, null);

@@ -71,7 +71,6 @@ select test.sha256_of('child');
 -- The tables below a version are open to nobody, until granted
 set role regress_sparse_bob;
 select from sparse.object;
-select from sparse.object_0;
 select from sparse.object_parent;
 select from sparse.chunk;
 select from sparse.chunk_0;

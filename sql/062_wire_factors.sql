@@ -5,7 +5,9 @@ set client_min_messages = warning;
 drop role if exists regress_factors_bob;
 create role regress_factors_bob;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 
 create function data_file(name text) returns text language sql as $$
     select current_setting('sparse_test.data') || '/' || name || '.safetensors' $$;
@@ -134,13 +136,15 @@ select count(*) > 0 as by_id from sparse_delta_factors(:svd);
 
 -- What was worked out of a version is marked, and nothing else is
 select v.name, count(*) filter (where p.made) as made, count(*) filter (where not p.made) as others
-from sparse.version v join sparse.tensor t on t.version = v.id join sparse.object_parent p using (place, object)
+from sparse.version v join sparse.tensor t on t.version = v.id join sparse.object_parent p using (object)
 group by v.id order by v.id;
 
 -- ---- who may have what ----
 
 drop schema sparse cascade;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 set sparse.chunk_size to default;
 select sparse_import_file('base', data_file('mini-base')) as base \gset
 select sparse_import_file('tuned', data_file('mini-finetune'), '{base}') as tuned \gset
@@ -205,7 +209,9 @@ select told('svd', '{base}') = :'before' as the_same;
 reset role;
 -- nor where it was a tensor before
 drop schema sparse cascade;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 select sparse_import_bytes('hidden', bytes) as hidden from model \gset
 select sparse_import_file('base', data_file('mini-base')) as base \gset
 select sparse_import_file('tuned', data_file('mini-finetune'), '{base}') as tuned \gset

@@ -2,7 +2,9 @@
 \set SHOW_CONTEXT never
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 
 -- the rows of a table beside those that were stored: no difference, and the same order
 create function differs(source text, dataset text) returns text

@@ -2,7 +2,9 @@
 \set SHOW_CONTEXT never
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 set client_min_messages = notice;
 
 create table t (id int, name text, score float8);

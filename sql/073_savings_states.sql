@@ -2,7 +2,9 @@
 \set VERBOSITY terse
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 create function data_file(name text) returns text language sql as $$
     select current_setting('sparse_test.data') || '/' || name || '.safetensors' $$;
 

@@ -2,7 +2,9 @@
 \set SHOW_CONTEXT never
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 
 create table t as select i as id, i as place, md5(i::text) || ' ' || md5((i * 7)::text) as v from generate_series(0, 23999) i;
 create function commit(name text, parent text, columns text default 'id, v', condition text default 'true', ordered text default 'place, id') returns text language sql as $$

@@ -2,7 +2,9 @@
 \set VERBOSITY terse
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 drop role if exists regress_sparse_reader, regress_sparse_analyst, regress_sparse_nobody;
 create role regress_sparse_reader;
 create role regress_sparse_analyst;

@@ -2,7 +2,9 @@
 \set SHOW_CONTEXT never
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 select sparse_commit_rows('rows', 'select 1 as id', key => '{id}');
 select sparse_commit_rows('rows', 'select 2 as id', 'rows', key => '{id}');
 select sparse_import_file('model', current_setting('sparse_test.data') || '/mini-base.safetensors');

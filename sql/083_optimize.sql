@@ -2,7 +2,9 @@
 \set VERBOSITY terse
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = warning;
 
 create function data_file(name text) returns text language sql as $$
     select current_setting('sparse_test.data') || '/' || name || '.safetensors' $$;
@@ -161,9 +163,9 @@ begin
     if nextval('public.recoded') = 5 then raise query_canceled; end if;
     return null;
 end $$;
-create trigger stop after update of stored_bytes on sparse.object_0 for each row when (old.stored_bytes > 0) execute function stop();
+create trigger stop after update of stored_bytes on sparse.object for each row when (old.stored_bytes > 0) execute function stop();
 call sparse_optimize('mini-merge-slerp');
-drop trigger stop on sparse.object_0;
+drop trigger stop on sparse.object;
 select count(*) from sparse_tensors('mini-merge-slerp') where predictor <> 'none';
 select * from problems();
 call sparse_optimize('mini-merge-slerp') \gset was_

@@ -3,7 +3,9 @@
 \set SHOW_CONTEXT never
 set client_min_messages = notice;
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+set client_min_messages = notice;
 insert into sparse.family (place, name) values (0, 'llama'), (0, 'mix');
 insert into sparse.version (name, revision, family, state, content_sha256, raw_bytes, stored_bytes, metadata)
 select n, 1, f, 'ready', sha256(n::bytea), raw, stored, meta

@@ -27,7 +27,7 @@ top=$PWD
 source test/lib/private-server.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
-tree=(src sql expected test docs sparse.control META.json CHANGELOG.md)
+tree=(src sql expected test docs debian docker sparse.control META.json CHANGELOG.md README.md)
 all_parts=(unit fuzz-replay regress isolation tap)
 parts=("${@:-${all_parts[@]}}")
 passed=0
@@ -186,7 +186,8 @@ run_tap_tests() {
     local name failed_before
     for name in $(tests_of test/t pl); do
         failed_before=$failed
-        run_tap "tap/$name" env PATH="$bindir:$PATH" TESTDIR="$work/tap" \
+        run_tap "tap/$name" env PATH="$bindir:$PATH" PG_CONFIG="$PG_CONFIG" TESTDIR="$work/tap" \
+            TESTDATADIR="$work/tap/tmp_check" TESTLOGDIR="$work/tap/tmp_check/log" \
             PERL5LIB="$pgxs_test/perl:$work/tree/test/lib" \
             PG_REGRESS="$pgxs_test/regress/pg_regress" \
             SPARSE_TEST_DATA="$work/tree/test/data" \
@@ -234,6 +235,8 @@ main() {
     if [ -n "$needs_server" ]; then
         must "the build" make -C "$top" -s -j2 all PG_CONFIG="$PG_CONFIG"
         must "the private installation" install_private "$top" "$work/prefix"
+        # tests of upgrades put the SQL of earlier versions there
+        [ "$(id -u)" -ne 0 ] || chown "$run_user" "$work/prefix$("$PG_CONFIG" --sharedir)/extension"
     fi
     if wanted_part regress || wanted_part isolation; then
         must "the start of the server" start_server

@@ -10,13 +10,19 @@
 # Nothing that runs on the machine is touched: Debian creates and starts a cluster
 # "main" with a server package; that is switched off for as long as this runs.
 #
-#   PG_CONFIG   the server to test against; else the newest that is installed, else 15
+#   PG_CONFIG   the server to test against; else the newest that is installed, else the one
+#               that apt would install
 
 set -euo pipefail
 export LC_ALL=C
 PG_CONFIG=${PG_CONFIG:-pg_config}
 CREATECLUSTER_DIR=/etc/postgresql-common/createcluster.d
 NO_CLUSTER_FILE=$CREATECLUSTER_DIR/zz-sparse-no-main-cluster.conf
+
+# The server that this release of the distribution has: "postgresql" depends on it.
+offered_major() {
+    apt-cache depends postgresql 2>/dev/null | sed -n 's/^ *Depends: postgresql-\([0-9]*\)$/\1/p' | sort -n | tail -n 1
+}
 
 # The major version to install packages of.
 server_major() {
@@ -25,7 +31,10 @@ server_major() {
     if [ -z "$found" ]; then
         found=$(ls -v /usr/lib/postgresql 2>/dev/null | tail -n 1) || true
     fi
-    echo "${found:-15}"
+    if [ -z "$found" ]; then
+        found=$(offered_major)
+    fi
+    echo "$found"
 }
 
 in_bindir() { [ -x "$("$PG_CONFIG" --bindir 2>/dev/null)/$1" ]; }
@@ -91,13 +100,17 @@ allow_main_cluster() {
 install_with_apt() {
     trap allow_main_cluster EXIT
     forbid_main_cluster
-    as_root apt-get -q update </dev/null
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get -q -y --no-install-recommends install "$@" </dev/null
 }
 
 main() {
     local missing
+    # A path that was named is meant: no other server will do.
+    if [[ $PG_CONFIG == */* ]] && ! "$PG_CONFIG" --version >/dev/null 2>&1; then
+        echo "PG_CONFIG=$PG_CONFIG does not run" >&2
+        return 3
+    fi
     mapfile -t missing < <(missing_packages)
     [ ${#missing[@]} -gt 0 ] || return 0
 
@@ -111,6 +124,9 @@ main() {
         return 3
     fi
 
+    # only now is known what this release has to offer
+    as_root apt-get -q update </dev/null
+    mapfile -t missing < <(missing_packages)
     echo "installing ${missing[*]}"
     install_with_apt "${missing[@]}"
 

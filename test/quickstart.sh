@@ -58,7 +58,11 @@ psql_here() {
 import_both() {
     psql_here --quiet --echo-queries --file=- <<-END
 	create extension sparse;
+	create role sparse_owner nologin;
+	grant create on database postgres to sparse_owner;
+	set role sparse_owner;
 	select sparse_create_store();
+	reset role;
 	select sparse_import_file('acme/base', '$place/models/$base');
 	select sparse_import_file('acme/finetune', '$place/models/$finetune', parents => array['acme/base']);
 	END

@@ -10,7 +10,7 @@ top=$PWD
 source test/lib/private-server.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
-format=$(sed -n 's/^#define SPARSE_FORMAT \([0-9]*\).*/\1/p' src/codec/delta.h)
+format=$(sed -n 's/^#define SPARSE_FORMAT \([0-9]*\).*/\1/p' src/core/codec/delta.h)
 version=$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" sparse.control)
 golden=$top/test/golden/$format
 
@@ -31,7 +31,7 @@ add_files() {
 }
 
 make_deltas() {
-    gcc -O2 -std=c11 -D_GNU_SOURCE -Wall -Wextra -ffp-contract=off -Isrc -Itest test/golden/make_deltas.c src/codec/[a-z]*.c \
+    gcc -O2 -std=c11 -D_GNU_SOURCE -Wall -Wextra -ffp-contract=off -Isrc/core -Isrc -Itest test/golden/make_deltas.c src/core/codec/[a-z]*.c \
         -lzstd -lxxhash -lyajl -lm -o "$work/make_deltas"
     "$work/make_deltas" "$work/new"
     add_files predictions.bin deltas.bin deltas.txt

@@ -1,7 +1,9 @@
 -- The store of which make.sh keeps a dump: every kind of version that there is. Variable cut: the folder of the models.
 set timezone = 'UTC';
 create extension sparse;
+set client_min_messages = error;
 select sparse_create_store();
+reset client_min_messages;
 
 -- ---- models: every predictor ----
 

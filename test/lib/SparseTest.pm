@@ -11,7 +11,8 @@ use PostgreSQL::Test::Cluster;
 
 our @EXPORT = qw(sparse_node data_file import_file sha256_of_file sha256_of_version);
 
-# A running server with the extension and an empty store in database postgres.
+# A running server with the extension and an empty store in database postgres, which belongs
+# to a role of its own as the manual has it.
 # Takes a name, then settings as for PostgreSQL::Test::Cluster->init.
 sub sparse_node
 {
@@ -20,7 +21,8 @@ sub sparse_node
 	$node->init(%init);
 	$node->start;
 	$node->safe_psql('postgres',
-		'create extension sparse; select sparse_create_store()');
+		'create extension sparse; create role sparse_owner nologin; grant create on database postgres to sparse_owner;
+		 set role sparse_owner; select sparse_create_store()');
 	return $node;
 }
 

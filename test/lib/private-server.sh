@@ -52,10 +52,11 @@ link_entries() {
 
 # Sets $bindir, $pgxs_test (regression drivers and TAP modules).
 install_private() {
-    local top=$1 prefix=$2 system_bindir pkglibdir sharedir
+    local top=$1 prefix=$2 system_bindir pkglibdir sharedir includedir
     system_bindir=$("$PG_CONFIG" --bindir)
     pkglibdir=$("$PG_CONFIG" --pkglibdir)
     sharedir=$("$PG_CONFIG" --sharedir)
+    includedir=$("$PG_CONFIG" --includedir-server)
     pgxs_test=$(realpath "$(dirname "$("$PG_CONFIG" --pgxs)")/../test")
     bindir=$prefix$system_bindir
 
@@ -65,6 +66,9 @@ install_private() {
     link_entries "$sharedir" "$prefix$sharedir"
     rm "$prefix$sharedir/extension"
     link_entries "$sharedir/extension" "$prefix$sharedir/extension"
+    # for tests that build a module
+    mkdir -p "$prefix$(dirname "$includedir")"
+    ln -s "$includedir" "$prefix$includedir"
     make -C "$top" -s --no-print-directory install DESTDIR="$prefix" PG_CONFIG="$PG_CONFIG"
 }
 

@@ -85,6 +85,12 @@ for my $path (@c_files)
 is_nothing('a layer includes only its own headers and those of layers above it', @layer_violations);
 is_nothing('core and client include nothing of the server', @server_outside);
 
+# Written for the newest server; what others lack is emulated in one place.
+is_nothing('only compat.h asks which server it is built for',
+	map { read_whole($_) =~ /\bPG_VERSION_NUM\b/ ? $_ : () } grep { !m{/compat\.h$} } @c_files);
+is_nothing('no function in SQL asks which server it runs on',
+	map { read_whole($_) =~ /server_version/ ? $_ : () } files_matching(qr/\.sql$/, 'src'));
+
 # What is changed for a while is given back on every way out, since one file does it (store/guard.h).
 my $guarded = qr/\b(?:BeginInternalSubTransaction|RollbackAndReleaseCurrentSubTransaction|SetUserIdAndSecContext
 	|NewGUCNestLevel|AtEOXact_GUC|set_config_option(?:_ext)?|SetConfigOption|XactReadOnly|PG_TRY|PG_ENSURE_ERROR_CLEANUP
@@ -101,6 +107,7 @@ is_nothing('only guard.c changes the user, settings and subtransactions, and cat
 # Each pair in one function, the other half after it, and no way out between.
 my %leave = (
 	store_enter => 'store_leave',
+	store_enter_to_update => 'store_leave',
 	enter_versions => 'store_leave',
 	user_enter => 'user_leave',
 	settings_enter => 'settings_leave',

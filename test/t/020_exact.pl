@@ -144,8 +144,8 @@ cmp_ok(4 * blocks("select sparse_read('mini-finetune', 'mini-finetune.safetensor
 $node->safe_psql('small', q{
 	insert into sparse.version (id, name, revision, family, state, content_sha256)
 	select n, 'copy ' || n, 1, (select min(id) from sparse.family), 'ready', sha256(n::text::bytea) from generate_series(100000, 120000) n;
-	insert into sparse.file (version, ordinal, path, format, bytes, sha256, place, object, object_bytes)
-	select v.id, n, 'copy ' || n, 'bytes', 10, sha256('\x02000000000000007b7d'), 0, 1, 10
+	insert into sparse.file (version, ordinal, path, format, bytes, sha256, object, object_bytes)
+	select v.id, n, 'copy ' || n, 'bytes', 10, sha256('\x02000000000000007b7d'), 1, 10
 	from sparse.version v, generate_series(0, case v.id when 100000 then 20000 else 0 end) n where v.id >= 100000;
 	analyze sparse.file});
 blocks("select sparse_import_bytes('x', '\\x02000000000000007b7d')");

@@ -190,9 +190,12 @@ like($error, qr/other objects depend on it/, 'the extension is not dropped while
 
 # A store made afresh, with the same grants, has the catalogs of the restored one.
 sql('create database fresh');
+sql('grant create on database fresh to sparse_owner');
 sql(q{
 	create extension sparse;
+	set role sparse_owner;
 	select sparse_create_store();
+	reset role;
 	grant usage on schema sparse to reader, writer;
 	grant select on sparse.version, sparse.file, sparse.parent, sparse.savings to reader;
 	grant select, insert (id, kind, name, revision, family, created_by, message, metadata) on sparse.version to writer;

@@ -85,6 +85,7 @@ for my $statement ("select sparse_commit_rows('new', 'select 1 as a')", "select 
 my $subscriber = PostgreSQL::Test::Cluster->new('subscriber');
 $subscriber->init;
 $subscriber->start;
+sql('create role sparse_owner nologin', $subscriber);
 my $schema = PostgreSQL::Test::Utils::tempdir() . '/schema.sql';
 command_ok([ 'pg_dump', '--schema-only', '-f', $schema, $primary->connstr('postgres') ], 'the schema is dumped');
 sql('create publication everything for all tables');
@@ -106,6 +107,31 @@ sql(q{
 $primary->wait_for_catchup('everything');
 is(sql('select string_agg(v::text, E\'\n\' order by id) from sparse.version v', $subscriber), sql('select string_agg(v::text, E\'\n\' order by id) from sparse.version v'), 'it follows');
 is(problems($subscriber), '0', 'and has no problem in any');
+
+# ---- a subscriber that takes over ----
+
+sql('alter subscription everything disable; alter subscription everything set (slot_name = none); drop subscription everything', $subscriber);
+sql("select pg_drop_replication_slot('everything') from pg_replication_slots where not active and slot_name = 'everything'");
+sub notices_of
+{
+	my ($statement) = @_;
+	my (undef, undef, $notices) = $subscriber->psql('postgres', $statement);
+	return join ' ', map { /NOTICE:  sequence "sparse\.(\w+)"/ ? $1 : () } split /\n/, $notices;
+}
+my ($failed) = $subscriber->psql('postgres', "select sparse_import_bytes('new', '\\x02000000000000007b7d')");
+isnt($failed, 0, 'ids are taken where the sequences have not moved');
+is(notices_of('select sparse_update_store()'), 'family_id_seq object_id_seq routing_rule_id_seq tag_history_id_seq version_id_seq', 'sparse_update_store() sets them, and says so');
+is(notices_of('select sparse_update_store()'), '', 'once');
+is(sql(q{
+	select string_agg(c.relname, ' ') from pg_class c
+	where relkind = 'S' and relnamespace = 'sparse'::regnamespace and not exists (
+		select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i') and d.refobjsubid > 0)}, $subscriber),
+	'', 'every sequence belongs to a column by which it is set');
+sql("create extension if not exists sparse; select sparse_import_file('taken over', '" . data_file('mini-finetune-strong') . "', '{grandchild}')", $subscriber);
+is(sql("select count(*) from sparse_reconstruct('taken over')", $subscriber) > 0, 1, 'then it takes new models');
+is(sql(q{select sparse_commit_rows('held', 'select * from sparse_rows_as(null::held, ''held@2'') where id <> 8', 'held', '{id}') is not null and sparse_tag('held', 'newest') is null}, $subscriber), 't', 'and datasets and tags');
+is(sql("select sparse_import_bytes('new', '\\x02000000000000007b7d') > 0", $subscriber), 't', '... at the first try');
+is(problems($subscriber), '0', 'and no version has a problem');
 
 # ---- promoted ----
 

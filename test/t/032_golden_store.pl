@@ -22,8 +22,6 @@ sub restore
 	my ($database, $dump) = @_;
 	my $sql;
 	IO::Uncompress::Gunzip::gunzip($dump => \$sql) or die "$dump: no gzip";
-	# servers before 15 have no such views
-	$sql =~ s/ WITH \(security_invoker='true'\)//g if $node->safe_psql('postgres', 'show server_version_num') < 150000;
 	write_whole("$folder/$database.sql", $sql);
 	$node->safe_psql('postgres', "create database $database");
 	my ($out, $err) = run_command([ 'psql', '-XAtq', @connection, '-v', 'ON_ERROR_STOP=1', '-d', $database, '-f', "$folder/$database.sql" ]);

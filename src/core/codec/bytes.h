@@ -15,7 +15,10 @@
 #include <string.h>
 
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "the codec is written for little-endian machines"
+#error "sparse is for little-endian machines, and this one is not: its deltas would be read and written wrongly"
+#endif
+#if UINTPTR_MAX < UINT64_MAX
+#error "sparse is for machines of 64 bits, and this one has fewer: models are larger than its addresses"
 #endif
 
 #define SPARSE_DEFINE_ACCESS(bits) \

@@ -37,7 +37,6 @@
 typedef struct Estimator
 {
 	const KinGroup *group;
-	int16		place;
 	sparse_dtype dtype;
 	uint64		element_bytes;
 	sparse_codec *codec;
@@ -106,7 +105,7 @@ read_samples(Estimator *estimator)
 											   Max(group->count * bytes_of_member(estimator), 1));
 	for (int i = 0; i < group->count; i++)
 		for (int s = 0; s < estimator->samples; s++)
-			object_read_keep(reader, estimator->place, group->member[i].object,
+			object_read_keep(reader, group->member[i].object,
 							 estimator->position[s], estimator->sample_bytes,
 							 sample_of(estimator, i) + s * estimator->sample_bytes, true);
 	object_reader_free(reader);
@@ -458,7 +457,7 @@ bound_of(sparse_dtype dtype, int max_depth)
 void
 group_estimate(const KinGroup *group, int max_depth, TreeProblem *problem)
 {
-	Estimator	estimator = {.group = group, .place = group->key->place};
+	Estimator	estimator = {.group = group};
 	Pairs		pairs;
 
 	memset(problem, 0, sizeof(*problem));

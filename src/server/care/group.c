@@ -23,23 +23,23 @@
  * has nothing to be predicted from here, but may be too deep.
  */
 static StoreQuery keys_query = {
-	.sql = "with m as (select t.place, false as files, t.name, t.dtype, coalesce(t.shape[2:], '{}') as shape, t.object"
+	.sql = "with m as (select false as files, t.name, t.dtype, coalesce(t.shape[2:], '{}') as shape, t.object"
 	"  from sparse.version v"
 	"  join sparse.tensor t on t.version = v.id"
 	" where v.family = $1 and v.state <> 'open' and t.bytes > 0"
 	" union "
-	"select f.place, true, " PATH ", f.format, '{}', f.object"
+	"select true, " PATH ", f.format, '{}', f.object"
 	"  from sparse.version v"
 	"  join sparse.file f on f.version = v.id"
 	" where v.family = $1 and v.state <> 'open' and f.object_bytes > 0) "
-	"select m.place, m.files, m.name, m.dtype, m.shape"
+	"select m.files, m.name, m.dtype, m.shape"
 	"  from m"
-	"  join sparse.object o on o.place = m.place and o.id = m.object"
-	" group by 1, 2, 3, 4, 5"
+	"  join sparse.object o on o.id = m.object"
+	" group by 1, 2, 3, 4"
 	" having count(*) > 1 or max(o.depth) > $2"
-	" order by 2, 3, 4, 5",
+	" order by 1, 2, 3, 4",
 	.args = 2, .arg = {INT8OID, INT4OID},
-	.columns = 5, .column = {INT2OID, BOOLOID, TEXTOID, TEXTOID, INT8ARRAYOID},
+	.columns = 4, .column = {BOOLOID, TEXTOID, TEXTOID, INT8ARRAYOID},
 	.scans = true};
 
 int64
@@ -54,11 +54,10 @@ group_keys(MemoryContext context, int64 family, int max_depth, GroupKey **key)
 	for (int64 i = 0; i < count; i++)
 		(*key)[i] = (GroupKey) {
 		.family = family,
-		.place = DatumGetInt16(row_datum(rows, i, 1)),
-		.files = DatumGetBool(row_datum(rows, i, 2)),
-		.name = TextDatumGetCString(row_datum(rows, i, 3)),
-		.dtype = TextDatumGetCString(row_datum(rows, i, 4)),
-		.shape = datumCopy(row_datum(rows, i, 5), false, -1)
+		.files = DatumGetBool(row_datum(rows, i, 1)),
+		.name = TextDatumGetCString(row_datum(rows, i, 2)),
+		.dtype = TextDatumGetCString(row_datum(rows, i, 3)),
+		.shape = datumCopy(row_datum(rows, i, 4), false, -1)
 	};
 	MemoryContextSwitchTo(previous);
 	SPI_freetuptable(rows);
@@ -70,40 +69,36 @@ group_keys(MemoryContext context, int64 family, int max_depth, GroupKey **key)
 /* What each version of the family has under the key. */
 #define TENSORS \
 	"with m as materialized (" \
-	"select v.id as version, t.place, t.object, coalesce(t.bytes / nullif(t.shape[1], 0), 0) as row_bytes" \
+	"select v.id as version, t.object, coalesce(t.bytes / nullif(t.shape[1], 0), 0) as row_bytes" \
 	"  from sparse.version v" \
-	"  join sparse.tensor t on t.version = v.id and t.name = $3" \
-	" where v.family = $1 and v.state <> 'open' and t.place = $2" \
-	"   and t.dtype = $4 and coalesce(t.shape[2:], '{}') = $5 and t.bytes > 0) "
+	"  join sparse.tensor t on t.version = v.id and t.name = $2" \
+	" where v.family = $1 and v.state <> 'open'" \
+	"   and t.dtype = $3 and coalesce(t.shape[2:], '{}') = $4 and t.bytes > 0) "
 
 #define FILES \
 	"with m as materialized (" \
-	"select v.id as version, f.place, f.object, 0::bigint as row_bytes" \
+	"select v.id as version, f.object, 0::bigint as row_bytes" \
 	"  from sparse.version v" \
 	"  join sparse.file f on f.version = v.id" \
-	" where v.family = $1 and v.state <> 'open' and f.place = $2 and " PATH " = $3" \
-	"   and f.format = $4 and $5 is not null and f.object_bytes > 0) "
+	" where v.family = $1 and v.state <> 'open' and " PATH " = $2" \
+	"   and f.format = $3 and $4 is not null and f.object_bytes > 0) "
 
-/*
- * What has more than one parent, or a part that its chunks share, was predicted in a way that
- * is not tried here, and stays.
- */
+/* What has more than one parent was predicted in a way that is not tried here, and stays. */
 #define MEMBERS \
 	"select o.id, o.dtype, o.bytes, g.row_bytes, o.stored_bytes, o.depth," \
 	"       o.predictor not in ('none', 'same', 'parent', 'bytes', 'mixed')" \
-	"       or (select count(*) from sparse.object_parent p where p.place = o.place and p.object = o.id) > 1" \
-	"       or exists (select from sparse.chunk c where c.place = o.place and c.object = o.id and c.seq = -1)," \
+	"       or (select count(*) from sparse.object_parent p where p.object = o.id) > 1," \
 	"       coalesce((select p.parent from sparse.object_parent p" \
-	"                  where p.place = o.place and p.object = o.id order by p.ordinal limit 1), 0)" \
-	"  from (select place, object, max(row_bytes) as row_bytes from m where object > $6" \
-	"         group by 1, 2 order by 2 limit $7) g" \
-	"  join sparse.object o on o.place = g.place and o.id = g.object" \
+	"                  where p.object = o.id order by p.ordinal limit 1), 0)" \
+	"  from (select object, max(row_bytes) as row_bytes from m where object > $5" \
+	"         group by 1 order by 1 limit $6) g" \
+	"  join sparse.object o on o.id = g.object" \
 	" where o.sha256 is not null and o.bytes > 0" \
 	" order by o.id"
 
 #define MEMBERS_QUERY(content) { \
 	.sql = content MEMBERS, \
-	.args = 7, .arg = {INT8OID, INT2OID, TEXTOID, TEXTOID, INT8ARRAYOID, INT8OID, INT8OID}, \
+	.args = 6, .arg = {INT8OID, TEXTOID, TEXTOID, INT8ARRAYOID, INT8OID, INT8OID}, \
 	.columns = 8, .column = {INT8OID, TEXTOID, INT8OID, INT8OID, INT8OID, INT4OID, BOOLOID, INT8OID}}
 
 /* By lineage. */
@@ -116,7 +111,7 @@ group_keys(MemoryContext context, int64 family, int max_depth, GroupKey **key)
 
 #define KINSHIPS_QUERY(content) { \
 	.sql = content KINSHIPS, \
-	.args = 5, .arg = {INT8OID, INT2OID, TEXTOID, TEXTOID, INT8ARRAYOID}, \
+	.args = 4, .arg = {INT8OID, TEXTOID, TEXTOID, INT8ARRAYOID}, \
 	.columns = 2, .column = {INT8OID, INT8OID}}
 
 /* Of tensors, of files. */
@@ -204,8 +199,8 @@ load_kinships(Datum *argument, KinGroup *group)
 void
 group_load(const GroupKey *key, int64 after, KinGroup *group)
 {
-	Datum		argument[7] = {
-		Int64GetDatum(key->family), Int16GetDatum(key->place), CStringGetTextDatum(key->name),
+	Datum		argument[6] = {
+		Int64GetDatum(key->family), CStringGetTextDatum(key->name),
 		CStringGetTextDatum(key->dtype), key->shape, Int64GetDatum(after), Int64GetDatum(GROUP_MOST)
 	};
 

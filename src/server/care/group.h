@@ -16,7 +16,6 @@
 typedef struct GroupKey
 {
 	int64		family;
-	int16		place;
 	bool		files;
 	char	   *name;			/* of the tensors; or the path of the files, "" where each is the only one of its version */
 	char	   *dtype;			/* or the format of the files */

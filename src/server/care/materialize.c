@@ -20,7 +20,6 @@ PG_FUNCTION_INFO_V1(care_rebase);
 /* An object of the version, and the one to predict it from. */
 typedef struct Move
 {
-	int16		place;
 	int64		object;
 	uint64		row_bytes;
 	int64		parent;			/* 0: nothing */
@@ -34,14 +33,14 @@ typedef struct Moves
 
 /* The objects of a version, from nothing; those that depend on nothing stay as they are. */
 static StoreQuery to_nothing = {
-	.sql = "select distinct o.place, o.id, 0::int8, 0::int8"
-	"  from (select place, object from sparse.tensor where version = $1"
-	"        union select place, object from sparse.file where version = $1) m"
-	"  join sparse.object o on o.place = m.place and o.id = m.object"
+	.sql = "select distinct o.id, 0::int8, 0::int8"
+	"  from (select object from sparse.tensor where version = $1"
+	"        union select object from sparse.file where version = $1) m"
+	"  join sparse.object o on o.id = m.object"
 	" where o.depth > 0"
-	" order by 2",
+	" order by 1",
 	.args = 1, .arg = {INT8OID},
-	.columns = 4, .column = {INT2OID, INT8OID, INT8OID, INT8OID}};
+	.columns = 3, .column = {INT8OID, INT8OID, INT8OID}};
 
 /*
  * The objects of a version, each with the one of another version that has its name (a
@@ -49,24 +48,24 @@ static StoreQuery to_nothing = {
  * it is predicted from that already, nothing is to be done.
  */
 static StoreQuery to_parent = {
-	.sql = "select distinct on (m.object) m.place, m.object,"
+	.sql = "select distinct on (m.object) m.object,"
 	"       case when cardinality(m.shape) > 0 and m.shape[1] > 0 then m.bytes / m.shape[1] else 0 end, m.parent"
-	"  from (select t.place, t.object, t.bytes, t.shape, p.object as parent, p.file as parent_file, t.file"
+	"  from (select t.object, t.bytes, t.shape, p.object as parent, p.file as parent_file, t.file"
 	"          from sparse.tensor t"
-	"          join sparse.tensor p on p.version = $2 and p.name = t.name and p.dtype = t.dtype and p.place = t.place"
+	"          join sparse.tensor p on p.version = $2 and p.name = t.name and p.dtype = t.dtype"
 	"           and cardinality(p.shape) = cardinality(t.shape) and p.shape[2:] = t.shape[2:]"
 	"         where t.version = $1 and t.bytes > 0 and p.bytes > 0"
 	"        union all"
-	"        select f.place, f.object, f.object_bytes, '{}', p.object, p.ordinal, f.ordinal"
+	"        select f.object, f.object_bytes, '{}', p.object, p.ordinal, f.ordinal"
 	"          from sparse.file f"
-	"          join sparse.file p on p.version = $2 and p.path = f.path and p.format = f.format and p.place = f.place"
+	"          join sparse.file p on p.version = $2 and p.path = f.path and p.format = f.format"
 	"         where f.version = $1 and f.object_bytes > 0 and p.object_bytes > 0) m"
 	" where m.object <> m.parent"
 	"   and not exists (select from sparse.object_parent e"
-	"                    where e.place = m.place and e.object = m.object and e.parent = m.parent)"
+	"                    where e.object = m.object and e.parent = m.parent)"
 	" order by m.object, m.parent_file <> m.file, m.parent",
 	.args = 2, .arg = {INT8OID, INT8OID},
-	.columns = 4, .column = {INT2OID, INT8OID, INT8OID, INT8OID}};
+	.columns = 3, .column = {INT8OID, INT8OID, INT8OID}};
 
 static void
 find_moves(Care *care, StoreQuery *query, Datum *argument, Moves *moves)
@@ -78,10 +77,9 @@ find_moves(Care *care, StoreQuery *query, Datum *argument, Moves *moves)
 	moves->move = MemoryContextAllocHuge(care->context, Max(moves->count, 1) * sizeof(Move));
 	for (int64 i = 0; i < moves->count; i++)
 		moves->move[i] = (Move) {
-		.place = DatumGetInt16(row_datum(rows, i, 1)),
-		.object = row_int64(rows, i, 2),
-		.row_bytes = row_int64(rows, i, 3),
-		.parent = row_int64(rows, i, 4)
+		.object = row_int64(rows, i, 1),
+		.row_bytes = row_int64(rows, i, 2),
+		.parent = row_int64(rows, i, 3)
 	};
 	care_step_end(care);
 }
@@ -96,7 +94,7 @@ static void
 make_move(Care *care, const Move *move, Refused *refused)
 {
 	RecodeSpec	spec = {
-		.place = move->place, .object = move->object, .parent = move->parent,
+		.object = move->object, .parent = move->parent,
 		.row_bytes = move->row_bytes, .max_depth = sparse_max_chain_depth, .at_most = PG_UINT64_MAX
 	};
 	RecodeOutcome outcome;
@@ -183,9 +181,5 @@ care_rebase(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("a version cannot be based on itself"));
-	if (version.place != parent.place)
-		ereport(ERROR,
-				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				errmsg("version \"%s@%d\" lies in another place", parent.name, parent.revision));
 	return move_version(fcinfo, action, &to_parent, &version, parent.id);
 }

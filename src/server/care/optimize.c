@@ -82,7 +82,7 @@ optimize_object(Care *care, Import *import, const PlanObject *object, int max_de
 {
 	Proposal	proposal = {import, object};
 	RecodeSpec	spec = {
-		.place = import->place, .object = object->id, .row_bytes = object->row_bytes, .max_depth = max_depth,
+		.object = object->id, .row_bytes = object->row_bytes, .max_depth = max_depth,
 		.at_most = PG_UINT64_MAX, .propose = propose, .propose_state = &proposal, .version = import->version
 	};
 	RecodeOutcome outcome;

@@ -135,7 +135,6 @@ plan_move(const KinGroup *group, const GroupPlan *plan, int v, Moves *moves)
 		return;
 	moves->move[moves->count++] = (Move) {
 		.spec = {
-			.place = group->key->place,
 			.object = member->object,
 			.parent = parent == TREE_ROOT ? 0 : group->member[parent].object,
 			.row_bytes = member->row_bytes,
@@ -293,11 +292,11 @@ static StoreQuery figures_query = {
 	"       (select count(*) from sparse.version v where v.family = $1 and v.state <> 'open'),"
 	"       coalesce(sum(o.stored_bytes), 0)::bigint, coalesce(max(o.depth), 0)"
 	"  from sparse.family g"
-	"  left join (select t.place, t.object from sparse.version v join sparse.tensor t on t.version = v.id"
+	"  left join (select t.object from sparse.version v join sparse.tensor t on t.version = v.id"
 	"              where v.family = $1 and v.state <> 'open'"
-	"             union select f.place, f.object from sparse.version v join sparse.file f on f.version = v.id"
+	"             union select f.object from sparse.version v join sparse.file f on f.version = v.id"
 	"              where v.family = $1 and v.state <> 'open') m on true"
-	"  left join sparse.object o on o.place = m.place and o.id = m.object"
+	"  left join sparse.object o on o.id = m.object"
 	" where g.id = $1"
 	" group by g.name",
 	.args = 1, .arg = {INT8OID},

@@ -17,19 +17,14 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "model/answer.h"
 #include "model/hash.h"
 #include "store/query.h"
-
-#define POLL_LEAST 10			/* milliseconds between two attempts to get a lock */
-#define POLL_MOST 200
 
 #define PIECE_BYTES ((uint64) 1 << 20)
 
@@ -138,43 +133,24 @@ care_step_end(Care *care)
 
 /* ---- locks ---- */
 
-static void
-nap(long milliseconds)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-}
-
 bool
 care_lock_out_writers(const Care *care)
 {
-	long		pause = POLL_LEAST;
-
-	if (care->atomic)
-		return store_lock_for_recoding(true);
-	while (!store_lock_for_recoding(false))
-	{
-		if (care_is_over(care))
-			return false;
-		nap(pause);
-		pause = Min(pause * 2, POLL_MOST);
-	}
-	return true;
+	return care->atomic ? store_lock_for_recoding(true) : store_lock_for_recoding_until(care->deadline);
 }
 
 /* ---- the recoding of one object ---- */
 
 static StoreQuery sha256_query = {
-	.sql = "select sha256 from sparse.object where place = $1 and id = $2",
-	.args = 2, .arg = {INT2OID, INT8OID},
+	.sql = "select sha256 from sparse.object where id = $1",
+	.args = 1, .arg = {INT8OID},
 	.columns = 1, .column = {BYTEAOID}};
 
 /* Reads the object as any reader would, and compares its SHA-256 with the one that names it. */
 static void
-check_content(int16 place, int64 object)
+check_content(int64 object)
 {
-	Datum		argument[2] = {Int16GetDatum(place), Int64GetDatum(object)};
+	Datum		argument = Int64GetDatum(object);
 	Sha256	   *sum = sha256_create(CurrentMemoryContext);
 	ObjectReader *reader = object_reader_create(CurrentMemoryContext, false);
 	char	   *piece = palloc(PIECE_BYTES);
@@ -183,8 +159,8 @@ check_content(int16 place, int64 object)
 	SPITupleTable *rows;
 	ObjectInfo	info;
 
-	if (query_run(&sha256_query, argument, NULL, false, &rows) != 1 ||
-		!object_info(reader, place, object, &info))
+	if (query_run(&sha256_query, &argument, NULL, false, &rows) != 1 ||
+		!object_info(reader, object, &info))
 		elog(ERROR, "object " INT64_FORMAT " is missing", object);
 	row_sha256(rows, 0, 1, expected);
 	SPI_freetuptable(rows);
@@ -192,7 +168,7 @@ check_content(int16 place, int64 object)
 	{
 		uint64		bytes = Min(PIECE_BYTES, info.bytes - first);
 
-		object_read(reader, place, object, first, bytes, piece);
+		object_read(reader, object, first, bytes, piece);
 		sha256_add(sum, piece, bytes);
 	}
 	sha256_finish(sum, found);
@@ -220,7 +196,7 @@ care_recode(Care *care, const RecodeSpec *spec, RecodeOutcome *outcome, RecodeRe
 		PushActiveSnapshot(GetLatestSnapshot());
 		*outcome = object_recode(spec, result);
 		if (*outcome == RECODE_DONE)
-			check_content(spec->place, spec->object);
+			check_content(spec->object);
 	}
 	care_step_end(care);
 	if (!locked || *outcome != RECODE_DONE)

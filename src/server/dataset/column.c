@@ -75,12 +75,12 @@ read_content(ColumnReader *reader, int64 row, ChunkEntry *entry, uint64 *bytes)
 		reader->entries = split_chunks(reader->split->version.id, reader->split->ordinal,
 									   reader->column->ordinal, row, reader->read_only, reader->entry);
 	*entry = *find_entry(reader, row);
-	if (!object_info(reader->objects, entry->place, entry->object, &info))
+	if (!object_info(reader->objects, entry->object, &info))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("object " INT64_FORMAT " is missing", entry->object)));
 	content = MemoryContextAllocHuge(reader->context, info.bytes + 1);
-	object_read(reader->objects, entry->place, entry->object, 0, info.bytes, content);
+	object_read(reader->objects, entry->object, 0, info.bytes, content);
 	*bytes = info.bytes;
 	answer_finish();
 	store_leave(&access);

@@ -30,6 +30,7 @@ begin_column(Commit *commit, NewColumn *column, Form_pg_attribute attribute, siz
 {
 	column->name = pstrdup(NameStr(attribute->attname));
 	column->coder = type_coder(attribute->atttypid, attribute->atttypmod, column->name);
+	type_check_lasting(column->coder, column->name);
 	column->type = type_name(attribute->atttypid, attribute->atttypmod);
 	column->structure = type_structure(column->coder);
 	column->builder = chunk_builder_create(column->coder, average);
@@ -224,11 +225,7 @@ check_keys(Commit *commit, NewSplit *split)
 	bool		null;
 
 	tuplesort_performsort(split->sort);
-	while (tuplesort_getdatum(split->sort, true,
-#if PG_VERSION_NUM >= 160000
-							  true,
-#endif
-							  &key, &null, NULL))
+	while (tuplesort_getdatum(split->sort, true, true, &key, &null, NULL))
 	{
 		bytea	   *this = DatumGetByteaPP(key);
 

@@ -27,7 +27,6 @@
 /* Chunks of the parent's column at hand. */
 typedef struct ParentColumn
 {
-	int16		place;
 	int64		chunks;
 	ChunkEntry *chunk;
 	Matcher    *matcher;		/* NULL until a chunk needs it */
@@ -233,7 +232,7 @@ know_parent(Storing *storing, ParentColumn *parent, const NewColumn *column)
 			object[count++] = parent->chunk[i].object;
 	for (int64 i = 0; count == 0 && i < parent->chunks; i++)
 		object[i] = parent->chunk[i].object;
-	parent->matcher = matcher_create(storing->reader, storing->commit->import.place, object,
+	parent->matcher = matcher_create(storing->reader, object,
 									 count > 0 ? count : (int) parent->chunks, MOST_DEPTH);
 	pfree(own);
 	pfree(object);
@@ -278,7 +277,7 @@ objects_fit(Storing *storing, const ReferenceSet *set)
 	{
 		ObjectInfo	info;
 
-		if (!object_info(storing->reader, storing->commit->import.place, set->ref[i].object, &info) ||
+		if (!object_info(storing->reader, set->ref[i].object, &info) ||
 			set->ref[i].first + set->ref[i].bytes > info.bytes)
 			return false;
 	}
@@ -389,9 +388,9 @@ static StoreQuery column_query = {
 	.args = 8, .arg = {INT8OID, INT2OID, INT2OID, TEXTOID, TEXTOID, TEXTOID, INT8OID, BYTEAOID}};
 
 static StoreQuery chunks_query = {
-	.sql = "insert into sparse.column_chunk (version, split, ordinal, first_row, place, rows, object)"
-	" values ($1, $2, $3, $4, $5, $6, $7)",
-	.args = 7, .arg = {INT8OID, INT2OID, INT2OID, INT8OID, INT2OID, INT4ARRAYOID, INT8ARRAYOID}};
+	.sql = "insert into sparse.column_chunk (version, split, ordinal, first_row, rows, object)"
+	" values ($1, $2, $3, $4, $5, $6)",
+	.args = 6, .arg = {INT8OID, INT2OID, INT2OID, INT8OID, INT4ARRAYOID, INT8ARRAYOID}};
 
 static void
 insert_split(const Commit *commit, int number)
@@ -439,7 +438,7 @@ insert_chunks(const Commit *commit, int split, int number)
 		Datum		rows[CHUNKS_A_ROW];
 		Datum		object[CHUNKS_A_ROW];
 		int64		sum = 0;
-		Datum		value[7];
+		Datum		value[6];
 
 		for (int j = 0; j < count; j++)
 		{
@@ -453,9 +452,8 @@ insert_chunks(const Commit *commit, int split, int number)
 		value[1] = Int16GetDatum(split);
 		value[2] = Int16GetDatum(number);
 		value[3] = Int64GetDatum(first_row);
-		value[4] = Int16GetDatum(commit->import.place);
-		value[5] = array_datum(INT4OID, rows, count);
-		value[6] = array_datum(INT8OID, object, count);
+		value[4] = array_datum(INT4OID, rows, count);
+		value[5] = array_datum(INT8OID, object, count);
 		query_run(&chunks_query, value, NULL, false, NULL);
 		first_row += sum;
 	}
@@ -529,6 +527,7 @@ insert_rows(const Commit *commit)
 		{
 			CHECK_FOR_INTERRUPTS();
 			insert_column(commit, s, c);
+			type_guard(commit->split[s].column[c].type, commit->split[s].column[c].coder->type);
 			insert_chunks(commit, s, c);
 		}
 	}
@@ -537,7 +536,7 @@ insert_rows(const Commit *commit)
 
 /* ---- all ---- */
 
-/* The split of the first parent that is a dataset and lies in the same place. */
+/* The split of the first parent that is a dataset. */
 static Split *
 parent_of(const Commit *commit, const NewSplit *split)
 {
@@ -547,7 +546,7 @@ parent_of(const Commit *commit, const NewSplit *split)
 		char	  **name;
 		int			names;
 
-		if (parent->kind != 'd' || parent->place != commit->import.place)
+		if (parent->kind != 'd')
 			continue;
 		names = split_names(parent->id, &name);
 		for (int j = 0; j < names; j++)

@@ -89,18 +89,18 @@ learn(Matcher *matcher, uint64 hash, void *state)
 
 /* Adds an object, or if it is too deep its parents. */
 static void
-consider(Matcher *matcher, ObjectReader *reader, int16 place, int64 object, int most_depth, int *room)
+consider(Matcher *matcher, ObjectReader *reader, int64 object, int most_depth, int *room)
 {
 	ObjectInfo	info;
 	int64		parent;
 
 	check_stack_depth();
-	if (!object_info(reader, place, object, &info) || info.bytes == 0 || info.bytes > SPARSE_MAX_PREDICTION / MATCH_MOST)
+	if (!object_info(reader, object, &info) || info.bytes == 0 || info.bytes > SPARSE_MAX_PREDICTION / MATCH_MOST)
 		return;
 	if (info.depth >= most_depth)
 	{
-		for (int i = 0; object_parent(reader, place, object, i, &parent); i++)
-			consider(matcher, reader, place, parent, most_depth, room);
+		for (int i = 0; object_parent(reader, object, i, &parent); i++)
+			consider(matcher, reader, parent, most_depth, room);
 		return;
 	}
 	for (int i = 0; i < matcher->count; i++)
@@ -115,17 +115,17 @@ consider(Matcher *matcher, ObjectReader *reader, int16 place, int64 object, int 
 }
 
 static void
-learn_object(Matcher *matcher, ObjectReader *reader, int16 place, int32 number)
+learn_object(Matcher *matcher, ObjectReader *reader, int32 number)
 {
 	char	   *content = palloc(matcher->known[number].bytes);
 
-	object_read(reader, place, matcher->known[number].id, 0, matcher->known[number].bytes, content);
+	object_read(reader, matcher->known[number].id, 0, matcher->known[number].bytes, content);
 	sample(matcher, content, matcher->known[number].bytes, learn, &number);
 	pfree(content);
 }
 
 Matcher *
-matcher_create(ObjectReader *reader, int16 place, const int64 *object, int count, int most_depth)
+matcher_create(ObjectReader *reader, const int64 *object, int count, int most_depth)
 {
 	/* (a query leaves SPI's context current) */
 	MemoryContext context = CurrentMemoryContext;
@@ -136,7 +136,7 @@ matcher_create(ObjectReader *reader, int16 place, const int64 *object, int count
 
 	matcher->known = palloc_extended(room * sizeof(Known), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < count; i++)
-		consider(matcher, reader, place, object[i], most_depth, &room);
+		consider(matcher, reader, object[i], most_depth, &room);
 	for (int i = 0; i < matcher->count; i++)
 		bytes += matcher->known[i].bytes;
 	matcher->shift = 64 - 5;
@@ -147,7 +147,7 @@ matcher_create(ObjectReader *reader, int16 place, const int64 *object, int count
 	for (int32 i = 0; i < matcher->count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		learn_object(matcher, reader, place, i);
+		learn_object(matcher, reader, i);
 	}
 	return matcher;
 }

@@ -17,7 +17,7 @@ typedef struct Matcher Matcher;
  * Gets to know the contents of `count` objects, in the current context; too deep ones are replaced
  * by what they are predicted from. Within store_enter and SPI_connect.
  */
-extern Matcher *matcher_create(ObjectReader *reader, int16 place, const int64 *object, int count, int most_depth);
+extern Matcher *matcher_create(ObjectReader *reader, const int64 *object, int count, int most_depth);
 
 /* The objects that together hold most of what the content consists of, the best one last. */
 extern void matcher_find(Matcher *matcher, const char *content, size_t bytes, ReferenceSet *set);

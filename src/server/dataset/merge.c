@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "model/answer.h"
 #include "model/import.h"
@@ -104,14 +105,14 @@ check_columns(const Keyed *keyed)
 static void
 three_of_arguments(FunctionCallInfo fcinfo, int ours_argument, int base_argument, StoreVersion *version)
 {
-	version_from_argument_now(fcinfo, ours_argument, false, &version[OURS]);
-	version_from_argument_now(fcinfo, ours_argument + 1, false, &version[THEIRS]);
+	version_from_argument(fcinfo, ours_argument, false, &version[OURS]);
+	version_from_argument(fcinfo, ours_argument + 1, false, &version[THEIRS]);
 	dataset_check(&version[OURS]);
 	dataset_check(&version[THEIRS]);
 	if (PG_ARGISNULL(base_argument))
 		version_from_id(find_base(version[OURS].id, version[THEIRS].id), false, &version[BASE]);
 	else
-		version_from_argument_now(fcinfo, base_argument, false, &version[BASE]);
+		version_from_argument(fcinfo, base_argument, false, &version[BASE]);
 	dataset_check(&version[BASE]);
 }
 
@@ -168,7 +169,7 @@ open_three(const StoreVersion *version, const char *name)
 
 	for (int s = 0; s < 3; s++)
 		split[s] = split_open(&version[s], name);
-	keyed = keyed_create(split, 3, split[OURS]->keys, key_names(split[OURS]));
+	keyed = keyed_create(split, 3, true, split[OURS]->keys, key_names(split[OURS]));
 	check_columns(keyed);
 	for (int s = 0; s < 3; s++)
 		keyed_add(keyed, s, 0, split[s]->rows);
@@ -395,12 +396,16 @@ dataset_merge(PG_FUNCTION_ARGS)
 	char	   *parent[2];
 	char	  **name;
 	int			splits;
+	int64		merged;
 	Commit	   *commit;
 
 	import_check_given(fcinfo, 0, "name");
 	import_check_given(fcinfo, 3, "on_conflict");
 	preference = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	check_preference(preference);
+	/* one snapshot of this moment for all of it: a collection in between takes nothing away */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
 	three_of_arguments(fcinfo, 1, 4, version);
 	splits = common_splits(version, &name);
 	for (int s = 0; s < 2; s++)
@@ -410,5 +415,7 @@ dataset_merge(PG_FUNCTION_ARGS)
 	commit->split = MemoryContextAllocZero(commit->context, splits * sizeof(NewSplit));
 	for (; commit->splits < splits; commit->splits++)
 		merge_split(commit, &commit->split[commit->splits], version, splits == 1 ? NULL : name[commit->splits], preference);
-	PG_RETURN_INT64(commit_end(commit));
+	merged = commit_end(commit);
+	PopActiveSnapshot();
+	PG_RETURN_INT64(merged);
 }

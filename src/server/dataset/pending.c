@@ -17,17 +17,16 @@
 #define SEGMENT ((int64) 1 << 30)
 
 static StoreQuery known_query = {
-	.sql = "select id from sparse.object where place = $1 and sha256 = $2",
-	.args = 2, .arg = {INT2OID, BYTEAOID},
+	.sql = "select id from sparse.object where sha256 = $1",
+	.args = 1, .arg = {BYTEAOID},
 	.columns = 1, .column = {INT8OID}};
 
 Pending *
-pending_create(int16 place)
+pending_create(void)
 {
 	Pending    *pending = palloc0(sizeof(Pending));
 
 	pending->context = CurrentMemoryContext;
-	pending->place = place;
 	pending->sha256 = sha256_create(CurrentMemoryContext);
 	/* now: what is made while the query runs ends with its resource owner */
 	pending->file = BufFileCreateTemp(false);
@@ -36,18 +35,18 @@ pending_create(int16 place)
 
 /* Whether the store has that content; asked as its owner, and told to nobody. */
 static bool
-is_known(const Pending *pending, const uint8 *sha256)
+is_known(const uint8 *sha256)
 {
-	Datum		value[2] = {Int16GetDatum(pending->place)};
+	Datum		value;
 	StoreAccess access;
 	SPITupleTable *rows;
 	int			nest = closed_path_enter();
 	bool		known;
 
 	answer_connect();
-	value[1] = sha256_datum(sha256);
+	value = sha256_datum(sha256);
 	store_enter(&access);
-	known = query_run(&known_query, value, NULL, false, &rows) > 0;
+	known = query_run(&known_query, &value, NULL, false, &rows) > 0;
 	store_leave(&access);
 	answer_finish();
 	closed_path_leave(nest);
@@ -104,7 +103,7 @@ pending_add(Pending *pending, PendingColumn *column, const ChunkContent *content
 	chunk->plain = content->plain;
 	chunk->bytes = content->length + second_length;
 	chunk->at = -1;
-	if (is_known(pending, chunk->sha256))
+	if (is_known(chunk->sha256))
 		return;
 	chunk->fresh = true;
 	pending->fresh_bytes += chunk->bytes;
@@ -117,12 +116,5 @@ void
 pending_read(Pending *pending, const PendingChunk *chunk, uint64 first, uint64 bytes, char *target)
 {
 	seek(pending->file, chunk->at + first);
-#if PG_VERSION_NUM >= 160000
 	BufFileReadExact(pending->file, target, bytes);
-#else
-	if (BufFileRead(pending->file, target, bytes) != bytes)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not read from a temporary file")));
-#endif
 }

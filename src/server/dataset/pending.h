@@ -39,7 +39,6 @@ typedef struct PendingColumn
 typedef struct Pending
 {
 	MemoryContext context;
-	int16		place;
 	Sha256	   *sha256;
 	BufFile    *file;
 	int64		length;
@@ -47,7 +46,7 @@ typedef struct Pending
 } Pending;
 
 /* In the current context. */
-extern Pending *pending_create(int16 place);
+extern Pending *pending_create(void);
 
 /* Adds a chunk whose content is `first`, then `second` (which may be empty). */
 extern void pending_add(Pending *pending, PendingColumn *column, const ChunkContent *content,

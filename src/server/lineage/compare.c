@@ -33,7 +33,7 @@ PG_FUNCTION_INFO_V1(lineage_compare);
 	"  where t.version = " version " and t.name >= $3 and (t.name > $3 or $4)" \
 	"  order by t.name limit $5)"
 #define TENSORS(version) \
-	"select t.name, f.path, t.dtype, t.shape, t.bytes, t.place, t.object," \
+	"select t.name, f.path, t.dtype, t.shape, t.bytes, t.object," \
 	"       row_number() over (partition by t.name order by f.path, t.ordinal) as occurrence" \
 	"  from sparse.tensor t" \
 	"  join sparse.file f on f.version = t.version and f.ordinal = t.file" \
@@ -45,18 +45,18 @@ static StoreQuery pairs_query = {
 	"  select u.name from (" NAMES("$1") " union " NAMES("$2") ") u order by u.name limit $5),"
 	" a as (" TENSORS("$1") "), b as (" TENSORS("$2") ")"
 	" select coalesce(a.name, b.name), a.path, b.path, a.dtype, b.dtype, a.shape, b.shape,"
-	"        a.bytes, b.bytes, a.place, b.place, a.object, b.object"
+	"        a.bytes, b.bytes, a.object, b.object"
 	"   from a full join b on b.name = a.name and b.occurrence = a.occurrence"
 	"  order by 1, coalesce(a.occurrence, b.occurrence)",
 	.args = 5, .arg = {INT8OID, INT8OID, TEXTOID, BOOLOID, INT8OID},
-	.columns = 13, .column = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID,
-	INT8OID, INT8OID, INT2OID, INT2OID, INT8OID, INT8OID}};
+	.columns = 11, .column = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID,
+	INT8OID, INT8OID, INT8OID, INT8OID}};
 
 /* A tensor of one of the two versions. */
 typedef struct Side
 {
 	const char *version;		/* label */
-	VersionFile file;			/* path and place */
+	VersionFile file;			/* its path */
 	FilePart	part;			/* but for its place in the file */
 	bool		there;
 	const char *dtype_name;
@@ -94,8 +94,7 @@ take_side(const SPITupleTable *rows, uint64 row, int number, const char *label, 
 		side->dtype = SPARSE_BYTES;
 	take_shape(side, row_datum(rows, row, 6 + number));
 	side->part.bytes = (uint64) row_int64(rows, row, 8 + number);
-	side->file.place = DatumGetInt16(row_datum(rows, row, 10 + number));
-	side->part.object = row_int64(rows, row, 12 + number);
+	side->part.object = row_int64(rows, row, 10 + number);
 }
 
 /* ---- reading both ---- */
@@ -103,7 +102,7 @@ take_side(const SPITupleTable *rows, uint64 row, int number, const char *label, 
 static bool
 is_same_object(const Side *a, const Side *b)
 {
-	return a->file.place == b->file.place && a->part.object == b->part.object;
+	return a->part.object == b->part.object;
 }
 
 static bool
@@ -136,7 +135,7 @@ read_side(ObjectReader *reader, const Side *side, int64 first, int64 count, bool
 	uint64		width = sparse_dtype_get(side->dtype)->bytes;
 
 	object_reader_context(reader, side->version, side->file.path, side->part.tensor);
-	object_read_keep(reader, side->file.place, side->part.object, first * width, count * width, target, keep);
+	object_read_keep(reader, side->part.object, first * width, count * width, target, keep);
 }
 
 /* Reads both, a chunk of b at a time. */
@@ -202,13 +201,16 @@ put_side(Row *row, const Side *side, int number)
 	put(row, COLUMN_ELEMENTS, Int64GetDatum(side->elements));
 }
 
+/* Nothing of it was read: that all of it is 0, where no change could be divided by it, is not known. */
 static void
-put_same(Row *row)
+put_same(Row *row, const Side *side)
 {
 	put(row, COLUMN_CHANGED, Int64GetDatum(0));
 	put(row, COLUMN_LARGEST, Float8GetDatum(0));
-	put(row, COLUMN_LARGEST_RELATIVE, Float8GetDatum(0));
 	put(row, COLUMN_L2, Float8GetDatum(0));
+	if (side->elements == 0)
+		return;
+	put(row, COLUMN_LARGEST_RELATIVE, Float8GetDatum(0));
 	put(row, COLUMN_COSINE, Float8GetDatum(1));
 }
 
@@ -222,7 +224,8 @@ put_distance(Row *row, const Distance *distance)
 	if (distance->not_finite == distance->elements)
 		return;
 	put(row, COLUMN_LARGEST, Float8GetDatum(distance->largest));
-	put(row, COLUMN_LARGEST_RELATIVE, Float8GetDatum(distance->largest_relative));
+	if (distance->divisible)
+		put(row, COLUMN_LARGEST_RELATIVE, Float8GetDatum(distance->largest_relative));
 	put(row, COLUMN_L2, Float8GetDatum(distance_l2(distance)));
 	if (distance_cosine(distance, &cosine))
 		put(row, COLUMN_COSINE, Float8GetDatum(cosine));
@@ -239,7 +242,7 @@ compare_both(ObjectReader *reader, const Side *a, const Side *b, Row *row)
 		return "other shape";
 	if (same_dtype && is_same_object(a, b))
 	{
-		put_same(row);
+		put_same(row, a);
 		return "same";
 	}
 	if (values_known(a->dtype) && values_known(b->dtype))

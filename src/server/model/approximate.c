@@ -113,17 +113,16 @@ static StoreQuery parents_query = {
 	.sql = "select p.parent"
 	"  from sparse.parent p"
 	"  join sparse.version v on v.id = p.parent"
-	"  join sparse.family f on f.id = v.family"
-	" where p.child = $1 and v.kind = 'model' and f.place = $2"
+	" where p.child = $1 and v.kind = 'model'"
 	" order by p.ordinal"
-	" limit $3",
-	.args = 3, .arg = {INT8OID, INT2OID, INT8OID},
+	" limit $2",
+	.args = 2, .arg = {INT8OID, INT8OID},
 	.columns = 1, .column = {INT8OID}};
 
 static bool
 find_parents(Run *run)
 {
-	Datum		argument[3] = {Int64GetDatum(run->exact.id), Int16GetDatum(run->exact.place), Int64GetDatum(MOST_BASES)};
+	Datum		argument[2] = {Int64GetDatum(run->exact.id), Int64GetDatum(MOST_BASES)};
 	StoreAccess access;
 	SPITupleTable *rows;
 	bool		exact;
@@ -236,7 +235,7 @@ read_header(Run *run, const VersionFile *file)
 {
 	char	   *header = palloc_extended(Max(file->object_bytes, 1), MCXT_ALLOC_HUGE);
 
-	object_read(run->approximation.reader, file->place, file->object, 0, file->object_bytes, header);
+	object_read(run->approximation.reader, file->object, 0, file->object_bytes, header);
 	return header;
 }
 
@@ -279,7 +278,7 @@ static StoreQuery tensors_query = {
 	"       (select b.object"
 	"          from sparse.tensor b"
 	"         where b.version = any ($5) and b.name = t.name and b.dtype = t.dtype and b.shape = t.shape"
-	"           and b.bytes = t.bytes and b.place = t.place"
+	"           and b.bytes = t.bytes"
 	"         order by array_position($5, b.version), b.file"
 	"         limit 1)"
 	"  from sparse.tensor t"
@@ -411,6 +410,7 @@ store_version(Run *run)
 	answer_connect();
 	import->plan = plan_create();
 	a->reader = object_reader_create(CurrentMemoryContext, false);
+	object_reader_context(a->reader, run->exact.name, NULL, NULL);
 	a->file_sum = sha256_create(CurrentMemoryContext);
 	a->object_sum = sha256_create(CurrentMemoryContext);
 	a->file_checksum = checksum_create(CurrentMemoryContext);
@@ -471,7 +471,6 @@ model_approximate(PG_FUNCTION_ARGS)
 		PG_RETURN_INT64(same);
 	}
 	import_check_snapshot(import->name);
-	store_lock_for_writing();
 	import_prepare(import);
 	import_insert_version(import);
 	store_version(&run);

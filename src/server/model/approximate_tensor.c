@@ -58,7 +58,7 @@ load_block(Work *work, int64 object, uint64 first, uint64 count, double *to)
 {
 	const unsigned unit = sparse_dtype_get(work->dtype)->bytes;
 
-	object_read_keep(work->approximation->reader, work->approximation->import.place, object, first * unit, count * unit,
+	object_read_keep(work->approximation->reader, object, first * unit, count * unit,
 					 work->raw, true);
 	load_doubles(work->dtype, (const uint8 *) work->raw, count, to);
 }
@@ -234,7 +234,7 @@ evaluate(void *state, uint64 first, uint64 bytes, char *target)
 		const sparse_ref *ref = &info.ref[i];
 		uint64		size = sparse_dtype_get(ref->dtype)->bytes;
 
-		object_read_keep(approximation->reader, approximation->import.place, f->recipe->source[ref->parent].object,
+		object_read_keep(approximation->reader, f->recipe->source[ref->parent].object,
 						 ref->first * size, ref->count * size, at, true);
 		at += ref->count * size;
 	}
@@ -719,7 +719,7 @@ read_exact(void *state, uint64 first, uint64 bytes, char *target)
 {
 	Work	   *work = state;
 
-	object_read_keep(work->approximation->reader, work->approximation->import.place, work->exact->object, first, bytes,
+	object_read_keep(work->approximation->reader, work->exact->object, first, bytes,
 					 target, false);
 }
 
@@ -744,7 +744,7 @@ base_is_usable(const Work *work)
 	const int	between = work->approximation->method == APPROXIMATE_INT8;
 	ObjectInfo	info;
 
-	return object_info(work->approximation->reader, work->approximation->import.place, work->exact->base, &info)
+	return object_info(work->approximation->reader, work->exact->base, &info)
 		&& info.depth + between < sparse_max_chain_depth && info.bytes == work->exact->tensor->object.bytes;
 }
 

@@ -21,23 +21,23 @@ static StoreQuery tensor_query = {
 	.sql = "select t.object"
 	"  from (select * from sparse.tensor n where n.version = $1 and n.name = $2 offset 0) t"
 	"  join sparse.file f on f.version = $1 and f.ordinal = t.file"
-	" where t.dtype = $3 and t.place = $4"
-	"   and cardinality(t.shape) = $5 and t.shape[2:] = $6 and t.bytes > 0"
-	" order by f.path <> $7, t.file"
+	" where t.dtype = $3"
+	"   and cardinality(t.shape) = $4 and t.shape[2:] = $5 and t.bytes > 0"
+	" order by f.path <> $6, t.file"
 	" limit 1",
-	.args = 7, .arg = {INT8OID, TEXTOID, TEXTOID, INT2OID, INT4OID, INT8ARRAYOID, TEXTOID},
+	.args = 6, .arg = {INT8OID, TEXTOID, TEXTOID, INT4OID, INT8ARRAYOID, TEXTOID},
 	.columns = 1, .column = {INT8OID}};
 
 static StoreQuery file_query = {
 	.sql = "select f.object"
 	"  from sparse.file f"
-	" where f.version = $1 and f.place = $2 and f.format = $3 and f.object_bytes > 0"
-	"   and (f.path = $4"
-	"        or $5 and 1 = (select count(*) from sparse.file o"
-	"                       where o.version = $1 and o.format = $3))"
-	" order by f.path <> $4, f.ordinal"
+	" where f.version = $1 and f.format = $2 and f.object_bytes > 0"
+	"   and (f.path = $3"
+	"        or $4 and 1 = (select count(*) from sparse.file o"
+	"                       where o.version = $1 and o.format = $2))"
+	" order by f.path <> $3, f.ordinal"
 	" limit 1",
-	.args = 5, .arg = {INT8OID, INT2OID, TEXTOID, TEXTOID, BOOLOID},
+	.args = 4, .arg = {INT8OID, TEXTOID, TEXTOID, BOOLOID},
 	.columns = 1, .column = {INT8OID}};
 
 /* All dimensions but the first. */
@@ -56,15 +56,14 @@ static uint64
 find_tensor(const Import *import, int64 parent, const PlanObject *object, SPITupleTable **rows)
 {
 	const PlanTensor *tensor = object->tensor;
-	Datum		argument[7];
+	Datum		argument[6];
 
 	argument[0] = Int64GetDatum(parent);
 	argument[1] = CStringGetTextDatum(tensor->name);
 	argument[2] = CStringGetTextDatum(tensor->dtype);
-	argument[3] = Int16GetDatum(import->place);
-	argument[4] = Int32GetDatum((int32) tensor->rank);
-	argument[5] = trailing_dimensions(tensor);
-	argument[6] = CStringGetTextDatum(import->plan->file[object->file].path);
+	argument[3] = Int32GetDatum((int32) tensor->rank);
+	argument[4] = trailing_dimensions(tensor);
+	argument[5] = CStringGetTextDatum(import->plan->file[object->file].path);
 	return query_run(&tensor_query, argument, NULL, false, rows);
 }
 
@@ -82,13 +81,12 @@ static uint64
 find_file(const Import *import, int64 parent, const PlanObject *object, SPITupleTable **rows)
 {
 	const PlanFile *file = &import->plan->file[object->file];
-	Datum		argument[5];
+	Datum		argument[4];
 
 	argument[0] = Int64GetDatum(parent);
-	argument[1] = Int16GetDatum(import->place);
-	argument[2] = CStringGetTextDatum(file->safetensors ? "safetensors" : "bytes");
-	argument[3] = CStringGetTextDatum(file->path);
-	argument[4] = BoolGetDatum(is_only_safetensors(import->plan, file));
+	argument[1] = CStringGetTextDatum(file->safetensors ? "safetensors" : "bytes");
+	argument[2] = CStringGetTextDatum(file->path);
+	argument[3] = BoolGetDatum(is_only_safetensors(import->plan, file));
 	return query_run(&file_query, argument, NULL, false, rows);
 }
 

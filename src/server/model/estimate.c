@@ -87,7 +87,7 @@ read_object(Estimate *estimate, uint64 number, uint64 first, uint64 bytes, char 
 {
 	if (estimate->version.id != 0)
 	{
-		object_read(estimate->reader, estimate->version.place, estimate->stored[number], first, bytes, target);
+		object_read(estimate->reader, estimate->stored[number], first, bytes, target);
 		return;
 	}
 	read_as_caller(estimate, estimate->object[number]->first + first, bytes, target);
@@ -172,7 +172,7 @@ read_source(void *state, int64_t object, uint64_t first, uint64_t bytes, void *t
 	Estimate   *estimate = estimate_of(state);
 
 	if (object < OWN)
-		object_read_keep(estimate->reader, estimate->import.place, object, first, bytes, target, keep);
+		object_read_keep(estimate->reader, object, first, bytes, target, keep);
 	else
 		read_object(estimate, (uint64) (object - OWN), first, bytes, target);
 	return SPARSE_OK;
@@ -203,7 +203,7 @@ describe(Estimate *estimate, uint64 number)
 
 	estimate->at = number;
 	estimate->spec = (ObjectSpec) {
-		.place = estimate->import.place, .dtype = object->dtype, .bytes = object->bytes, .row_bytes = object->row_bytes,
+		.dtype = object->dtype, .bytes = object->bytes, .row_bytes = object->row_bytes,
 		.source = read_at_hand, .source_state = estimate
 	};
 	import_shell(&estimate->shell, &estimate->import, estimate->reader, object, &estimate->spec);
@@ -238,7 +238,7 @@ is_equal(Estimate *estimate, int64 candidate, uint64 first, uint64 bytes)
 	char		other[BLOCK];
 
 	read_object(estimate, estimate->at, first, bytes, own);
-	object_read_keep(estimate->reader, estimate->import.place, candidate, first, bytes, other, true);
+	object_read_keep(estimate->reader, candidate, first, bytes, other, true);
 	return memcmp(own, other, bytes) == 0;
 }
 
@@ -249,7 +249,7 @@ seems_same(Estimate *estimate, int64 candidate)
 	const uint64 block = Min(BLOCK, bytes);
 	ObjectInfo	info;
 
-	if (!object_info(estimate->reader, estimate->import.place, candidate, &info) || info.bytes != bytes)
+	if (!object_info(estimate->reader, candidate, &info) || info.bytes != bytes)
 		return false;
 	for (int i = 0; i < BLOCKS; i++)
 		if (!is_equal(estimate, candidate, (bytes - block) / (BLOCKS - 1) * i, block))
@@ -288,7 +288,7 @@ list_parts(Estimate *estimate)
 
 /* ---- the function ---- */
 
-/* Those that are models and lie together; the first says where. */
+/* Those that are models. */
 static void
 take_parents(Estimate *estimate, ArrayType *array)
 {
@@ -306,10 +306,7 @@ take_parents(Estimate *estimate, ArrayType *array)
 		if (null[i])
 			continue;
 		version_from_id(DatumGetInt64(value[i]), false, &parent->version);
-		if (import->parents == 0)
-			import->place = parent->version.place;
-		if (parent->version.kind == 'm' && parent->version.place == import->place)
-			import->parents++;
+		import->parents += parent->version.kind == 'm';
 	}
 }
 

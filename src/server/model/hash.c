@@ -1,24 +1,22 @@
 /*
  * hash.c: sums over content that arrives in pieces (see hash.h).
  *
- * From PostgreSQL 14 on a hash context belongs to a resource owner, which would
- * free it at the end of a (sub)transaction behind our back while the memory
- * context still points to it. Each sum therefore has a resource owner of its own,
- * without a parent: it lives exactly as long as the memory context.
+ * With OpenSSL a hash context belongs to a resource owner, which would free it at
+ * the end of a (sub)transaction behind our back while the memory context still
+ * points to it; without, it lies in the memory context that is current when it is
+ * made. Each sum therefore has a resource owner of its own, without a parent, and
+ * is made in the memory context it belongs to: it lives exactly as long as that.
  */
 #include "postgres.h"
 
 #define XXH_STATIC_LINKING_ONLY		/* the size of a state */
 #include <xxhash.h>
 
+#include "common/cryptohash.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "hash.h"
-
-#if PG_VERSION_NUM >= 140000
-
-#include "common/cryptohash.h"
-#include "utils/resowner.h"
 
 struct Sha256
 {
@@ -45,8 +43,9 @@ release(void *argument)
 }
 
 static pg_cryptohash_ctx *
-create_owned_by(ResourceOwner owner)
+create_in(MemoryContext context, ResourceOwner owner)
 {
+	MemoryContext previous = MemoryContextSwitchTo(context);
 	ResourceOwner current = CurrentResourceOwner;
 	pg_cryptohash_ctx *sum;
 
@@ -54,6 +53,7 @@ create_owned_by(ResourceOwner owner)
 	CurrentResourceOwner = owner;
 	sum = pg_cryptohash_create(PG_SHA256);
 	CurrentResourceOwner = current;
+	MemoryContextSwitchTo(previous);
 	return sum;
 }
 
@@ -66,7 +66,7 @@ sha256_create(MemoryContext context)
 	sha256->release.func = release;
 	sha256->release.arg = sha256;
 	MemoryContextRegisterResetCallback(context, &sha256->release);
-	sha256->sum = create_owned_by(sha256->owner);
+	sha256->sum = create_in(context, sha256->owner);
 	sha256_reset(sha256);
 	return sha256;
 }
@@ -86,50 +86,8 @@ sha256_add(Sha256 *sha256, const void *data, size_t bytes)
 void
 sha256_finish(Sha256 *sha256, uint8 digest[SPARSE_SHA256_BYTES])
 {
-#if PG_VERSION_NUM >= 150000
 	check(pg_cryptohash_final(sha256->sum, digest, SPARSE_SHA256_BYTES));
-#else
-	check(pg_cryptohash_final(sha256->sum, digest));
-#endif
 }
-
-#else							/* PostgreSQL 13: a plain struct */
-
-#include "common/sha2.h"
-
-struct Sha256
-{
-	pg_sha256_ctx sum;
-};
-
-Sha256 *
-sha256_create(MemoryContext context)
-{
-	Sha256	   *sha256 = MemoryContextAllocZero(context, sizeof(Sha256));
-
-	sha256_reset(sha256);
-	return sha256;
-}
-
-void
-sha256_reset(Sha256 *sha256)
-{
-	pg_sha256_init(&sha256->sum);
-}
-
-void
-sha256_add(Sha256 *sha256, const void *data, size_t bytes)
-{
-	pg_sha256_update(&sha256->sum, data, bytes);
-}
-
-void
-sha256_finish(Sha256 *sha256, uint8 digest[SPARSE_SHA256_BYTES])
-{
-	pg_sha256_final(&sha256->sum, digest);
-}
-
-#endif
 
 struct Checksum
 {

@@ -165,8 +165,6 @@ find_parents(Import *import)
 	parent = &import->parent[import->parents];
 	resolve_now(psprintf(INT64_FORMAT, found), &parent->version);
 	parent->role = "finetune";
-	if (import->parents > 0 && parent->version.place != import->parent[0].version.place)
-		return;
 	import->parents++;
 	import->guessed = true;
 	ereport(NOTICE,
@@ -300,28 +298,20 @@ import_find_same(const Import *import, bool with_active_snapshot)
 	return version;
 }
 
-static void
-check_places(const Import *import)
-{
-	for (int i = 0; i < import->parents; i++)
-		if (import->parent[i].version.place != import->place)
-			ereport(ERROR,
-					errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					errmsg("parent \"%s@%d\" lies in another place",
-						   import->parent[i].version.name, import->parent[i].version.revision));
-}
-
 void
 import_prepare(Import *import)
 {
+	int64	   *parent = palloc(Max(import->parents, 1) * sizeof(int64));
 	StoreAccess access;
 
+	for (int i = 0; i < import->parents; i++)
+		parent[i] = import->parent[i].version.id;
+	versions_hold(parent, import->parents);
 	store_enter(&access);
 	answer_connect();
 	import_assign(import);
 	answer_finish();
 	store_leave(&access);
-	check_places(import);
 }
 
 static void
@@ -338,9 +328,9 @@ static StoreQuery helped_query = {
 	.sql = "select 1 from unnest($2) o (id)"
 	" where exists (select from sparse.tensor t where t.object = o.id and t.version = $1)"
 	" or exists (select from sparse.object_parent e, sparse.tensor t"
-	"  where e.place = $3 and e.object = o.id and t.object = e.parent and t.version = $1)"
+	"  where e.object = o.id and t.object = e.parent and t.version = $1)"
 	" limit 1",
-	.args = 3, .arg = {INT8OID, INT8ARRAYOID, INT2OID},
+	.args = 2, .arg = {INT8OID, INT8ARRAYOID},
 	.columns = 1, .column = {INT4OID}};
 
 /* Whether any tensor is one of the version's, or is predicted from one. */
@@ -350,7 +340,7 @@ has_helped(const Import *import, int64 version)
 	const ImportPlan *plan = import->plan;
 	SPITupleTable *rows;
 	Datum	   *id;
-	Datum		argument[3];
+	Datum		argument[2];
 	int			tensors = 0;
 
 	for (int i = 0; i < plan->files; i++)
@@ -362,7 +352,6 @@ has_helped(const Import *import, int64 version)
 			id[tensors++] = Int64GetDatum(plan->file[i].tensor[j].object.id);
 	argument[0] = Int64GetDatum(version);
 	argument[1] = array_datum(INT8OID, id, tensors);
-	argument[2] = Int16GetDatum(import->place);
 	pfree(id);
 	return query_run(&helped_query, argument, NULL, false, &rows) > 0;
 }
@@ -426,7 +415,6 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 	import_check_snapshot(import.name);
 	if (!PG_ARGISNULL(5) && PG_GETARG_BOOL(5))
 		find_parents(&import);
-	store_lock_for_writing();
 	import_prepare(&import);
 	import_insert_version(&import);
 	store(&import);

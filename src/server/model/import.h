@@ -83,7 +83,7 @@ extern int64 import_find_same(const Import *import, bool with_active_snapshot);
  */
 extern void import_check_snapshot(const char *name);
 
-/* Family, id and revision (import_assign, as the store's owner), and that all parents lie in its place. */
+/* Holds the parents; family, id and revision, and where new objects are to lie (import_assign, as the store's owner). */
 extern void import_prepare(Import *import);
 
 /* candidates.c: objects of the parents that `object` may be predicted from; their number. */

@@ -15,10 +15,10 @@
 
 #define FILE_COLUMNS \
 	"select f.ordinal, f.path, f.format = 'safetensors', f.bytes, f.sha256," \
-	"       f.place, f.object, f.object_bytes, f.checksum" \
+	"       f.object, f.object_bytes, f.checksum" \
 	"  from sparse.file f"
-#define FILE_RESULT .columns = 9, \
-	.column = {INT4OID, TEXTOID, BOOLOID, INT8OID, BYTEAOID, INT2OID, INT8OID, INT8OID, BYTEAOID}
+#define FILE_RESULT .columns = 8, \
+	.column = {INT4OID, TEXTOID, BOOLOID, INT8OID, BYTEAOID, INT8OID, INT8OID, BYTEAOID}
 
 static StoreQuery files_query = {
 	.sql = FILE_COLUMNS
@@ -49,12 +49,11 @@ fill_file(MemoryContext context, const SPITupleTable *rows, uint64 row, VersionF
 	file->safetensors = DatumGetBool(row_datum(rows, row, 3));
 	file->bytes = (uint64) row_int64(rows, row, 4);
 	row_sha256(rows, row, 5, file->sha256);
-	file->place = DatumGetInt16(row_datum(rows, row, 6));
-	file->object = row_int64(rows, row, 7);
-	file->object_bytes = (uint64) row_int64(rows, row, 8);
-	file->summed = !row_is_null(rows, row, 9);
+	file->object = row_int64(rows, row, 6);
+	file->object_bytes = (uint64) row_int64(rows, row, 7);
+	file->summed = !row_is_null(rows, row, 8);
 	if (file->summed)
-		row_checksum(rows, row, 9, file->checksum);
+		row_checksum(rows, row, 8, file->checksum);
 }
 
 void
@@ -134,13 +133,13 @@ version_label(MemoryContext context, const StoreVersion *version)
 /* ---- parts ---- */
 
 static StoreQuery parts_query = {
-	.sql = "select t.ordinal, t.name, t.place, t.object, t.first_byte, t.bytes"
+	.sql = "select t.ordinal, t.name, t.object, t.first_byte, t.bytes"
 	"  from sparse.tensor t"
 	" where t.version = $1 and t.file = $2 and t.ordinal >= $3 and t.first_byte + t.bytes >= $4"
 	" order by t.ordinal"
 	" limit $5",
 	.args = 5, .arg = {INT8OID, INT4OID, INT4OID, INT8OID, INT8OID},
-	.columns = 6, .column = {INT4OID, TEXTOID, INT2OID, INT8OID, INT8OID, INT8OID}};
+	.columns = 5, .column = {INT4OID, TEXTOID, INT8OID, INT8OID, INT8OID}};
 
 struct PartReader
 {
@@ -185,11 +184,9 @@ fill_part(PartReader *parts, const SPITupleTable *rows, uint64 row)
 
 	parts->next_ordinal = row_int32(rows, row, 1) + 1;
 	part->tensor = row_text(parts->context, rows, row, 2);
-	if (DatumGetInt16(row_datum(rows, row, 3)) != parts->file->place)
-		bad_layout(parts);
-	part->object = row_int64(rows, row, 4);
-	part->first = (uint64) row_int64(rows, row, 5);
-	part->bytes = (uint64) row_int64(rows, row, 6);
+	part->object = row_int64(rows, row, 3);
+	part->first = (uint64) row_int64(rows, row, 4);
+	part->bytes = (uint64) row_int64(rows, row, 5);
 }
 
 static void
@@ -289,7 +286,7 @@ part_object(ObjectReader *reader, const char *label, const VersionFile *file,
 	ErrorContextCallback context = {error_context_stack, name_part, &place};
 
 	error_context_stack = &context;
-	if (!object_info(reader, file->place, part->object, info))
+	if (!object_info(reader, part->object, info))
 		ereport(ERROR,
 				errcode(ERRCODE_DATA_CORRUPTED),
 				errmsg("object " INT64_FORMAT " is missing", part->object));

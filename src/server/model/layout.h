@@ -23,7 +23,6 @@ typedef struct VersionFile
 	uint8		sha256[SPARSE_SHA256_BYTES];
 	bool		summed;			/* has a checksum: none before all of it was read */
 	uint8		checksum[SPARSE_CHECKSUM_BYTES];
-	int16		place;
 	int64		object;
 	uint64		object_bytes;
 } VersionFile;

@@ -19,18 +19,18 @@
 static StoreQuery kin_query = {
 	.sql = "select t.object, t.dtype, t.shape"
 	"  from (select * from sparse.tensor n where n.version = $1 and n.name = any ($2) offset 0) t"
-	" where t.place = $3 and t.bytes > 0"
+	" where t.bytes > 0"
 	" order by array_position($2, t.name), t.file"
 	" limit 1",
-	.args = 3, .arg = {INT8OID, TEXTARRAYOID, INT2OID},
+	.args = 2, .arg = {INT8OID, TEXTARRAYOID},
 	.columns = 3, .column = {INT8OID, TEXTOID, INT8ARRAYOID}};
 
 static StoreQuery tensors_query = {
 	.sql = "select t.object, t.dtype, t.shape from sparse.tensor t"
-	" where t.version = $1 and t.place = $2 and t.bytes > 0"
+	" where t.version = $1 and t.bytes > 0"
 	" order by t.file, t.ordinal"
-	" limit $3",
-	.args = 3, .arg = {INT8OID, INT2OID, INT8OID},
+	" limit $2",
+	.args = 2, .arg = {INT8OID, INT8OID},
 	.columns = 3, .column = {INT8OID, TEXTOID, INT8ARRAYOID}};
 
 static const ImportObject *
@@ -64,7 +64,7 @@ static bool
 find_kin(void *state, int parent, char *const *name, int names, sparse_kin *found)
 {
 	const Import *import = proposing(state)->import;
-	Datum		argument[3];
+	Datum		argument[2];
 	Datum	   *value = palloc(names * sizeof(Datum));
 	SPITupleTable *rows;
 	bool		usable;
@@ -73,7 +73,6 @@ find_kin(void *state, int parent, char *const *name, int names, sparse_kin *foun
 		value[i] = CStringGetTextDatum(name[i]);
 	argument[0] = Int64GetDatum(import->parent[parent].version.id);
 	argument[1] = array_datum(TEXTOID, value, names);
-	argument[2] = Int16GetDatum(import->place);
 	usable = query_run(&kin_query, argument, NULL, false, &rows) > 0 && kin_of_row(rows, 0, parent, found);
 	SPI_freetuptable(rows);
 	return usable;
@@ -97,8 +96,7 @@ static void
 list_kin(void *state, int parent, uint64_t most, void (*take) (void *taker, const sparse_kin *kin), void *taker)
 {
 	const Import *import = proposing(state)->import;
-	Datum		argument[3] = {Int64GetDatum(import->parent[parent].version.id), Int16GetDatum(import->place),
-	Int64GetDatum((int64) most)};
+	Datum		argument[2] = {Int64GetDatum(import->parent[parent].version.id), Int64GetDatum((int64) most)};
 	SPITupleTable *rows;
 	uint64		count = query_run(&tensors_query, argument, NULL, false, &rows);
 

@@ -98,16 +98,16 @@ import_insert_version(const Import *import)
 /* ---- files ---- */
 
 static StoreQuery file_query = {
-	.sql = "insert into sparse.file (version, ordinal, path, format, bytes, sha256, place, object, object_bytes,"
+	.sql = "insert into sparse.file (version, ordinal, path, format, bytes, sha256, object, object_bytes,"
 	"                         checksum)"
-	" values ($1, $2, $3, $4, $5, $6, $7, $8, $9, case when $10 then $11 end)",
-	.args = 11, .arg = {INT8OID, INT4OID, TEXTOID, TEXTOID, INT8OID, BYTEAOID, INT2OID, INT8OID, INT8OID, BOOLOID, BYTEAOID}};
+	" values ($1, $2, $3, $4, $5, $6, $7, $8, case when $9 then $10 end)",
+	.args = 10, .arg = {INT8OID, INT4OID, TEXTOID, TEXTOID, INT8OID, BYTEAOID, INT8OID, INT8OID, BOOLOID, BYTEAOID}};
 
 static void
 insert_file(const Import *import, int ordinal)
 {
 	const PlanFile *file = &import->plan->file[ordinal];
-	Datum		argument[11];
+	Datum		argument[10];
 
 	argument[0] = Int64GetDatum(import->version);
 	argument[1] = Int32GetDatum(ordinal);
@@ -115,22 +115,21 @@ insert_file(const Import *import, int ordinal)
 	argument[3] = CStringGetTextDatum(file->safetensors ? "safetensors" : "bytes");
 	argument[4] = Int64GetDatum((int64) file->bytes);
 	argument[5] = sha256_datum(file->sha256);
-	argument[6] = Int16GetDatum(import->place);
-	argument[7] = Int64GetDatum(file->object.id);
-	argument[8] = Int64GetDatum((int64) file->object.bytes);
-	argument[9] = BoolGetDatum(file->summed);
-	argument[10] = checksum_datum(file->checksum);
+	argument[6] = Int64GetDatum(file->object.id);
+	argument[7] = Int64GetDatum((int64) file->object.bytes);
+	argument[8] = BoolGetDatum(file->summed);
+	argument[9] = checksum_datum(file->checksum);
 	query_run(&file_query, argument, NULL, false, NULL);
 }
 
 /* ---- tensors, many in a statement ---- */
 
 static StoreQuery tensor_query = {
-	.sql = "insert into sparse.tensor (version, file, ordinal, name, dtype, shape, first_byte, bytes, place, object)"
-	" select $1, $2, u.ordinal, u.name, u.dtype, u.shape::bigint[], u.first_byte, u.bytes, $3, u.object"
-	"   from unnest($4, $5, $6, $7, $8, $9, $10)"
+	.sql = "insert into sparse.tensor (version, file, ordinal, name, dtype, shape, first_byte, bytes, object)"
+	" select $1, $2, u.ordinal, u.name, u.dtype, u.shape::bigint[], u.first_byte, u.bytes, u.object"
+	"   from unnest($3, $4, $5, $6, $7, $8, $9)"
 	"     as u (ordinal, name, dtype, shape, first_byte, bytes, object)",
-	.args = 10, .arg = {INT8OID, INT4OID, INT2OID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}};
+	.args = 9, .arg = {INT8OID, INT4OID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}};
 
 /* The columns of a statement's rows. */
 typedef struct TensorBatch
@@ -163,18 +162,17 @@ add_to_batch(TensorBatch *batch, const PlanTensor *tensor, uint32 ordinal)
 static void
 insert_batch(const Import *import, int file, TensorBatch *batch)
 {
-	Datum		argument[10];
+	Datum		argument[9];
 
 	argument[0] = Int64GetDatum(import->version);
 	argument[1] = Int32GetDatum(file);
-	argument[2] = Int16GetDatum(import->place);
-	argument[3] = array_datum(INT4OID, batch->ordinal, batch->count);
-	argument[4] = array_datum(TEXTOID, batch->name, batch->count);
-	argument[5] = array_datum(TEXTOID, batch->dtype, batch->count);
-	argument[6] = array_datum(TEXTOID, batch->shape, batch->count);
-	argument[7] = array_datum(INT8OID, batch->first_byte, batch->count);
-	argument[8] = array_datum(INT8OID, batch->bytes, batch->count);
-	argument[9] = array_datum(INT8OID, batch->object, batch->count);
+	argument[2] = array_datum(INT4OID, batch->ordinal, batch->count);
+	argument[3] = array_datum(TEXTOID, batch->name, batch->count);
+	argument[4] = array_datum(TEXTOID, batch->dtype, batch->count);
+	argument[5] = array_datum(TEXTOID, batch->shape, batch->count);
+	argument[6] = array_datum(INT8OID, batch->first_byte, batch->count);
+	argument[7] = array_datum(INT8OID, batch->bytes, batch->count);
+	argument[8] = array_datum(INT8OID, batch->object, batch->count);
 	query_run(&tensor_query, argument, NULL, false, NULL);
 }
 

@@ -42,8 +42,7 @@ typedef struct Sampled
 
 	Source	   *source;			/* where its bytes are: in a file, from `first` on, */
 	uint64		first;
-	int16		place;			/* or in an object */
-	int64		object;
+	int64		object;			/* or in an object */
 } Sampled;
 
 typedef struct Sampling
@@ -178,13 +177,13 @@ add_planned(Sampling *sampling, const PlanFile *file, const PlanTensor *planned)
 }
 
 static StoreQuery tensors_query = {
-	.sql = "select t.file, t.ordinal, t.name, t.dtype, t.shape, t.bytes, t.place, t.object"
+	.sql = "select t.file, t.ordinal, t.name, t.dtype, t.shape, t.bytes, t.object"
 	"  from sparse.tensor t"
 	" where t.version = $1 and (t.file, t.ordinal) > ($2, $3)"
 	" order by t.file, t.ordinal"
 	" limit $4",
 	.args = 4, .arg = {INT8OID, INT4OID, INT4OID, INT8OID},
-	.columns = 8, .column = {INT4OID, INT4OID, TEXTOID, TEXTOID, INT8ARRAYOID, INT8OID, INT2OID, INT8OID}};
+	.columns = 7, .column = {INT4OID, INT4OID, TEXTOID, TEXTOID, INT8ARRAYOID, INT8OID, INT8OID}};
 
 static void
 add_stored(Sampling *sampling, const SPITupleTable *rows, uint64 row)
@@ -198,8 +197,7 @@ add_stored(Sampling *sampling, const SPITupleTable *rows, uint64 row)
 		|| !take_shape(tensor, (uint64 *) ARR_DATA_PTR(shape), (uint32) rank, (uint64) row_int64(rows, row, 6)))
 		return;
 	take_name(tensor, row_text(CurrentMemoryContext, rows, row, 3));
-	tensor->place = DatumGetInt16(row_datum(rows, row, 7));
-	tensor->object = row_int64(rows, row, 8);
+	tensor->object = row_int64(rows, row, 7);
 	sampling->count++;
 }
 
@@ -280,7 +278,7 @@ read_elements(const Sampling *sampling, const Sampled *tensor, uint64 element, f
 	uint8		content[SKETCH_RUN * sizeof(uint64)];
 
 	if (sampling->reader != NULL)
-		object_read(sampling->reader, tensor->place, tensor->object, element * bytes,
+		object_read(sampling->reader, tensor->object, element * bytes,
 					SKETCH_RUN * bytes, (char *) content);
 	else
 		source_read(tensor->source, tensor->first + element * bytes, SKETCH_RUN * bytes, (char *) content);
@@ -371,6 +369,7 @@ sketch_of_version(int64 version, bool read_only, Sketch *sketch)
 	Sampling	sampling = {0};
 
 	sampling.reader = object_reader_create(CurrentMemoryContext, read_only);
+	object_reader_context(sampling.reader, psprintf(INT64_FORMAT, version), NULL, NULL);
 	add_all_stored(&sampling, version, read_only);
 	sample(&sampling, sketch);
 	object_reader_free(sampling.reader);
@@ -514,9 +513,9 @@ model_sketch(PG_FUNCTION_ARGS)
 	version_from_argument_now(fcinfo, 0, false, &version);
 	sketch_check_model(&version);
 	argument = Int64GetDatum(version.id);
+	versions_hold(&version.id, 1);
 	store_enter(&access);
 	answer_connect();
-	store_lock_for_writing();
 	if (query_run(&has_query, &argument, NULL, false, &rows) == 0)
 	{
 		sketch_of_version(version.id, false, sketch);

@@ -20,10 +20,9 @@ static StoreQuery parents_query = {
 	.sql = "select v.id, v.name, v.revision, p.role"
 	"  from sparse.parent p"
 	"  join sparse.version v on v.id = p.parent"
-	"  join sparse.family f on f.id = v.family"
-	" where p.child = $1 and v.state = 'ready' and f.place = $2"
+	" where p.child = $1 and v.state = 'ready'"
 	" order by p.ordinal",
-	.args = 2, .arg = {INT8OID, INT2OID},
+	.args = 1, .arg = {INT8OID},
 	.columns = 4, .column = {INT8OID, TEXTOID, INT4OID, TEXTOID}};
 
 static StoreQuery ready_query = {
@@ -34,9 +33,9 @@ static StoreQuery ready_query = {
 static void
 load_parents(Import *import, MemoryContext context)
 {
-	Datum		argument[2] = {Int64GetDatum(import->version), Int16GetDatum(import->place)};
+	Datum		argument = Int64GetDatum(import->version);
 	SPITupleTable *rows;
-	uint64		count = query_run(&parents_query, argument, NULL, false, &rows);
+	uint64		count = query_run(&parents_query, &argument, NULL, false, &rows);
 
 	import->parents = (int) count;
 	import->parent = MemoryContextAllocZero(context, Max(count, 1) * sizeof(ImportParent));
@@ -46,7 +45,6 @@ load_parents(Import *import, MemoryContext context)
 				.id = row_int64(rows, i, 1),
 				.name = row_text(context, rows, i, 2),
 				.revision = row_int32(rows, i, 3),
-				.place = import->place,
 				.state = 'r'
 			},
 			.role = row_text(context, rows, i, 4)
@@ -57,9 +55,9 @@ load_parents(Import *import, MemoryContext context)
 bool
 stored_has_parents(const StoreVersion *version)
 {
-	Datum		argument[2] = {Int64GetDatum(version->id), Int16GetDatum(version->place)};
+	Datum		argument = Int64GetDatum(version->id);
 	SPITupleTable *rows;
-	bool		found = query_run(&parents_query, argument, NULL, false, &rows) > 0;
+	bool		found = query_run(&parents_query, &argument, NULL, false, &rows) > 0;
 
 	SPI_freetuptable(rows);
 	return found;
@@ -103,11 +101,11 @@ static StoreQuery objects_query = {
 	.columns = 2, .column = {INT4OID, INT8OID}};
 
 static void
-not_as_declared(const PlanFile *file)
+not_as_declared(int64 version, const PlanFile *file)
 {
 	ereport(ERROR,
 			errcode(ERRCODE_DATA_CORRUPTED),
-			errmsg("the tensors of file \"%s\" are not those of its header", file->path),
+			errmsg("the tensors of file \"%s\" of version " INT64_FORMAT " are not those of its header", file->path, version),
 			errhint("Run sparse_verify() on the version."));
 }
 
@@ -119,12 +117,12 @@ load_objects(int64 version, int number, PlanFile *file)
 	uint64		count = query_run(&objects_query, argument, NULL, false, &rows);
 
 	if (count != file->tensors)
-		not_as_declared(file);
+		not_as_declared(version, file);
 	for (uint64 i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (row_int32(rows, i, 1) != (int32) i)
-			not_as_declared(file);
+			not_as_declared(version, file);
 		file->tensor[i].object.id = row_int64(rows, i, 2);
 	}
 	SPI_freetuptable(rows);
@@ -136,7 +134,7 @@ load_tensors(ObjectReader *reader, int64 version, const VersionFile *stored, Mem
 	char	   *header = palloc_extended(stored->object_bytes, MCXT_ALLOC_HUGE);
 	MemoryContext scratch;
 
-	object_read(reader, stored->place, stored->object, 0, stored->object_bytes, header);
+	object_read(reader, stored->object, 0, stored->object_bytes, header);
 	scratch = MemoryContextSwitchTo(context);
 	plan_header(file, stored->ordinal, header, stored->object_bytes, stored->bytes);
 	MemoryContextSwitchTo(scratch);
@@ -173,6 +171,7 @@ stored_plan(const StoreVersion *version, MemoryContext context)
 	{
 		if (stored[i].ordinal != i)
 			elog(ERROR, "file %d of version " INT64_FORMAT " is missing", i, version->id);
+		object_reader_context(reader, version_label(CurrentMemoryContext, version), stored[i].path, NULL);
 		load_stored_file(reader, version->id, &stored[i], context, &plan->file[i]);
 	}
 	object_reader_free(reader);
@@ -203,7 +202,6 @@ stored_import(const StoreVersion *version, MemoryContext context)
 	import->version = version->id;
 	import->revision = version->revision;
 	import->family = version->family;
-	import->place = version->place;
 	load_parents(import, context);
 	import->plan = stored_plan(version, context);
 	import->kin = import_kin_index(context, import->parents);

@@ -11,7 +11,7 @@
 
 /*
  * Plan and parents of a version, in `context`, as the store's owner, within SPI_connect,
- * under a snapshot. Parents are those that are ready and lie in its place.
+ * under a snapshot. Parents are those that are ready.
  */
 extern Import *stored_import(const StoreVersion *version, MemoryContext context);
 

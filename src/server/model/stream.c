@@ -145,7 +145,7 @@ fill_piece(FileStream *stream, char *target, uint64 room)
 
 		if (length > room - used)
 			break;
-		object_read(stream->reader, stream->file->place, stream->part.object,
+		object_read(stream->reader, stream->part.object,
 					stream->done, length, target + used);
 		stream->done += length;
 		used += length;

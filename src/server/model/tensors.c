@@ -65,7 +65,7 @@ static StoreQuery tensors_query = {
 	"       o.stored_bytes"
 	"  from sparse.tensor t"
 	"  join sparse.file f on f.version = t.version and f.ordinal = t.file"
-	"  left join sparse.object o on o.place = t.place and o.id = t.object"
+	"  left join sparse.object o on o.id = t.object"
 	" where t.version = $1 and (t.file, t.ordinal) > ($2, $3)"
 	" order by t.file, t.ordinal"
 	" limit $4",
@@ -117,21 +117,21 @@ model_tensors(PG_FUNCTION_ARGS)
 
 typedef struct TensorRow
 {
-	VersionFile file;			/* path and place */
+	VersionFile file;			/* its path */
 	FilePart	part;			/* but for its place in the file */
 	int32		rank;
 	uint64		rows;			/* the first dimension; 0 for a scalar */
 } TensorRow;
 
 static StoreQuery tensor_query = {
-	.sql = "select f.path, cardinality(t.shape), coalesce(t.shape[1], 0), t.bytes, t.place, t.object"
+	.sql = "select f.path, cardinality(t.shape), coalesce(t.shape[1], 0), t.bytes, t.object"
 	"  from sparse.tensor t"
 	"  join sparse.file f on f.version = t.version and f.ordinal = t.file"
 	" where t.version = $1 and t.name = $2"
 	" order by t.file"
 	" limit 2",
 	.args = 2, .arg = {INT8OID, TEXTOID},
-	.columns = 6, .column = {TEXTOID, INT4OID, INT8OID, INT8OID, INT2OID, INT8OID}};
+	.columns = 5, .column = {TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID}};
 
 static void
 check_found_once(const StoreVersion *version, const char *name, uint64 found)
@@ -164,8 +164,7 @@ find_tensor(const StoreVersion *version, const char *name, TensorRow *tensor)
 	tensor->rank = row_int32(rows, 0, 2);
 	tensor->rows = (uint64) row_int64(rows, 0, 3);
 	tensor->part.bytes = (uint64) row_int64(rows, 0, 4);
-	tensor->file.place = DatumGetInt16(row_datum(rows, 0, 5));
-	tensor->part.object = row_int64(rows, 0, 6);
+	tensor->part.object = row_int64(rows, 0, 5);
 	SPI_freetuptable(rows);
 }
 
@@ -179,7 +178,7 @@ read_tensor(const StoreVersion *version, const TensorRow *tensor,
 
 	object_reader_context(reader, label, tensor->file.path, tensor->part.tensor);
 	part_object(reader, label, &tensor->file, &tensor->part, &info);
-	object_read(reader, tensor->file.place, tensor->part.object, first, bytes, target);
+	object_read(reader, tensor->part.object, first, bytes, target);
 	object_reader_free(reader);
 }
 

@@ -28,36 +28,36 @@ PG_FUNCTION_INFO_V1(savings_drop_preview);
 
 #define NAMED_BY_ANOTHER(table) \
 	"exists (select from sparse." table " t join sparse.version v on v.id operator(pg_catalog.=) t.version " \
-	"  where t.object operator(pg_catalog.=) n.object and t.place operator(pg_catalog.=) n.place " \
+	"  where t.object operator(pg_catalog.=) n.object " \
 	"  and t.version operator(pg_catalog.<>) $1 and v.state operator(pg_catalog.<>) 'dropped')"
 #define UPLOAD_NEEDS(column) \
 	"exists (select from sparse.staged s " \
-	"  where s." column " operator(pg_catalog.=) n.object and s.place operator(pg_catalog.=) n.place)"
+	"  where s." column " operator(pg_catalog.=) n.object)"
 
 static StoreQuery preview = {
-	.sql = "with recursive own (place, object) as materialized ("
-	"  select t.place, t.object from sparse.tensor t where t.version operator(pg_catalog.=) $1"
-	"  union select f.place, f.object from sparse.file f where f.version operator(pg_catalog.=) $1"
-	"  union select c.place, pg_catalog.unnest(c.object) from sparse.column_chunk c where c.version operator(pg_catalog.=) $1),"
-	" used (place, object) as ("
-	"  select place, object from own"
-	"  union select p.place, p.parent from used u join sparse.object_parent p"
-	"    on p.place operator(pg_catalog.=) u.place and p.object operator(pg_catalog.=) u.object),"
+	.sql = "with recursive own (object) as materialized ("
+	"  select t.object from sparse.tensor t where t.version operator(pg_catalog.=) $1"
+	"  union select f.object from sparse.file f where f.version operator(pg_catalog.=) $1"
+	"  union select pg_catalog.unnest(c.object) from sparse.column_chunk c where c.version operator(pg_catalog.=) $1),"
+	" used (object) as ("
+	"  select object from own"
+	"  union select p.parent from used u join sparse.object_parent p"
+	"    on p.object operator(pg_catalog.=) u.object),"
 	/* (an array has no index by its elements: so once, to be hashed) */
-	" columns_of_others (place, object) as materialized ("
-	"  select c.place, pg_catalog.unnest(c.object) from sparse.column_chunk c"
+	" columns_of_others (object) as materialized ("
+	"  select pg_catalog.unnest(c.object) from sparse.column_chunk c"
 	"    join sparse.version v on v.id operator(pg_catalog.=) c.version"
 	"  where c.version operator(pg_catalog.<>) $1 and v.state operator(pg_catalog.<>) 'dropped'),"
 	" judged as (select o.bytes, o.stored_bytes,"
-	"  (u.place, u.object) operator(pg_catalog.=) any (select place, object from own) as own, exists ("
-	"    with recursive n (place, object) as ("
-	"      select u.place, u.object"
-	"      union select p.place, p.object from n join sparse.object_parent p"
-	"        on p.place operator(pg_catalog.=) n.place and p.parent operator(pg_catalog.=) n.object)"
+	"  u.object operator(pg_catalog.=) any (select object from own) as own, exists ("
+	"    with recursive n (object) as ("
+	"      select u.object"
+	"      union select p.object from n join sparse.object_parent p"
+	"        on p.parent operator(pg_catalog.=) n.object)"
 	"    select from n where " NAMED_BY_ANOTHER("tensor") " or " NAMED_BY_ANOTHER("file")
-	"      or (n.place, n.object) operator(pg_catalog.=) any (select place, object from columns_of_others)"
+	"      or n.object operator(pg_catalog.=) any (select object from columns_of_others)"
 	"      or " UPLOAD_NEEDS("object") " or " UPLOAD_NEEDS("source") ") as needed"
-	"  from used u join sparse.object o on o.place operator(pg_catalog.=) u.place and o.id operator(pg_catalog.=) u.object)"
+	"  from used u join sparse.object o on o.id operator(pg_catalog.=) u.object)"
 	" select pg_catalog.count(*) filter (where not needed),"
 	"  coalesce(pg_catalog.sum(bytes) filter (where not needed), 0)::pg_catalog.int8,"
 	"  coalesce(pg_catalog.sum(stored_bytes) filter (where not needed), 0)::pg_catalog.int8,"

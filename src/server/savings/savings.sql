@@ -7,9 +7,8 @@
  * (sparse.payload), are the bytes of all deltas, and no view reads a chunk, or an object.
  *
  * Every view of versions is there twice: sparse.savings reads as its caller, whose
- * policies decide which versions it sums up (from PostgreSQL 15 on), sparse.all_savings
- * as the store's owner: who is granted that, and nothing else, sees all figures and no
- * weights. A baseline stands in the name of its column: raw files, whole files stored
+ * policies decide which versions it sums up, sparse.all_savings as the store's owner:
+ * who is granted that, and nothing else, sees all figures and no weights. A baseline stands in the name of its column: raw files, whole files stored
  * once, each file by zstd. Baselines are of ready, exact versions: an approximation costs
  * what it is stored in, and saves nothing, for nobody would have kept its files instead.
  */
@@ -22,9 +21,6 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    as_caller constant text :=
-        case when current_setting('server_version_num')::int >= 150000
-             then 'with (security_invoker = true)' else '' end;
     of_all boolean;
     options text;
     prefix text;
@@ -95,11 +91,12 @@ begin
     where o.version is null or o.version = 0
     group by o.place
     union all
-    select 'chunks being uploaded', s.place, count(distinct s.version), count(distinct s.object),
-           sum(@extschema@.sdelta_bytes(c.delta))::bigint
+    select 'chunks being uploaded', c.place, count(distinct s.version), count(distinct s.object),
+           sum(octet_length(c.delta))::bigint
     from sparse.staged s
-    join sparse.chunk c on c.place = s.place and c.object = s.object
-    group by s.place;
+    join sparse.object o on o.id = s.object
+    join sparse.chunk c on c.place = o.place and c.object = o.id
+    group by c.place;
     comment on view sparse.payload is 'what the deltas of the store come to, by what they are kept for; their sum is the bytes of all deltas';
 
     create view sparse.storage as
@@ -124,7 +121,7 @@ begin
     -- ---- of versions ----
 
     foreach of_all in array array[false, true] loop
-        options := case when of_all then '' else as_caller end;
+        options := case when of_all then '' else 'with (security_invoker = true)' end;
         prefix := case when of_all then 'sparse.all_' else 'sparse.' end;
 
         execute format($view$
@@ -160,7 +157,7 @@ begin
                          stored_bytes
                   from sparse.version
                   where state = 'ready' or (state = 'dropped' and new_objects > 0)) s
-            cross join (select nullif(@extschema@.sparse_price('storage'), 0) / 1e9 as of_byte) price$view$,
+            cross join (select nullif(nullif(current_setting('sparse.storage_price', true), '')::numeric, 0) / 1e9 as of_byte) price$view$,
             prefix, options);
 
         -- one row for each family, owner or month: what it is called, and by what it is grouped, which an index has
@@ -205,23 +202,10 @@ begin
                       from sparse.version s
                       where s.state = 'ready' or (s.state = 'dropped' and s.new_objects > 0)
                       group by 1) g
-                cross join (select nullif(@extschema@.sparse_price('storage'), 0) / 1e9 as of_byte) price$view$,
+                cross join (select nullif(nullif(current_setting('sparse.storage_price', true), '')::numeric, 0) / 1e9 as of_byte) price$view$,
                 prefix, options, part.what, part.key, part.columns,
                 case part.what when 'owner' then 'created_by' else part.what end);
         end loop;
-
-        execute format($view$
-            create view %1$ssavings_by_predictor %2$s as
-            select p.key as predictor,
-                   (p.value ->> 'objects')::bigint as objects,
-                   (p.value ->> 'content_bytes')::bigint as content_bytes,
-                   (p.value ->> 'stored_bytes')::bigint as stored_bytes,
-                   round((p.value ->> 'stored_bytes')::numeric / nullif((p.value ->> 'content_bytes')::numeric, 0), 4) as fraction_of_content
-            from (select @extschema@.sparse_tally_sum(v.by_predictor) as by_predictor
-                  from sparse.version v
-                  where v.state <> 'open') s,
-                 jsonb_each(s.by_predictor) p$view$,
-            prefix, options);
 
         execute format($view$
             create view %1$segress %2$s as
@@ -245,7 +229,7 @@ begin
                   join sparse.version v on v.id = p.version
                   -- (all of them, so that what is asked of one is asked before anything is summed up)
                   group by v.id, v.name, v.revision, v.family, v.created_by) p
-            cross join (select nullif(@extschema@.sparse_price('egress'), 0) / 1e9 as of_byte) price$view$,
+            cross join (select nullif(nullif(current_setting('sparse.egress_price', true), '')::numeric, 0) / 1e9 as of_byte) price$view$,
             prefix, options);
 
         execute format($view$
@@ -264,14 +248,13 @@ begin
                          sum(sent_bytes)::bigint as sent_bytes
                   from sparse.pull
                   group by 1) p
-            cross join (select nullif(@extschema@.sparse_price('egress'), 0) / 1e9 as of_byte) price$view$,
+            cross join (select nullif(nullif(current_setting('sparse.egress_price', true), '')::numeric, 0) / 1e9 as of_byte) price$view$,
             prefix, options);
 
         execute format('comment on view %ssavings is %L', prefix, 'what each version costs, and saves against named baselines');
         execute format('comment on view %ssavings_by_family is %L', prefix, 'what the versions of each family cost together');
         execute format('comment on view %ssavings_by_owner is %L', prefix, 'what the versions of each owner (created_by) cost together');
         execute format('comment on view %ssavings_by_month is %L', prefix, 'what the versions that were made in each month cost together');
-        execute format('comment on view %ssavings_by_predictor is %L', prefix, 'what was stored by each predictor');
         execute format('comment on view %segress is %L', prefix, 'what pulls of each version came to, as they were recorded');
         execute format('comment on view %segress_by_month is %L', prefix, 'what the pulls of each month came to, as they were recorded');
     end loop;
@@ -280,18 +263,53 @@ $function$;
 comment on function sparse_create_savings() is
 'The part of sparse_create_store() that makes the tables and views of savings.';
 
-create function sparse_price(of text)
-returns numeric
-language sql
-stable
-strict
-parallel safe
+create function sparse_attach_savings()
+returns void
+language plpgsql
+volatile
+parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $function$
-    select coalesce(nullif(current_setting('sparse.' || of || '_price', true), ''), '0')::numeric
+declare
+    of_all boolean;
+    options text;
+    prefix text;
+    granted record;
+begin
+    foreach of_all in array array[false, true] loop
+        options := case when of_all then '' else 'with (security_invoker = true)' end;
+        prefix := case when of_all then 'sparse.all_' else 'sparse.' end;
+        continue when to_regclass(prefix || 'savings_by_predictor') is not null;
+
+        execute format($view$
+            create view %1$ssavings_by_predictor %2$s as
+            select p.key as predictor,
+                   (p.value ->> 'objects')::bigint as objects,
+                   (p.value ->> 'content_bytes')::bigint as content_bytes,
+                   (p.value ->> 'stored_bytes')::bigint as stored_bytes,
+                   round((p.value ->> 'stored_bytes')::numeric / nullif((p.value ->> 'content_bytes')::numeric, 0), 4) as fraction_of_content
+            from (select @extschema@.sparse_tally_sum(v.by_predictor) as by_predictor
+                  from sparse.version v
+                  where v.state <> 'open') s,
+                 jsonb_each(s.by_predictor) p$view$,
+            prefix, options);
+
+        execute format('comment on view %ssavings_by_predictor is %L', prefix, 'what was stored by each predictor');
+        -- whoever reads the figures of versions reads their sum, also where this view was lost and comes back
+        for granted in
+            select a.grantee, a.is_grantable
+            from pg_class v, aclexplode(v.relacl) a
+            where v.oid = to_regclass(prefix || 'savings') and a.privilege_type = 'SELECT' and a.grantee <> v.relowner
+        loop
+            execute format('grant select on %ssavings_by_predictor to %s%s', prefix,
+                case granted.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(granted.grantee)) end,
+                case when granted.is_grantable then ' with grant option' else '' end);
+        end loop;
+    end loop;
+end
 $function$;
-comment on function sparse_price(text) is
-'The price of 10^9 bytes that the setting sparse.storage_price (a month) or sparse.egress_price gives; 0: unknown.';
+comment on function sparse_attach_savings() is
+'The part of sparse_attach_store() that makes the views of savings which need the extension''s functions, where they are missing.';
 
 create function sparse_record_pull(version bigint, sent_bytes bigint, raw_file_bytes bigint default null)
 returns void

@@ -130,9 +130,9 @@ tallies_add(Tallies *tallies, Jsonb *by_predictor)
 }
 
 static void
-push_counters(JsonbParseState **state, const Tally *tally)
+push_counters(JsonbInState *state, const Tally *tally)
 {
-	(void) pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < COUNTERS; i++)
 	{
 		JsonbValue	name = {.type = jbvString};
@@ -141,28 +141,29 @@ push_counters(JsonbParseState **state, const Tally *tally)
 		name.val.string.val = unconstify(char *, counter_name[i]);
 		name.val.string.len = (int) strlen(counter_name[i]);
 		number.val.numeric = DatumGetNumeric(DirectFunctionCall1(int8_numeric, Int64GetDatum(tally->counter[i])));
-		(void) pushJsonbValue(state, WJB_KEY, &name);
-		(void) pushJsonbValue(state, WJB_VALUE, &number);
+		pushJsonbValue(state, WJB_KEY, &name);
+		pushJsonbValue(state, WJB_VALUE, &number);
 	}
-	(void) pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
 static Jsonb *
 tallies_jsonb(const Tallies *tallies)
 {
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < tallies->count; i++)
 	{
 		JsonbValue	predictor = {.type = jbvString};
 
 		predictor.val.string.val = tallies->tally[i].predictor;
 		predictor.val.string.len = tallies->tally[i].length;
-		(void) pushJsonbValue(&state, WJB_KEY, &predictor);
+		pushJsonbValue(&state, WJB_KEY, &predictor);
 		push_counters(&state, &tallies->tally[i]);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 /* ---- the aggregate ---- */

@@ -29,6 +29,7 @@ PG_FUNCTION_INFO_V1(sdelta_in);
 PG_FUNCTION_INFO_V1(sdelta_out);
 PG_FUNCTION_INFO_V1(sdelta_recv);
 PG_FUNCTION_INFO_V1(sdelta_send);
+PG_FUNCTION_INFO_V1(sdelta_from_bytea);
 PG_FUNCTION_INFO_V1(sdelta_encode);
 PG_FUNCTION_INFO_V1(sdelta_apply);
 PG_FUNCTION_INFO_V1(sdelta_apply_one);
@@ -130,6 +131,20 @@ Datum
 sdelta_send(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_POINTER(PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(0)));
+}
+
+/* The cast from bytea: the value as it is, once it was looked at. */
+Datum
+sdelta_from_bytea(PG_FUNCTION_ARGS)
+{
+	struct varlena *delta = PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(0));
+	const sparse_status status = validate(VARDATA(delta), VARSIZE(delta) - VARHDRSZ);
+
+	if (status != SPARSE_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("invalid bytes for type %s: %s", "sdelta", sparse_status_text(status))));
+	PG_RETURN_POINTER(delta);
 }
 
 /* ---- a codec per call site ---- */

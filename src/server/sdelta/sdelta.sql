@@ -46,6 +46,17 @@ create type sdelta (
 );
 comment on type sdelta is 'one chunk of content, coded against a prediction of it';
 
+create function sdelta_from_bytea(bytea)
+returns sdelta
+language c
+immutable strict parallel safe
+as 'MODULE_PATHNAME', 'sdelta_from_bytea';
+comment on function sdelta_from_bytea(bytea) is 'Takes bytes for a delta, and refuses what is none.';
+
+-- so the functions and operators of deltas take those of sparse.chunk, which are kept as bytea
+create cast (bytea as sdelta) with function sdelta_from_bytea(bytea) as implicit;
+create cast (sdelta as bytea) with function sdelta_send(sdelta) as assignment;
+
 create function sdelta_encode(content bytea, predictions bytea[] default '{}', dtype text default 'BYTES')
 returns sdelta
 language c

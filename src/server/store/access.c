@@ -122,8 +122,7 @@ table_owner(const char *name, Oid schema)
 	form = (Form_pg_class) GETSTRUCT(tuple);
 	if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
 		not_a_store(name, "is not a table");
-	if (strcmp(name, "chunk") != 0)
-		check_column_types(name, relation, form->relnatts);
+	check_column_types(name, relation, form->relnatts);
 	if (form->relforcerowsecurity)
 		not_a_store(name, "has row-level security forced on its owner");
 	owner = form->relowner;
@@ -168,6 +167,30 @@ check_format(Oid schema)
 				 format > STORE_FORMAT ? errhint("A newer version of the extension \"sparse\" has made it: install that.") : 0));
 }
 
+static bool
+has_trigger(Oid relation, const char *name)
+{
+	Relation	table = table_open(relation, AccessShareLock);
+	bool		found = false;
+
+	for (int i = 0; !found && table->trigdesc != NULL && i < table->trigdesc->numtriggers; i++)
+		found = strcmp(table->trigdesc->triggers[i].tgname, name) == 0;
+	table_close(table, AccessShareLock);
+	return found;
+}
+
+/* Where the extension was dropped with cascade and made anew, nothing guards the table of versions, and nothing counts. */
+static void
+check_attached(Oid schema)
+{
+	if (!has_trigger(relation_in_schema("version", schema), "version_guard"))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the triggers of the store are missing"),
+				 errdetail("They go when the extension is dropped with cascade; all versions are still there."),
+				 errhint("Run \"select sparse_update_store()\" as the owner of the store.")));
+}
+
 /* The owner of the store as last found; invalid once any relation or schema has changed. */
 static Oid	known_owner = InvalidOid;
 
@@ -200,6 +223,18 @@ watch_catalogs(void)
 	watching = true;
 }
 
+/* The one owner of all tables of the store. */
+static Oid
+owner_of_tables(Oid schema)
+{
+	Oid			owner = table_owner(store_tables[0], schema);
+
+	for (int i = 1; i < (int) lengthof(store_tables); i++)
+		if (table_owner(store_tables[i], schema) != owner)
+			not_a_store(store_tables[i], "has another owner than \"object\"");
+	return owner;
+}
+
 Oid
 store_owner(void)
 {
@@ -210,19 +245,35 @@ store_owner(void)
 		return known_owner;
 	watch_catalogs();
 	schema = store_schema();
-	owner = table_owner(store_tables[0], schema);
-	for (int i = 1; i < (int) lengthof(store_tables); i++)
-		if (table_owner(store_tables[i], schema) != owner)
-			not_a_store(store_tables[i], "has another owner than \"object\"");
+	owner = owner_of_tables(schema);
 	check_format(schema);
+	check_attached(schema);
 	known_owner = owner;
 	return owner;
+}
+
+static void
+check_may_act_as(Oid owner, const char *action)
+{
+	if (!has_privs_of_role(GetUserId(), owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of the store to %s", action)));
 }
 
 void
 store_enter(StoreAccess *access)
 {
 	user_enter(access, store_owner());
+}
+
+void
+store_enter_to_update(StoreAccess *access)
+{
+	Oid			owner = owner_of_tables(store_schema());
+
+	check_may_act_as(owner, "update it");
+	user_enter(access, owner);
 }
 
 void
@@ -234,10 +285,7 @@ store_leave(const StoreAccess *access)
 void
 store_check_owner(const char *action)
 {
-	if (!has_privs_of_role(GetUserId(), store_owner()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of the store to %s", action)));
+	check_may_act_as(store_owner(), action);
 }
 
 void

@@ -7,6 +7,7 @@
  * store's owner, so that nothing which that owner made of a view, or hung on a table,
  * runs with a superuser's rights (access.c). A function f is called so if it is
  * call_as_reader(), and its body stands in f_of, of the same arguments and result.
+ * What changes the store's tables is call_as_owner() likewise, and acts as their owner.
  */
 #include "postgres.h"
 #include "compat.h"
@@ -20,6 +21,7 @@
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(call_as_reader);
+PG_FUNCTION_INFO_V1(call_as_owner);
 
 /* The function f_of beside the function f. */
 static Oid
@@ -57,6 +59,23 @@ check_whole(const ReturnSetInfo *set)
 		elog(ERROR, "a function that is called as a reader gave its rows one by one");
 }
 
+/* The call of f_of with the arguments of f; `call` has room for any number of them. */
+static void
+prepare_call(FunctionCallInfo fcinfo, FunctionCallInfo call)
+{
+	InitFunctionCallInfoData(*call, body(fcinfo->flinfo), fcinfo->nargs, fcinfo->fncollation, NULL,
+							 fcinfo->resultinfo);
+	memcpy(call->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
+}
+
+static Datum
+take_result(FunctionCallInfo fcinfo, FunctionCallInfo call, Datum result)
+{
+	check_whole((ReturnSetInfo *) fcinfo->resultinfo);
+	fcinfo->isnull = call->isnull;
+	return result;
+}
+
 Datum
 call_as_reader(PG_FUNCTION_ARGS)
 {
@@ -64,13 +83,23 @@ call_as_reader(PG_FUNCTION_ARGS)
 	StoreAccess access;
 	Datum		result;
 
-	InitFunctionCallInfoData(*call, body(fcinfo->flinfo), fcinfo->nargs, fcinfo->fncollation, NULL,
-							 fcinfo->resultinfo);
-	memcpy(call->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
+	prepare_call(fcinfo, call);
 	enter_versions(&access);
 	result = FunctionCallInvoke(call);
 	store_leave(&access);
-	check_whole((ReturnSetInfo *) fcinfo->resultinfo);
-	fcinfo->isnull = call->isnull;
-	return result;
+	return take_result(fcinfo, call, result);
+}
+
+Datum
+call_as_owner(PG_FUNCTION_ARGS)
+{
+	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
+	StoreAccess access;
+	Datum		result;
+
+	prepare_call(fcinfo, call);
+	store_enter_to_update(&access);
+	result = FunctionCallInvoke(call);
+	store_leave(&access);
+	return take_result(fcinfo, call, result);
 }

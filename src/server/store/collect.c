@@ -20,8 +20,11 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/timestamp.h"
 
 #include "store/query.h"
+#include "store/recode.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(sparse_collect);
@@ -68,24 +71,17 @@ static StoreQuery collect_versions = {
 static StoreQuery collect_objects = {
 	.sql = "with doomed as materialized ("
 		"  select o.place, o.id, o.stored_bytes, o.version from sparse.object o "
-		"  where not exists (select from sparse.tensor t "
-		"      where t.object operator(pg_catalog.=) o.id and t.place operator(pg_catalog.=) o.place) "
-		"    and not exists (select from sparse.file f "
-		"      where f.object operator(pg_catalog.=) o.id and f.place operator(pg_catalog.=) o.place) "
-		"    and not exists (select from sparse.staged s "
-		"      where s.object operator(pg_catalog.=) o.id and s.place operator(pg_catalog.=) o.place) "
-		"    and not exists (select from sparse.staged s "
-		"      where s.source operator(pg_catalog.=) o.id and s.place operator(pg_catalog.=) o.place) "
-		"    and not exists (select from (select c.place, pg_catalog.unnest(c.object) as id from sparse.column_chunk c) c "
-		"      where c.id operator(pg_catalog.=) o.id and c.place operator(pg_catalog.=) o.place) "
-		"    and not exists (select from sparse.object_parent p "
-		"      where p.parent operator(pg_catalog.=) o.id and p.place operator(pg_catalog.=) o.place)), "
+		"  where not exists (select from sparse.tensor t where t.object operator(pg_catalog.=) o.id) "
+		"    and not exists (select from sparse.file f where f.object operator(pg_catalog.=) o.id) "
+		"    and not exists (select from sparse.staged s where s.object operator(pg_catalog.=) o.id) "
+		"    and not exists (select from sparse.staged s where s.source operator(pg_catalog.=) o.id) "
+		"    and not exists (select from (select pg_catalog.unnest(c.object) as id from sparse.column_chunk c) c "
+		"      where c.id operator(pg_catalog.=) o.id) "
+		"    and not exists (select from sparse.object_parent p where p.parent operator(pg_catalog.=) o.id)), "
 		"chunks as (delete from sparse.chunk c using doomed d "
 		"  where c.object operator(pg_catalog.=) d.id and c.place operator(pg_catalog.=) d.place returning 1), "
-		"edges as (delete from sparse.object_parent p using doomed d "
-		"  where p.object operator(pg_catalog.=) d.id and p.place operator(pg_catalog.=) d.place), "
-		"objects as (delete from sparse.object o using doomed d "
-		"  where o.id operator(pg_catalog.=) d.id and o.place operator(pg_catalog.=) d.place) "
+		"edges as (delete from sparse.object_parent p using doomed d where p.object operator(pg_catalog.=) d.id), "
+		"objects as (delete from sparse.object o using doomed d where o.id operator(pg_catalog.=) d.id) "
 		"select pg_catalog.count(*), (select pg_catalog.count(*) from chunks), "
 		"  coalesce(pg_catalog.sum(stored_bytes), 0)::pg_catalog.int8, "
 		"  coalesce(pg_catalog.array_agg(distinct version) filter (where version is not null), '{}') from doomed",
@@ -103,6 +99,8 @@ static StoreQuery count_anew = {
 		"where id operator(pg_catalog.=) any ($1) and state operator(pg_catalog.<>) 'open'",
 	.args = 1, .arg = {INT8ARRAYOID}
 };
+
+#define PATIENCE 2000			/* milliseconds before it says that it waits */
 
 typedef struct Collected
 {
@@ -136,6 +134,17 @@ collect_versions_older_than(Datum interval, Collected *collected)
 	SPI_freetuptable(rows);
 }
 
+pg_noreturn static void
+still_writing(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("could not collect: there were always transactions that had written to the store"),
+			 errdetail("It was tried for as long as lock_timeout allows."),
+			 errhint("End transactions that are idle after an import, or let sparse_nightly() collect.")));
+	pg_unreachable();
+}
+
 /* True: there may be more, now that the children of others are gone. */
 static bool
 collect_layer_of_objects(Collected *collected)
@@ -155,6 +164,31 @@ collect_layer_of_objects(Collected *collected)
 	return objects > 0;
 }
 
+/*
+ * Others would queue behind a request that waits for a long import: a statement by itself asks
+ * again and again instead. Within a transaction block it may hold what a writer waits for, and only
+ * the lock manager sees a deadlock.
+ */
+static void
+lock_out_writers(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			told_after = LockTimeout > 0 ? Min(LockTimeout, PATIENCE) : PATIENCE;
+
+	if (IsTransactionBlock())
+	{
+		(void) store_lock_for_recoding(true);
+		return;
+	}
+	if (store_lock_for_recoding_until(TimestampTzPlusMilliseconds(now, told_after)))
+		return;
+	if (told_after == PATIENCE)
+		ereport(NOTICE,
+				(errmsg("waiting for a moment in which nobody writes to the store")));
+	if (!store_lock_for_recoding_until(LockTimeout > 0 ? TimestampTzPlusMilliseconds(now, LockTimeout) : 0))
+		still_writing();
+}
+
 Datum
 sparse_collect(PG_FUNCTION_ARGS)
 {
@@ -168,7 +202,7 @@ sparse_collect(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	store_check_owner("collect");
 	check_isolation();
-	LockRelationOid(store_relation("object"), ShareRowExclusiveLock);
+	lock_out_writers();
 	SPI_connect();
 	store_enter(&access);
 	collect_versions_older_than(PG_GETARG_DATUM(0), &collected);

@@ -55,6 +55,8 @@ settings_enter(int which)
 		set_locally("enable_seqscan", "off");
 		set_locally("jit", "off");
 	}
+	if (which & BRIEF_WAIT)
+		set_locally("lock_timeout", "40ms");
 	return nest;
 }
 

@@ -40,12 +40,11 @@ version_notify(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+	if (!fired_by_version(fcinfo, false) || !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
 		trigger->tg_trigger->tgnargs != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("sparse_version_notify() must be fired after update, for each row, with the event as argument")));
+				 errmsg("sparse_version_notify() must be fired after update of sparse.version, for each row, with the event as argument")));
 	store_notify(trigger->tg_trigger->tgargs[0],
 				 version_row_id(trigger->tg_newtuple, RelationGetDescr(trigger->tg_relation)), 0);
 	return PointerGetDatum(NULL);

@@ -22,7 +22,7 @@ within_depth(ObjectReader *reader, const ObjectSpec *spec, int64 candidate, Obje
 	for (int32 deeper = PG_INT32_MAX;; deeper = info->depth)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!object_info(reader, spec->place, candidate, info))
+		if (!object_info(reader, candidate, info))
 			return false;
 		if (info->depth >= deeper)
 			ereport(ERROR,
@@ -31,7 +31,7 @@ within_depth(ObjectReader *reader, const ObjectSpec *spec, int64 candidate, Obje
 					 errdetail("It is a parent, but not less deep than its child.")));
 		if (info->depth < most)
 			return true;
-		if (!object_parent(reader, spec->place, candidate, 0, &candidate))
+		if (!object_parent(reader, candidate, 0, &candidate))
 			return false;
 	}
 }
@@ -89,7 +89,7 @@ read_source(void *state, int64_t object, uint64_t first, uint64_t bytes, void *t
 {
 	const ObjectSource *source = state;
 
-	object_read_keep(source->reader, source->spec->place, object, first, bytes, target, keep);
+	object_read_keep(source->reader, object, first, bytes, target, keep);
 	return SPARSE_OK;
 }
 
@@ -101,10 +101,10 @@ inspect_source(void *state, int64_t object, int most, sparse_kin_info *kin)
 	const ObjectSpec *spec = source->spec;
 	ObjectInfo	info;
 
-	if (!object_info(source->reader, spec->place, object, &info) || info.stored_bytes == 0 ||
+	if (!object_info(source->reader, object, &info) || info.stored_bytes == 0 ||
 		info.depth >= (spec->max_depth > 0 ? spec->max_depth : sparse_max_chain_depth))
 		return false;
-	*kin = (sparse_kin_info) {info.dtype, info.bytes, info.depth, object_decodes(source->reader, spec->place, object, most)};
+	*kin = (sparse_kin_info) {info.dtype, info.bytes, info.depth, object_decodes(source->reader, object, most)};
 	return true;
 }
 

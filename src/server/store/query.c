@@ -7,53 +7,22 @@
  */
 #include "query.h"
 
-#include "catalog/namespace.h"
 #include "nodes/parsenodes.h"
-#include "utils/lsyscache.h"
 
 #include "store/store.h"
 
-/* The type of sparse.chunk.delta. */
-static Oid
-sdelta_type(void)
-{
-	Oid			chunk = store_relation("chunk");
-	AttrNumber	column = get_attnum(chunk, "delta");
-	Oid			type = column == InvalidAttrNumber ? InvalidOid : get_atttype(chunk, column);
-
-	if (!OidIsValid(type) || get_typlen(type) != -1)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("sparse.chunk is not the table of a store"),
-				 errdetail("It has no column \"delta\" of type sdelta.")));
-	return type;
-}
-
-static bool
-takes_sdelta(const StoreQuery *query)
-{
-	for (int i = 0; i < query->args; i++)
-		if (query->arg[i] == SDELTA_TYPE)
-			return true;
-	return false;
-}
-
 static void
-prepare(StoreQuery *query, Oid sdelta)
+prepare_once(StoreQuery *query)
 {
-	Oid			type[QUERY_ARGS];
 	SPIPlanPtr	plan;
 
-	for (int i = 0; i < query->args; i++)
-		type[i] = query->arg[i] == SDELTA_TYPE ? sdelta : query->arg[i];
-	plan = SPI_prepare_cursor(query->sql, query->args, type, CURSOR_OPT_GENERIC_PLAN);
+	if (query->plan != NULL)
+		return;
+	plan = SPI_prepare_cursor(query->sql, query->args, query->arg, CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare \"%s\": %s", query->sql,
 			 SPI_result_code_string(SPI_result));
-	if (query->plan != NULL)
-		SPI_freeplan(query->plan);
 	query->plan = plan;
-	query->sdelta = sdelta;
 }
 
 static void
@@ -62,12 +31,7 @@ check_columns(const StoreQuery *query, TupleDesc columns)
 	bool		good = columns->natts == query->columns;
 
 	for (int i = 0; good && i < query->columns; i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(columns, i);
-
-		good = query->column[i] == SDELTA_TYPE ?
-			column->attlen == -1 : column->atttypid == query->column[i];
-	}
+		good = TupleDescAttr(columns, i)->atttypid == query->column[i];
 	if (!good)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -84,15 +48,6 @@ static int
 settings_of(const StoreQuery *query)
 {
 	return query->scans ? 0 : BY_INDEX;
-}
-
-static void
-prepare_once(StoreQuery *query)
-{
-	Oid			sdelta = takes_sdelta(query) ? sdelta_type() : InvalidOid;
-
-	if (query->plan == NULL || query->sdelta != sdelta)
-		prepare(query, sdelta);
 }
 
 uint64

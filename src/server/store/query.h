@@ -6,7 +6,7 @@
  * could make a schema named "sparse", so a column of another type is an error,
  * not a crash.
  *
- * Plans are generic: with "place" as a parameter the executor prunes partitions
+ * Plans are generic: with "place" as a parameter the executor prunes partitions of chunk
  * when it starts, and no chunk is planned for on its own. They go by an index,
  * however small the tables were when they were planned, unless they say otherwise.
  */
@@ -20,9 +20,6 @@
 #define QUERY_ARGS 16
 #define QUERY_COLUMNS 16
 
-/* As a column type: any varlena. As a parameter type: that of sparse.chunk.delta. */
-#define SDELTA_TYPE ((Oid) InvalidOid)
-
 typedef struct StoreQuery
 {
 	const char *sql;
@@ -34,7 +31,6 @@ typedef struct StoreQuery
 
 	/* of this backend */
 	SPIPlanPtr	plan;
-	Oid			sdelta;			/* the type that SDELTA_TYPE stood for */
 } StoreQuery;
 
 /*

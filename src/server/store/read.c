@@ -47,12 +47,6 @@
 /* More parents than any predictor refers to: a row with more is corrupt. */
 #define PARENTS_MAX 1024
 
-typedef struct ObjectKey
-{
-	int64		object;
-	int64		place;
-} ObjectKey;
-
 typedef struct ObjectParent
 {
 	int16		ordinal;
@@ -62,7 +56,7 @@ typedef struct ObjectParent
 
 typedef struct KnownObject
 {
-	ObjectKey	key;
+	int64		object;			/* the key */
 	ObjectInfo	info;
 	int			parents;
 	ObjectParent *parent;		/* by ordinal */
@@ -71,8 +65,7 @@ typedef struct KnownObject
 typedef struct ChunkKey
 {
 	int64		object;
-	int32		place;
-	int32		seq;
+	int64		seq;
 } ChunkKey;
 
 typedef struct CachedChunk
@@ -112,7 +105,7 @@ struct ObjectReader
 static void
 forget_objects(ObjectReader *reader)
 {
-	HASHCTL		control = {.keysize = sizeof(ObjectKey), .entrysize = sizeof(KnownObject)};
+	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(KnownObject)};
 
 	MemoryContextReset(reader->known_context);
 	control.hcxt = reader->known_context;
@@ -226,18 +219,15 @@ check_chunk(sparse_status status, int64 object, int32 seq)
 static StoreQuery object_row = {
 	/* (a staged one's chunks are bound to what it is said to become) */
 	.sql = "select dtype, bytes, stored_bytes, chunk_bytes, split_bytes, depth, "
-		"coalesce(sha256, (select s.sha256 from sparse.staged s "
-		"  where s.place operator(pg_catalog.=) $1 and s.object operator(pg_catalog.=) $2)) "
-		"from sparse.object "
-		"where place operator(pg_catalog.=) $1 and id operator(pg_catalog.=) $2",
-	.args = 2, .arg = {INT2OID, INT8OID},
-	.columns = 7, .column = {TEXTOID, INT8OID, INT8OID, INT4OID, INT8OID, INT4OID, BYTEAOID}
+		"coalesce(sha256, (select s.sha256 from sparse.staged s where s.object operator(pg_catalog.=) $1)), place "
+		"from sparse.object where id operator(pg_catalog.=) $1",
+	.args = 1, .arg = {INT8OID},
+	.columns = 8, .column = {TEXTOID, INT8OID, INT8OID, INT4OID, INT8OID, INT4OID, BYTEAOID, INT2OID}
 };
 
 static StoreQuery parent_rows = {
-	.sql = "select ordinal, parent, made from sparse.object_parent "
-		"where place operator(pg_catalog.=) $1 and object operator(pg_catalog.=) $2",
-	.args = 2, .arg = {INT2OID, INT8OID},
+	.sql = "select ordinal, parent, made from sparse.object_parent where object operator(pg_catalog.=) $1",
+	.args = 1, .arg = {INT8OID},
 	.columns = 3, .column = {INT2OID, INT8OID, BOOLOID}
 };
 
@@ -266,12 +256,12 @@ whole_of_row(const ObjectInfo *object, Datum sha256)
 
 /* Reads an object's row; false when there is none. */
 static bool
-fetch_object(ObjectReader *reader, int16 place, int64 object, ObjectInfo *info)
+fetch_object(ObjectReader *reader, int64 object, ObjectInfo *info)
 {
-	Datum		value[2] = {Int16GetDatum(place), Int64GetDatum(object)};
+	Datum		value = Int64GetDatum(object);
 	SPITupleTable *rows;
 
-	if (query_run(&object_row, value, NULL, reader->read_only, &rows) == 0)
+	if (query_run(&object_row, &value, NULL, reader->read_only, &rows) == 0)
 	{
 		SPI_freetuptable(rows);
 		return false;
@@ -286,6 +276,7 @@ fetch_object(ObjectReader *reader, int16 place, int64 object, ObjectInfo *info)
 	info->grid.split_bytes = row_int64(rows, 0, 5);
 	info->depth = row_int32(rows, 0, 6);
 	info->whole = whole_of_row(info, row_datum(rows, 0, 7));
+	info->place = DatumGetInt16(row_datum(rows, 0, 8));
 	SPI_freetuptable(rows);
 	if (info->bytes > PG_INT64_MAX || info->grid.chunk_bytes > PG_INT32_MAX ||
 		info->depth < 0 || !sparse_grid_valid(&info->grid) ||
@@ -296,11 +287,11 @@ fetch_object(ObjectReader *reader, int16 place, int64 object, ObjectInfo *info)
 
 /* Reads which objects an object is predicted from. */
 static void
-fetch_parents(ObjectReader *reader, int16 place, KnownObject *known)
+fetch_parents(ObjectReader *reader, KnownObject *known)
 {
-	Datum		value[2] = {Int16GetDatum(place), Int64GetDatum(known->info.id)};
+	Datum		value = Int64GetDatum(known->info.id);
 	SPITupleTable *rows;
-	uint64		count = query_run(&parent_rows, value, NULL, reader->read_only, &rows);
+	uint64		count = query_run(&parent_rows, &value, NULL, reader->read_only, &rows);
 
 	if (count > PARENTS_MAX)
 		object_corrupt(&known->info, "It has too many parents.");
@@ -318,29 +309,28 @@ fetch_parents(ObjectReader *reader, int16 place, KnownObject *known)
 
 /* An object's row and parents, remembered until the next call; NULL when there is none. */
 static KnownObject *
-know_object(ObjectReader *reader, int16 place, int64 object)
+know_object(ObjectReader *reader, int64 object)
 {
-	ObjectKey	key = {object, place};
-	KnownObject *known = hash_search(reader->known, &key, HASH_FIND, NULL);
-	KnownObject fresh = {.key = key};
+	KnownObject *known = hash_search(reader->known, &object, HASH_FIND, NULL);
+	KnownObject fresh = {.object = object};
 
 	if (known != NULL)
 		return known;
 	if (hash_get_num_entries(reader->known) >= KNOWN_OBJECTS_MAX)
 		forget_objects(reader);
-	if (!fetch_object(reader, place, object, &fresh.info))
+	if (!fetch_object(reader, object, &fresh.info))
 		return NULL;
 	if (fresh.info.depth > 0)
-		fetch_parents(reader, place, &fresh);
-	known = hash_search(reader->known, &key, HASH_ENTER, NULL);
+		fetch_parents(reader, &fresh);
+	known = hash_search(reader->known, &object, HASH_ENTER, NULL);
 	*known = fresh;
 	return known;
 }
 
 bool
-object_info(ObjectReader *reader, int16 place, int64 object, ObjectInfo *info)
+object_info(ObjectReader *reader, int64 object, ObjectInfo *info)
 {
-	KnownObject *known = know_object(reader, place, object);
+	KnownObject *known = know_object(reader, object);
 
 	if (known != NULL)
 		*info = known->info;
@@ -348,9 +338,9 @@ object_info(ObjectReader *reader, int16 place, int64 object, ObjectInfo *info)
 }
 
 bool
-object_parent(ObjectReader *reader, int16 place, int64 object, int ordinal, int64 *parent)
+object_parent(ObjectReader *reader, int64 object, int ordinal, int64 *parent)
 {
-	KnownObject *known = know_object(reader, place, object);
+	KnownObject *known = know_object(reader, object);
 
 	for (int i = 0; known != NULL && i < known->parents; i++)
 		if (known->parent[i].ordinal == ordinal)
@@ -362,9 +352,9 @@ object_parent(ObjectReader *reader, int16 place, int64 object, int ordinal, int6
 }
 
 bool
-object_parent_is_made(ObjectReader *reader, int16 place, int64 object, int ordinal)
+object_parent_is_made(ObjectReader *reader, int64 object, int ordinal)
 {
-	KnownObject *known = know_object(reader, place, object);
+	KnownObject *known = know_object(reader, object);
 
 	for (int i = 0; known != NULL && i < known->parents; i++)
 		if (known->parent[i].ordinal == ordinal)
@@ -373,9 +363,9 @@ object_parent_is_made(ObjectReader *reader, int16 place, int64 object, int ordin
 }
 
 int
-object_decodes(ObjectReader *reader, int16 place, int64 object, int most)
+object_decodes(ObjectReader *reader, int64 object, int most)
 {
-	KnownObject *known = most > 1 ? know_object(reader, place, object) : NULL;
+	KnownObject *known = most > 1 ? know_object(reader, object) : NULL;
 	int			parents = known == NULL ? 0 : known->parents;
 	int64		parent[SPARSE_MAX_REFS];
 	int			decoded = 1;
@@ -385,16 +375,14 @@ object_decodes(ObjectReader *reader, int16 place, int64 object, int most)
 	for (int i = 0; i < parents; i++)
 		parent[i] = known->parent[i].parent;
 	for (int i = 0; i < parents && decoded < most; i++)
-		decoded += object_decodes(reader, place, parent[i], most - decoded);
+		decoded += object_decodes(reader, parent[i], most - decoded);
 	return decoded;
 }
 
 void
-object_forget(ObjectReader *reader, int16 place, int64 object)
+object_forget(ObjectReader *reader, int64 object)
 {
-	ObjectKey	key = {object, place};
-
-	hash_search(reader->known, &key, HASH_REMOVE, NULL);
+	hash_search(reader->known, &object, HASH_REMOVE, NULL);
 }
 
 /* ---- decoded chunks that are remembered ---- */
@@ -452,7 +440,7 @@ static StoreQuery chunk_row = {
 	.sql = "select delta, place, object, seq from sparse.chunk where place operator(pg_catalog.=) $1 "
 		"and object operator(pg_catalog.=) $2 and seq operator(pg_catalog.=) $3",
 	.args = 3, .arg = {INT2OID, INT8OID, INT4OID},
-	.columns = 4, .column = {SDELTA_TYPE, INT2OID, INT8OID, INT4OID}
+	.columns = 4, .column = {BYTEAOID, INT2OID, INT8OID, INT4OID}
 };
 
 /*
@@ -461,21 +449,21 @@ static StoreQuery chunk_row = {
  * own checksum, is found here and nowhere else.
  */
 static Datum
-fetch_chunk(ObjectReader *reader, int16 place, int64 object, int32 seq)
+fetch_chunk(ObjectReader *reader, const ObjectInfo *object, int32 seq)
 {
-	Datum		value[3] = {Int16GetDatum(place), Int64GetDatum(object), Int32GetDatum(seq)};
+	Datum		value[3] = {Int16GetDatum(object->place), Int64GetDatum(object->id), Int32GetDatum(seq)};
 	SPITupleTable *rows;
 	Datum		delta;
 
 	if (query_run(&chunk_row, value, NULL, reader->read_only, &rows) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("chunk %d of object " INT64_FORMAT " is missing", seq, object)));
-	if (DatumGetInt16(row_datum(rows, 0, 2)) != place || row_int64(rows, 0, 3) != object ||
+				 errmsg("chunk %d of object " INT64_FORMAT " is missing", seq, object->id)));
+	if (DatumGetInt16(row_datum(rows, 0, 2)) != object->place || row_int64(rows, 0, 3) != object->id ||
 		row_int32(rows, 0, 4) != seq)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("chunk %d of object " INT64_FORMAT " was looked for, another was found", seq, object),
+				 errmsg("chunk %d of object " INT64_FORMAT " was looked for, another was found", seq, object->id),
 				 errhint("Run \"reindex table sparse.chunk\".")));
 	delta = datumCopy(row_datum(rows, 0, 1), false, -1);
 	SPI_freetuptable(rows);
@@ -496,13 +484,13 @@ read_header(Datum stored, int64 object, int32 seq, sparse_delta_info *info)
 }
 
 void
-chunk_fetch(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq,
+chunk_fetch(ObjectReader *reader, const ObjectInfo *object, int32 seq,
 			StoredChunk *chunk)
 {
 	uint64		first;
 	uint64		bytes;
 
-	chunk->value = fetch_chunk(reader, place, object->id, seq);
+	chunk->value = fetch_chunk(reader, object, seq);
 	read_header(chunk->value, object->id, seq, &chunk->info);
 	if (!sparse_grid_chunk(&object->grid, seq, &first, &bytes) ||
 		chunk->info.content_bytes != bytes)
@@ -512,12 +500,12 @@ chunk_fetch(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 s
 												chunk->info.whole == object->whole ? "this" : "another"));
 }
 
-static void read_range(ObjectReader *reader, int16 place, const KnownObject *known,
+static void read_range(ObjectReader *reader, const KnownObject *known,
 					   uint64 first, uint64 bytes, char *target, bool keep);
 
 /* The parent that a reference of a chunk names, after checking that it holds the range. */
 static KnownObject *
-parent_of_reference(ObjectReader *reader, int16 place, const ObjectInfo *child, int32 seq,
+parent_of_reference(ObjectReader *reader, const ObjectInfo *child, int32 seq,
 					const sparse_ref *ref)
 {
 	uint64		element_bytes = sparse_dtype_get(ref->dtype)->bytes;
@@ -525,10 +513,10 @@ parent_of_reference(ObjectReader *reader, int16 place, const ObjectInfo *child, 
 	KnownObject *parent;
 	uint64		elements;
 
-	if (!object_parent(reader, place, child->id, ref->parent, &id))
+	if (!object_parent(reader, child->id, ref->parent, &id))
 		chunk_corrupt(child->id, seq, psprintf("It refers to parent %d, which its object does not have.",
 											   ref->parent));
-	parent = know_object(reader, place, id);
+	parent = know_object(reader, id);
 	if (parent == NULL)
 		chunk_corrupt(child->id, seq, psprintf("Its parent " INT64_FORMAT " does not exist.", id));
 	if (parent->info.depth >= child->depth)
@@ -588,7 +576,7 @@ give_back(ObjectReader *reader, char *memory, uint64 bytes)
  * NULL when it has none.
  */
 static char *
-gather(ObjectReader *reader, int16 place, const ObjectInfo *child, int32 seq,
+gather(ObjectReader *reader, const ObjectInfo *child, int32 seq,
 	   const sparse_delta_info *info)
 {
 	char	   *prediction;
@@ -602,10 +590,10 @@ gather(ObjectReader *reader, int16 place, const ObjectInfo *child, int32 seq,
 	for (int i = 0; i < info->refs; i++)
 	{
 		const sparse_ref *ref = &info->ref[i];
-		KnownObject *parent = parent_of_reference(reader, place, child, seq, ref);
+		KnownObject *parent = parent_of_reference(reader, child, seq, ref);
 		uint64		element_bytes = sparse_dtype_get(ref->dtype)->bytes;
 
-		read_range(reader, place, parent, ref->first * element_bytes,
+		read_range(reader, parent, ref->first * element_bytes,
 				   ref->count * element_bytes, at, is_shared(info, i));
 		at += ref->count * element_bytes;
 	}
@@ -614,14 +602,14 @@ gather(ObjectReader *reader, int16 place, const ObjectInfo *child, int32 seq,
 
 /* Decodes a chunk that was fetched into `target`, and releases it. */
 static void
-decode_chunk(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq,
+decode_chunk(ObjectReader *reader, const ObjectInfo *object, int32 seq,
 			 StoredChunk *fetched, char *target)
 {
 	StoredChunk chunk = *fetched;
 	char	   *prediction;
 	struct varlena *delta;
 
-	prediction = gather(reader, place, object, seq, &chunk.info);
+	prediction = gather(reader, object, seq, &chunk.info);
 	delta = PG_DETOAST_DATUM_PACKED(chunk.value);
 	check_chunk(sparse_delta_apply(reader->codec,
 								   VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta),
@@ -636,12 +624,12 @@ decode_chunk(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 
 }
 
 static void
-fetch_and_decode(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq, char *target)
+fetch_and_decode(ObjectReader *reader, const ObjectInfo *object, int32 seq, char *target)
 {
 	StoredChunk chunk;
 
-	chunk_fetch(reader, place, object, seq, &chunk);
-	decode_chunk(reader, place, object, seq, &chunk, target);
+	chunk_fetch(reader, object, seq, &chunk);
+	decode_chunk(reader, object, seq, &chunk, target);
 }
 
 /* ---- ranges ---- */
@@ -651,10 +639,10 @@ fetch_and_decode(ObjectReader *reader, int16 place, const ObjectInfo *object, in
  * is all of it and need not be kept, decodes it in place; else by way of the cache.
  */
 static void
-read_chunk(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq,
+read_chunk(ObjectReader *reader, const ObjectInfo *object, int32 seq,
 		   uint64 length, uint64 skip, uint64 bytes, char *target, bool keep)
 {
-	ChunkKey	key = {object->id, place, seq};
+	ChunkKey	key = {object->id, seq};
 	const char *known = recall(reader, &key, length);
 	char	   *content;
 
@@ -665,11 +653,11 @@ read_chunk(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 se
 	}
 	if (bytes == length && !keep)
 	{
-		fetch_and_decode(reader, place, object, seq, target);
+		fetch_and_decode(reader, object, seq, target);
 		return;
 	}
 	content = MemoryContextAlloc(reader->context, length);
-	fetch_and_decode(reader, place, object, seq, content);
+	fetch_and_decode(reader, object, seq, content);
 	memcpy(target, content + skip, bytes);
 	if (length <= (uint64) sparse_cache_size * 1024)
 		remember(reader, &key, length, content);
@@ -679,7 +667,7 @@ read_chunk(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 se
 
 /* The range must lie within the object. */
 static void
-read_range(ObjectReader *reader, int16 place, const KnownObject *known,
+read_range(ObjectReader *reader, const KnownObject *known,
 		   uint64 first, uint64 bytes, char *target, bool keep)
 {
 	ObjectInfo	object = known->info;
@@ -697,14 +685,14 @@ read_range(ObjectReader *reader, int16 place, const KnownObject *known,
 			length > SPARSE_MAX_CONTENT)
 			object_corrupt(&object, "Its chunks are larger than the format allows.");
 		part = Min(end, chunk_first + length) - first;
-		read_chunk(reader, place, &object, seq, length, first - chunk_first, part, target, keep);
+		read_chunk(reader, &object, seq, length, first - chunk_first, part, target, keep);
 		target += part;
 		first += part;
 	}
 }
 
 void
-chunk_read(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq,
+chunk_read(ObjectReader *reader, const ObjectInfo *object, int32 seq,
 		   char *target, sparse_delta_info *info)
 {
 	ErrorContextCallback context = {error_context_stack, name_context, reader};
@@ -712,28 +700,28 @@ chunk_read(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 se
 	StoredChunk chunk;
 
 	error_context_stack = &context;
-	chunk_fetch(reader, place, &copy, seq, &chunk);
+	chunk_fetch(reader, &copy, seq, &chunk);
 	*info = chunk.info;
-	decode_chunk(reader, place, &copy, seq, &chunk, target);
+	decode_chunk(reader, &copy, seq, &chunk, target);
 	error_context_stack = context.previous;
 }
 
 void
-object_read(ObjectReader *reader, int16 place, int64 object,
+object_read(ObjectReader *reader, int64 object,
 			uint64 first, uint64 bytes, char *target)
 {
-	object_read_keep(reader, place, object, first, bytes, target, false);
+	object_read_keep(reader, object, first, bytes, target, false);
 }
 
 void
-object_read_keep(ObjectReader *reader, int16 place, int64 object,
+object_read_keep(ObjectReader *reader, int64 object,
 				 uint64 first, uint64 bytes, char *target, bool keep)
 {
 	ErrorContextCallback context = {error_context_stack, name_context, reader};
 	KnownObject *known;
 
 	error_context_stack = &context;
-	known = know_object(reader, place, object);
+	known = know_object(reader, object);
 	if (known == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -742,6 +730,6 @@ object_read_keep(ObjectReader *reader, int16 place, int64 object,
 		object_corrupt(&known->info,
 					   psprintf("Bytes " UINT64_FORMAT " to " UINT64_FORMAT " were wanted; it has " UINT64_FORMAT ".",
 								first, first + bytes, known->info.bytes));
-	read_range(reader, place, known, first, bytes, target, keep);
+	read_range(reader, known, first, bytes, target, keep);
 	error_context_stack = context.previous;
 }

@@ -10,10 +10,10 @@
 extern sparse_codec *object_reader_codec(ObjectReader *reader);
 
 /* object_read; keep: the chunks will be wanted again soon. */
-extern void object_read_keep(ObjectReader *reader, int16 place, int64 object,
+extern void object_read_keep(ObjectReader *reader, int64 object,
 							 uint64 first, uint64 bytes, char *target, bool keep);
 
 /* Forget the row of an object that has just been changed. */
-extern void object_forget(ObjectReader *reader, int16 place, int64 object);
+extern void object_forget(ObjectReader *reader, int64 object);
 
 #endif

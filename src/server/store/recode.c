@@ -27,10 +27,13 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "store/predict.h"
 #include "store/query.h"
@@ -79,13 +82,53 @@ store_lock_for_recoding(bool wait)
 	return true;
 }
 
+/* Stands in the queue for a moment: nobody who comes later waits longer than that, and no stream of writers keeps it out for ever. */
+static void
+queue_briefly(void *argument)
+{
+	int			nest = settings_enter(BRIEF_WAIT);
+
+	*(bool *) argument = store_lock_for_recoding(true);
+	settings_leave(nest);
+}
+
+static bool
+is_timeout(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+#define PAUSE_LEAST 10			/* milliseconds between two attempts */
+#define PAUSE_MOST 200
+
+bool
+store_lock_for_recoding_until(TimestampTz deadline)
+{
+	bool		locked = store_lock_for_recoding(false);
+
+	for (long pause = PAUSE_LEAST; !locked; pause = Min(pause * 2, PAUSE_MOST))
+	{
+		ErrorData  *error = guarded_attempt(queue_briefly, &locked, is_timeout);
+
+		if (error == NULL)
+			break;
+		FreeErrorData(error);
+		if (deadline != 0 && GetCurrentTimestamp() >= deadline)
+			return false;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return true;
+}
+
 /* ---- the object ---- */
 
 static StoreQuery lock_object = {
 	/* (a staged one has no SHA-256) */
-	.sql = "select sha256, version from sparse.object where place operator(pg_catalog.=) $1 "
-		"and id operator(pg_catalog.=) $2 and sha256 is not null for update",
-	.args = 2, .arg = {INT2OID, INT8OID},
+	.sql = "select sha256, version from sparse.object where id operator(pg_catalog.=) $1 "
+		"and sha256 is not null for update",
+	.args = 1, .arg = {INT8OID},
 	.columns = 2, .column = {BYTEAOID, INT8OID}
 };
 
@@ -94,9 +137,9 @@ static bool
 find_object(Recoding *recoding)
 {
 	const RecodeSpec *spec = recoding->spec;
-	Datum		value[2] = {Int16GetDatum(spec->place), Int64GetDatum(spec->object)};
+	Datum		value = Int64GetDatum(spec->object);
 	SPITupleTable *rows;
-	bool		found = query_run(&lock_object, value, NULL, false, &rows) > 0;
+	bool		found = query_run(&lock_object, &value, NULL, false, &rows) > 0;
 
 	if (found)
 	{
@@ -107,21 +150,21 @@ find_object(Recoding *recoding)
 		memcpy(recoding->sha256, VARDATA_ANY(sha256), SPARSE_SHA256_BYTES);
 	}
 	SPI_freetuptable(rows);
-	return found && object_info(recoding->reader, spec->place, spec->object, &recoding->old);
+	return found && object_info(recoding->reader, spec->object, &recoding->old);
 }
 
 /* ---- what hangs on it ---- */
 
 static StoreQuery edges_below = {
 	.sql = "with recursive below (object) as ("
-		"  select $2 union "
+		"  select $1 union "
 		"  select p.object from sparse.object_parent p, below b "
-		"  where p.place operator(pg_catalog.=) $1 and p.parent operator(pg_catalog.=) b.object) "
+		"  where p.parent operator(pg_catalog.=) b.object) "
 		"select p.object, p.depth, p.parent, p.parent_depth from below b, sparse.object_parent p "
-		"where p.place operator(pg_catalog.=) $1 and p.object operator(pg_catalog.=) b.object "
-		"  and b.object operator(pg_catalog.<>) $2 "
+		"where p.object operator(pg_catalog.=) b.object "
+		"  and b.object operator(pg_catalog.<>) $1 "
 		"order by p.depth, p.object",
-	.args = 2, .arg = {INT2OID, INT8OID},
+	.args = 1, .arg = {INT8OID},
 	.columns = 4, .column = {INT8OID, INT4OID, INT8OID, INT4OID}
 };
 
@@ -148,9 +191,9 @@ static void
 find_descendants(const Recoding *recoding, int32 depth, Descendants *below)
 {
 	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(Descendant), .hcxt = CurrentMemoryContext};
-	Datum		value[2] = {Int16GetDatum(recoding->spec->place), Int64GetDatum(recoding->old.id)};
+	Datum		value = Int64GetDatum(recoding->old.id);
 	SPITupleTable *rows;
-	uint64		count = query_run(&edges_below, value, NULL, false, &rows);
+	uint64		count = query_run(&edges_below, &value, NULL, false, &rows);
 
 	memset(below, 0, sizeof(*below));
 	below->deepest = depth;
@@ -199,7 +242,7 @@ consider(Recoding *recoding, int32 *depth, RecodeResult *result)
 	*depth = 0;
 	if (spec->parent != 0)
 	{
-		if (!object_info(recoding->reader, spec->place, spec->parent, &parent))
+		if (!object_info(recoding->reader, spec->parent, &parent))
 			return RECODE_GONE;
 		*depth = parent.depth + 1;
 	}
@@ -220,8 +263,8 @@ consider(Recoding *recoding, int32 *depth, RecodeResult *result)
 static StoreQuery insert_fresh = {
 	.sql = "insert into sparse.object (place, id, dtype, bytes, chunk_bytes) "
 		"select place, pg_catalog.nextval('sparse.object_id_seq'), dtype, bytes, chunk_bytes from sparse.object "
-		"where place operator(pg_catalog.=) $1 and id operator(pg_catalog.=) $2 returning id",
-	.args = 2, .arg = {INT2OID, INT8OID},
+		"where id operator(pg_catalog.=) $1 returning id",
+	.args = 1, .arg = {INT8OID},
 	.columns = 1, .column = {INT8OID}
 };
 
@@ -229,11 +272,11 @@ static StoreQuery insert_fresh = {
 static int64
 make_fresh(const Recoding *recoding)
 {
-	Datum		value[2] = {Int16GetDatum(recoding->spec->place), Int64GetDatum(recoding->old.id)};
+	Datum		value = Int64GetDatum(recoding->old.id);
 	SPITupleTable *rows;
 	int64		id;
 
-	if (query_run(&insert_fresh, value, NULL, false, &rows) != 1)
+	if (query_run(&insert_fresh, &value, NULL, false, &rows) != 1)
 	{
 		query_forget(&insert_fresh);
 		ereport(ERROR,
@@ -247,9 +290,8 @@ make_fresh(const Recoding *recoding)
 }
 
 static StoreQuery find_later = {
-	.sql = "select 1 from sparse.object where place operator(pg_catalog.=) $1 and id operator(pg_catalog.>) $2 "
-		"and version operator(pg_catalog.=) $3 limit 1",
-	.args = 3, .arg = {INT2OID, INT8OID, INT8OID},
+	.sql = "select 1 from sparse.object where id operator(pg_catalog.>) $1 and version operator(pg_catalog.=) $2 limit 1",
+	.args = 2, .arg = {INT8OID, INT8OID},
 	.columns = 1, .column = {INT4OID}
 };
 
@@ -260,8 +302,7 @@ static StoreQuery find_later = {
 static void
 check_is_last(const Recoding *recoding)
 {
-	Datum		value[3] = {Int16GetDatum(recoding->spec->place), Int64GetDatum(recoding->fresh),
-	Int64GetDatum(recoding->spec->version)};
+	Datum		value[2] = {Int64GetDatum(recoding->fresh), Int64GetDatum(recoding->spec->version)};
 	SPITupleTable *rows;
 	bool		later = query_run(&find_later, value, NULL, false, &rows) > 0;
 
@@ -271,7 +312,7 @@ check_is_last(const Recoding *recoding)
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("sequence sparse.object_id_seq is behind the objects of the store"),
 				errdetail("It gave id " INT64_FORMAT ", and there are higher ones.", recoding->fresh),
-				errhint("select setval('sparse.object_id_seq', max(id)) from sparse.object;"));
+				errhint("Run \"select sparse_update_store()\" as the owner of the store."));
 }
 
 static void
@@ -279,7 +320,7 @@ read_old(void *state, uint64 first, uint64 bytes, char *target)
 {
 	const Recoding *recoding = state;
 
-	object_read(recoding->reader, recoding->spec->place, recoding->old.id, first, bytes, target);
+	object_read(recoding->reader, recoding->old.id, first, bytes, target);
 }
 
 /* ---- what is proposed ---- */
@@ -320,12 +361,11 @@ leave_out_circles(const Recoding *recoding, const Descendants *below, ObjectSpec
 static bool
 is_as_it_is(const Recoding *recoding, const ObjectSpec *object)
 {
-	int16		place = recoding->spec->place;
 	int64		parent;
 	int64		other;
 
-	return object->candidates == 1 && object_parent(recoding->reader, place, recoding->old.id, 0, &parent) &&
-		parent == object->candidate[0] && !object_parent(recoding->reader, place, recoding->old.id, 1, &other);
+	return object->candidates == 1 && object_parent(recoding->reader, recoding->old.id, 0, &parent) &&
+		parent == object->candidate[0] && !object_parent(recoding->reader, recoding->old.id, 1, &other);
 }
 
 /* As deep as the object may become, so that the deepest of its descendants stays within max_depth. */
@@ -348,10 +388,9 @@ propose(Recoding *recoding, ObjectSpec *object)
 
 static StoreQuery made_query = {
 	.sql = "select o.id, o.stored_bytes, exists (select from sparse.object_parent p "
-		"  where p.place operator(pg_catalog.=) $1 and p.parent operator(pg_catalog.=) o.id) "
-		"from sparse.object o where o.place operator(pg_catalog.=) $1 and o.id operator(pg_catalog.>) $2 "
-		"and o.version operator(pg_catalog.=) $3",
-	.args = 3, .arg = {INT2OID, INT8OID, INT8OID},
+		"  where p.parent operator(pg_catalog.=) o.id) "
+		"from sparse.object o where o.id operator(pg_catalog.>) $1 and o.version operator(pg_catalog.=) $2",
+	.args = 2, .arg = {INT8OID, INT8OID},
 	.columns = 3, .column = {INT8OID, INT8OID, BOOLOID}
 };
 
@@ -361,8 +400,7 @@ static StoreQuery made_query = {
 static uint64
 keep_what_is_needed(const Recoding *recoding)
 {
-	int16		place = recoding->spec->place;
-	Datum		value[3] = {Int16GetDatum(place), Int64GetDatum(recoding->fresh), Int64GetDatum(recoding->spec->version)};
+	Datum		value[2] = {Int64GetDatum(recoding->fresh), Int64GetDatum(recoding->spec->version)};
 	SPITupleTable *rows;
 	uint64		count = query_run(&made_query, value, NULL, false, &rows);
 	uint64		bytes = 0;
@@ -373,8 +411,8 @@ keep_what_is_needed(const Recoding *recoding)
 			bytes += (uint64) row_int64(rows, i, 2);
 		else
 		{
-			object_remove_content(place, row_int64(rows, i, 1));
-			object_remove_row(place, row_int64(rows, i, 1));
+			object_remove_content(row_int64(rows, i, 1));
+			object_remove_row(row_int64(rows, i, 1));
 		}
 	}
 	SPI_freetuptable(rows);
@@ -393,7 +431,7 @@ encode_anew(Recoding *recoding, ObjectResult *written)
 {
 	const RecodeSpec *spec = recoding->spec;
 	ObjectSpec	object = {
-		.place = spec->place,
+		.place = recoding->old.place,
 		.sha256 = recoding->sha256,
 		.dtype = recoding->old.dtype,
 		.bytes = recoding->old.bytes,
@@ -421,45 +459,42 @@ encode_anew(Recoding *recoding, ObjectResult *written)
 /* ---- the exchange ---- */
 
 static StoreQuery set_depth = {
-	.sql = "update sparse.object set depth = $3 where place operator(pg_catalog.=) $1 "
-		"and id operator(pg_catalog.=) $2",
-	.args = 3, .arg = {INT2OID, INT8OID, INT4OID}
+	.sql = "update sparse.object set depth = $2 where id operator(pg_catalog.=) $1",
+	.args = 2, .arg = {INT8OID, INT4OID}
 };
 
 static StoreQuery take_figures = {
 	.sql = "update sparse.object o set stored_bytes = f.stored_bytes, split_bytes = f.split_bytes, "
 		"predictor = f.predictor, depth = f.depth "
-		"from sparse.object f where o.place operator(pg_catalog.=) $1 and o.id operator(pg_catalog.=) $2 "
-		"and f.place operator(pg_catalog.=) $1 and f.id operator(pg_catalog.=) $3",
-	.args = 3, .arg = {INT2OID, INT8OID, INT8OID}
+		"from sparse.object f where o.id operator(pg_catalog.=) $1 and f.id operator(pg_catalog.=) $2",
+	.args = 2, .arg = {INT8OID, INT8OID}
 };
 
 static StoreQuery take_chunks = {
-	.sql = "update sparse.chunk set object = $2 where place operator(pg_catalog.=) $1 "
-		"and object operator(pg_catalog.=) $3",
-	.args = 3, .arg = {INT2OID, INT8OID, INT8OID}
+	.sql = "update sparse.chunk set object = $1 where object operator(pg_catalog.=) $2 and place operator(pg_catalog.=) "
+		"(select o.place from sparse.object o where o.id operator(pg_catalog.=) $2)",
+	.args = 2, .arg = {INT8OID, INT8OID}
 };
 
 static StoreQuery take_edges = {
-	.sql = "update sparse.object_parent set object = $2 where place operator(pg_catalog.=) $1 "
-		"and object operator(pg_catalog.=) $3",
-	.args = 3, .arg = {INT2OID, INT8OID, INT8OID}
+	.sql = "update sparse.object_parent set object = $1 where object operator(pg_catalog.=) $2",
+	.args = 2, .arg = {INT8OID, INT8OID}
 };
 
 static StoreQuery new_depth = {
-	.sql = "select depth from sparse.object where place operator(pg_catalog.=) $1 and id operator(pg_catalog.=) $2",
-	.args = 2, .arg = {INT2OID, INT8OID},
+	.sql = "select depth from sparse.object where id operator(pg_catalog.=) $1",
+	.args = 1, .arg = {INT8OID},
 	.columns = 1, .column = {INT4OID}
 };
 
 static int32
-depth_of(int16 place, int64 object)
+depth_of(int64 object)
 {
-	Datum		value[2] = {Int16GetDatum(place), Int64GetDatum(object)};
+	Datum		value = Int64GetDatum(object);
 	SPITupleTable *rows;
 	int32		depth;
 
-	if (query_run(&new_depth, value, NULL, false, &rows) != 1)
+	if (query_run(&new_depth, &value, NULL, false, &rows) != 1)
 		elog(ERROR, "object " INT64_FORMAT " is missing", object);
 	depth = row_int32(rows, 0, 1);
 	SPI_freetuptable(rows);
@@ -467,10 +502,9 @@ depth_of(int16 place, int64 object)
 }
 
 static void
-move_descendant(const Recoding *recoding, const Descendant *descendant)
+move_descendant(const Descendant *descendant)
 {
-	Datum		value[3] = {Int16GetDatum(recoding->spec->place), Int64GetDatum(descendant->object),
-	Int32GetDatum(descendant->new_depth)};
+	Datum		value[2] = {Int64GetDatum(descendant->object), Int32GetDatum(descendant->new_depth)};
 
 	CHECK_FOR_INTERRUPTS();
 	query_run(&set_depth, value, NULL, false, NULL);
@@ -490,20 +524,20 @@ deeper_first(const void *a, const void *b)
  * the object, the deepest first, and those that come up after it, the deepest last.
  */
 static void
-move_deeper(const Recoding *recoding, Descendants *below)
+move_deeper(Descendants *below)
 {
 	qsort(below->in_order, below->count, sizeof(Descendant *), deeper_first);
 	for (int i = 0; i < below->count; i++)
 		if (below->in_order[i]->new_depth > below->in_order[i]->depth)
-			move_descendant(recoding, below->in_order[i]);
+			move_descendant(below->in_order[i]);
 }
 
 static void
-move_shallower(const Recoding *recoding, const Descendants *below)
+move_shallower(const Descendants *below)
 {
 	for (int i = below->count - 1; i >= 0; i--)
 		if (below->in_order[i]->new_depth < below->in_order[i]->depth)
-			move_descendant(recoding, below->in_order[i]);
+			move_descendant(below->in_order[i]);
 }
 
 /* A statement that must write one row, which a rule or a trigger may have suppressed. */
@@ -522,18 +556,17 @@ write_one(StoreQuery *query, Datum *value)
 static void
 exchange(const Recoding *recoding)
 {
-	int16		place = recoding->spec->place;
-	Datum		value[3] = {Int16GetDatum(place), Int64GetDatum(recoding->old.id), Int64GetDatum(recoding->fresh)};
+	Datum		value[2] = {Int64GetDatum(recoding->old.id), Int64GetDatum(recoding->fresh)};
 	Descendants below;
 
-	find_descendants(recoding, depth_of(place, recoding->fresh), &below);
-	object_remove_content(place, recoding->old.id);
-	move_deeper(recoding, &below);
+	find_descendants(recoding, depth_of(recoding->fresh), &below);
+	object_remove_content(recoding->old.id);
+	move_deeper(&below);
 	write_one(&take_figures, value);
 	query_run(&take_edges, value, NULL, false, NULL);
 	query_run(&take_chunks, value, NULL, false, NULL);
-	move_shallower(recoding, &below);
-	object_remove_row(place, recoding->fresh);
+	move_shallower(&below);
+	object_remove_row(recoding->fresh);
 }
 
 /* ---- the whole of it ---- */
@@ -567,14 +600,14 @@ recode(Recoding *recoding, RecodeResult *result)
 		made = keep_what_is_needed(recoding);
 	if (!is_to_be_taken(recoding, written.stored_bytes + made))
 	{
-		object_remove_content(spec->place, recoding->fresh);
+		object_remove_content(recoding->fresh);
 		if (spec->propose != NULL)
 			(void) keep_what_is_needed(recoding);
-		object_remove_row(spec->place, recoding->fresh);
+		object_remove_row(recoding->fresh);
 		return RECODE_NO_GAIN;
 	}
 	result->bytes_after = written.stored_bytes + made;
-	result->depth_after = depth_of(spec->place, recoding->fresh);
+	result->depth_after = depth_of(recoding->fresh);
 	exchange(recoding);
 	if (made > 0)
 	{

@@ -4,6 +4,7 @@
 #ifndef SPARSE_STORE_RECODE_H
 #define SPARSE_STORE_RECODE_H
 
+#include "datatype/timestamp.h"
 #include "store/store.h"
 
 /* Fills in spec's candidates and recipes; all else is known. May store objects that recipes need. */
@@ -11,7 +12,6 @@ typedef void (*RecodePropose) (void *state, ObjectReader *reader, ObjectSpec *sp
 
 typedef struct RecodeSpec
 {
-	int16		place;
 	int64		object;
 	int64		parent;			/* to predict it from; 0: nothing */
 	uint64		row_bytes;		/* of a tensor's rows, where its parent may have fewer; 0: none */
@@ -45,6 +45,12 @@ typedef struct RecodeResult
  * readers go on. False, where it is not to wait, when somebody is in the way.
  */
 extern bool store_lock_for_recoding(bool wait);
+
+/*
+ * The same, tried again and again until the deadline (0: none): who waits in the queue of a lock
+ * makes all who come later wait as well.
+ */
+extern bool store_lock_for_recoding_until(TimestampTz deadline);
 
 /*
  * Codes an object anew, under that lock (none is needed for what the transaction itself has stored), within store_enter, SPI_connect and an active

@@ -42,15 +42,15 @@ static StoreQuery insert_object = {
 };
 
 static StoreQuery insert_staged = {
-	.sql = "insert into sparse.staged (place, object, version, sha256, source) values ($1, $2, $3, $4, $5)",
-	.args = 5, .arg = {INT2OID, INT8OID, INT8OID, BYTEAOID, INT8OID}
+	.sql = "insert into sparse.staged (object, version, sha256, source) values ($1, $2, $3, $4)",
+	.args = 4, .arg = {INT8OID, INT8OID, BYTEAOID, INT8OID}
 };
 
 /* The first candidate that can predict it, and that candidate itself; parent 0: none can. */
 static sparse_prediction
 first_prediction(ObjectReader *reader, const ObjectSpec *spec, int64 *source)
 {
-	sparse_prediction	prediction;
+	sparse_prediction prediction;
 
 	for (int i = 0; spec->bytes > 0 && i < spec->candidates; i++)
 		if (prediction_consider(reader, spec, spec->candidate[i], &prediction))
@@ -95,51 +95,46 @@ int64
 object_stage(ObjectReader *reader, const ObjectSpec *spec, int64 version)
 {
 	int64		source;
-	sparse_prediction	prediction;
-	Datum		value[5];
+	sparse_prediction prediction;
+	Datum		value[4];
 	int64		id;
 
 	object_check_spec(spec);
 	prediction = first_prediction(reader, spec, &source);
 	id = insert_row(spec, &prediction);
 	if (prediction.object != 0)
-		object_insert_edge(spec->place, id, prediction.depth + 1, 0, prediction.object, prediction.depth, false);
-	value[0] = Int16GetDatum(spec->place);
-	value[1] = Int64GetDatum(id);
-	value[2] = Int64GetDatum(version);
-	value[3] = PointerGetDatum(object_sha256_value(spec->sha256));
-	value[4] = Int64GetDatum(source);
-	query_run(&insert_staged, value, source == 0 ? "    n" : NULL, false, NULL);
+		object_insert_edge(id, prediction.depth + 1, 0, prediction.object, prediction.depth, false);
+	value[0] = Int64GetDatum(id);
+	value[1] = Int64GetDatum(version);
+	value[2] = PointerGetDatum(object_sha256_value(spec->sha256));
+	value[3] = Int64GetDatum(source);
+	query_run(&insert_staged, value, source == 0 ? "   n" : NULL, false, NULL);
 	return id;
 }
 
 /* ---- finding one ---- */
 
 static StoreQuery find_staged = {
-	.sql = "select coalesce(source, 0) from sparse.staged "
-		"where place operator(pg_catalog.=) $1 and object operator(pg_catalog.=) $2",
-	.args = 2, .arg = {INT2OID, INT8OID},
+	.sql = "select coalesce(source, 0) from sparse.staged where object operator(pg_catalog.=) $1",
+	.args = 1, .arg = {INT8OID},
 	.columns = 1, .column = {INT8OID}
 };
 
 bool
-staged_find(ObjectReader *reader, int16 place, int64 object, StagedObject *staged)
+staged_find(ObjectReader *reader, int64 object, StagedObject *staged)
 {
-	Datum		value[2] = {Int16GetDatum(place), Int64GetDatum(object)};
+	Datum		value = Int64GetDatum(object);
 	SPITupleTable *rows;
-	bool		found = query_run(&find_staged, value, NULL, true, &rows) > 0;
+	bool		found = query_run(&find_staged, &value, NULL, true, &rows) > 0;
 
 	memset(staged, 0, sizeof(*staged));
 	if (found)
-	{
-		staged->place = place;
 		staged->source = row_int64(rows, 0, 1);
-	}
 	SPI_freetuptable(rows);
-	if (!found || !object_info(reader, place, object, &staged->info))
+	if (!found || !object_info(reader, object, &staged->info))
 		return false;
 	if (staged->info.depth > 0 &&
-		!object_parent(reader, place, object, 0, &staged->parent))
+		!object_parent(reader, object, 0, &staged->parent))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("object " INT64_FORMAT " is corrupt", object),
@@ -159,7 +154,7 @@ static StoreQuery chunks_from = {
 static void
 next_chunks(const StagedObject *staged, StagedChunks *chunks, int32 from)
 {
-	Datum		value[4] = {Int16GetDatum(staged->place), Int64GetDatum(staged->info.id),
+	Datum		value[4] = {Int16GetDatum(staged->info.place), Int64GetDatum(staged->info.id),
 	Int32GetDatum(from), Int64GetDatum(STAGED_CHUNKS)};
 	SPITupleTable *rows;
 
@@ -191,20 +186,20 @@ staged_has_chunk(const StagedObject *staged, StagedChunks *chunks, int32 seq)
 static StoreQuery insert_chunk = {
 	.sql = "insert into sparse.chunk (place, object, seq, delta) values ($1, $2, $3, $4) "
 		"on conflict do nothing",
-	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, SDELTA_TYPE}
+	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, BYTEAOID}
 };
 
 static StoreQuery replace_chunk = {
 	.sql = "update sparse.chunk set delta = $4 where place operator(pg_catalog.=) $1 "
 		"and object operator(pg_catalog.=) $2 and seq operator(pg_catalog.=) $3",
-	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, SDELTA_TYPE}
+	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, BYTEAOID}
 };
 
 static void
 put_chunk(const StagedObject *staged, int32 seq, struct varlena *delta)
 {
 	Datum		value[4] = {
-		Int16GetDatum(staged->place), Int64GetDatum(staged->info.id),
+		Int16GetDatum(staged->info.place), Int64GetDatum(staged->info.id),
 		Int32GetDatum(seq), PointerGetDatum(delta)
 	};
 
@@ -242,11 +237,11 @@ read_prediction(ObjectReader *reader, const StagedObject *staged, int64 parent,
 	char	   *prediction;
 
 	ref->count = 0;
-	if (parent == 0 || !object_info(reader, staged->place, parent, &info) ||
+	if (parent == 0 || !object_info(reader, parent, &info) ||
 		!object_predicts(&info, &staged->info, first, bytes, ref))
 		return NULL;
 	prediction = palloc(ref->count * element_bytes);
-	object_read(reader, staged->place, parent, ref->first * element_bytes,
+	object_read(reader, parent, ref->first * element_bytes,
 				ref->count * element_bytes, prediction);
 	return prediction;
 }
@@ -346,7 +341,7 @@ check_reference(ObjectReader *reader, const StagedObject *staged, int32 seq,
 	sparse_ref	allowed;
 
 	if (staged->source == 0 ||
-		!object_info(reader, staged->place, staged->source, &source) ||
+		!object_info(reader, staged->source, &source) ||
 		!object_predicts(&source, &staged->info, first, bytes, &allowed))
 		bad_delta(seq, "It has a reference, but the chunk has no prediction.");
 	if (ref->parent != 0 || ref->dtype != allowed.dtype ||
@@ -405,75 +400,74 @@ staged_write_delta(ObjectReader *reader, const StagedObject *staged, int32 seq, 
 /* ---- publishing ---- */
 
 static StoreQuery delete_object = {
-	.sql = "delete from sparse.object where place operator(pg_catalog.=) $1 and id operator(pg_catalog.=) $2",
-	.args = 2, .arg = {INT2OID, INT8OID}
+	.sql = "delete from sparse.object where id operator(pg_catalog.=) $1",
+	.args = 1, .arg = {INT8OID}
 };
 
 static StoreQuery delete_chunks = {
-	.sql = "delete from sparse.chunk where place operator(pg_catalog.=) $1 and object operator(pg_catalog.=) $2",
-	.args = 2, .arg = {INT2OID, INT8OID}
+	.sql = "delete from sparse.chunk where object operator(pg_catalog.=) $1 and place operator(pg_catalog.=) "
+		"(select o.place from sparse.object o where o.id operator(pg_catalog.=) $1)",
+	.args = 1, .arg = {INT8OID}
 };
 
 static StoreQuery delete_edges = {
-	.sql = "delete from sparse.object_parent where place operator(pg_catalog.=) $1 "
-		"and object operator(pg_catalog.=) $2",
-	.args = 2, .arg = {INT2OID, INT8OID}
+	.sql = "delete from sparse.object_parent where object operator(pg_catalog.=) $1",
+	.args = 1, .arg = {INT8OID}
 };
 
 static StoreQuery delete_staged = {
-	.sql = "delete from sparse.staged where place operator(pg_catalog.=) $1 "
-		"and object operator(pg_catalog.=) $2",
-	.args = 2, .arg = {INT2OID, INT8OID}
+	.sql = "delete from sparse.staged where object operator(pg_catalog.=) $1",
+	.args = 1, .arg = {INT8OID}
 };
 
 static StoreQuery publish_object = {
-	.sql = "update sparse.object set sha256 = $3, stored_bytes = $4, predictor = $5, "
-		"depth = case when $6 then depth else 0 end "
-		"where place operator(pg_catalog.=) $1 and id operator(pg_catalog.=) $2 and sha256 is null",
-	.args = 6, .arg = {INT2OID, INT8OID, BYTEAOID, INT8OID, TEXTOID, BOOLOID}
+	.sql = "update sparse.object set sha256 = $2, stored_bytes = $3, predictor = $4, "
+		"depth = case when $5 then depth else 0 end "
+		"where id operator(pg_catalog.=) $1 and sha256 is null",
+	.args = 5, .arg = {INT8OID, BYTEAOID, INT8OID, TEXTOID, BOOLOID}
 };
 
 static void
-run_for_object(StoreQuery *query, int16 place, int64 object)
+run_for_object(StoreQuery *query, int64 object)
 {
-	Datum		value[2] = {Int16GetDatum(place), Int64GetDatum(object)};
+	Datum		value = Int64GetDatum(object);
 
-	query_run(query, value, NULL, false, NULL);
+	query_run(query, &value, NULL, false, NULL);
 }
 
 void
-object_remove_content(int16 place, int64 object)
+object_remove_content(int64 object)
 {
-	run_for_object(&delete_chunks, place, object);
-	run_for_object(&delete_edges, place, object);
+	run_for_object(&delete_chunks, object);
+	run_for_object(&delete_edges, object);
 }
 
 void
-object_remove_row(int16 place, int64 object)
+object_remove_row(int64 object)
 {
-	run_for_object(&delete_object, place, object);
+	run_for_object(&delete_object, object);
 }
 
 static void
-remove_staged(int16 place, int64 object)
+remove_staged(int64 object)
 {
-	object_remove_content(place, object);
-	run_for_object(&delete_staged, place, object);
-	object_remove_row(place, object);
+	object_remove_content(object);
+	run_for_object(&delete_staged, object);
+	object_remove_row(object);
 }
 
 static void
 fill_in(const StagedObject *staged, const uint8 *sha256, const StagedFigures *figures)
 {
 	bool		predicted = object_parent_was_used(figures->used);
-	Datum		value[6] = {
-		Int16GetDatum(staged->place), Int64GetDatum(staged->info.id),
+	Datum		value[5] = {
+		Int64GetDatum(staged->info.id),
 		PointerGetDatum(object_sha256_value(sha256)), Int64GetDatum(figures->stored_bytes),
 		CStringGetTextDatum(object_predictor_name(figures->used)), BoolGetDatum(predicted)
 	};
 
 	if (!predicted)
-		run_for_object(&delete_edges, staged->place, staged->info.id);
+		run_for_object(&delete_edges, staged->info.id);
 	if (query_run(&publish_object, value, NULL, false, NULL) != 1)
 	{
 		query_forget(&publish_object);
@@ -482,7 +476,7 @@ fill_in(const StagedObject *staged, const uint8 *sha256, const StagedFigures *fi
 				 errmsg("could not publish an object because of concurrent updates"),
 				 errhint("Commit the version again.")));
 	}
-	run_for_object(&delete_staged, staged->place, staged->info.id);
+	run_for_object(&delete_staged, staged->info.id);
 }
 
 /*
@@ -495,28 +489,28 @@ staged_publish(ObjectReader *reader, const StagedObject *staged, const uint8 *sh
 			   const StagedFigures *figures, ObjectResult *result)
 {
 	ObjectSpec	spec = {
-		.place = staged->place, .sha256 = sha256,
+		.place = staged->info.place, .sha256 = sha256,
 		.dtype = staged->info.dtype, .bytes = staged->info.bytes
 	};
 
 	memset(result, 0, sizeof(*result));
 	if (object_find_or_reserve(&spec, staged->info.grid.chunk_bytes, result))
-		remove_staged(staged->place, staged->info.id);
+		remove_staged(staged->info.id);
 	else
 	{
-		object_remove_row(staged->place, result->id);
+		object_remove_row(result->id);
 		fill_in(staged, sha256, figures);
 		result->id = staged->info.id;
 		result->stored_bytes = figures->stored_bytes;
 		result->chunks = sparse_grid_chunks(&staged->info.grid);
 	}
-	object_forget(reader, staged->place, staged->info.id);
+	object_forget(reader, staged->info.id);
 }
 
 static StoreQuery staged_of_version = {
-	.sql = "select place, object from sparse.staged where version operator(pg_catalog.=) $1 limit 1000",
+	.sql = "select object from sparse.staged where version operator(pg_catalog.=) $1 limit 1000",
 	.args = 1, .arg = {INT8OID},
-	.columns = 2, .column = {INT2OID, INT8OID}
+	.columns = 1, .column = {INT8OID}
 };
 
 uint64
@@ -534,7 +528,7 @@ staged_remove_all(int64 version)
 		for (uint64 i = 0; i < count; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			remove_staged(DatumGetInt16(row_datum(rows, i, 1)), row_int64(rows, i, 2));
+			remove_staged(row_int64(rows, i, 1));
 		}
 		SPI_freetuptable(rows);
 		removed += count;

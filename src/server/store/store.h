@@ -2,7 +2,7 @@
  * store.h: content-addressed objects and their chunks, and who may touch them.
  *
  * An object is a run of bytes, known by its SHA-256, cut into chunks by a grid
- * (codec/grid.h) and stored as deltas against other objects of the same place.
+ * (codec/grid.h) and stored as deltas against other objects.
  * This layer resolves versions as the caller, and reads and writes objects as
  * the store's owner; nothing else in the extension switches users.
  *
@@ -43,6 +43,12 @@ extern void store_enter(StoreAccess *access);
 extern void store_leave(const StoreAccess *access);
 
 /*
+ * Become the owner of a store that may be of an older format, or without its triggers: for sparse_update_store()
+ * alone. Refused to those who are not the owner.
+ */
+extern void store_enter_to_update(StoreAccess *access);
+
+/*
  * The owner of the store; an error where there is none, or where schema "sparse"
  * holds something else. Whoever reads tables of the store as the caller asks this first.
  */
@@ -65,7 +71,6 @@ typedef struct StoreVersion
 	char	   *name;
 	int32		revision;
 	int64		family;
-	int16		place;
 	char		state;			/* 'o'pen, 'r'eady, 'd'ropped */
 	char		kind;			/* 'm'odel, 'd'ataset */
 } StoreVersion;
@@ -105,6 +110,18 @@ extern void version_check_tag(const char *tag);
  */
 extern int64 version_tagged(const char *name, const char *tag, bool read_only);
 
+/*
+ * Whether a function was fired, for each row, as a trigger of sparse.version: anybody may hang it
+ * on a table of his own, whose rows say what he likes.
+ */
+extern bool fired_by_version(FunctionCallInfo fcinfo, bool before);
+
+/*
+ * Keeps collections away until the transaction ends (store_lock_for_writing), and refuses to go on
+ * (40001) where one has taken away a version that was resolved before.
+ */
+extern void versions_hold(const int64 *id, int count);
+
 /* The id in a row of sparse.version; 0 where it has none. */
 extern int64 version_row_id(HeapTuple tuple, TupleDesc columns);
 
@@ -122,6 +139,14 @@ extern bool version_rename(int64 id, const char *name, int32 revision);
 
 /* Note, as the caller, what zstd would make of a version's files. */
 extern void version_measured(int64 id, int64 zstd_bytes);
+
+/* ---- quotas (quota.c); inside store_enter and SPI_connect ---- */
+
+/* Refuses the open upload `version`, whose files are declared, where its owner would have more than his quota allows. */
+extern void quota_check_upload(int64 version);
+
+/* The same for chunks that come for it: to be asked before each. */
+extern void quota_check_chunk(int64 version, uint64 bytes);
 
 /* ---- telling others (notify.c) ---- */
 
@@ -144,12 +169,13 @@ extern ObjectReader *object_reader_create(MemoryContext parent, bool read_only);
 extern void object_reader_free(ObjectReader *reader);
 
 /* Copy `bytes` bytes of the object from byte `first` on to `target`; decodes only the chunks that cover them. */
-extern void object_read(ObjectReader *reader, int16 place, int64 object,
+extern void object_read(ObjectReader *reader, int64 object,
 						uint64 first, uint64 bytes, char *target);
 
 typedef struct ObjectInfo
 {
 	int64		id;
+	int16		place;			/* of its chunks */
 	sparse_dtype dtype;
 	uint64		bytes;
 	uint64		stored_bytes;
@@ -169,10 +195,10 @@ sparse_whole(const uint8 *sha256)
 }
 
 /* False when there is no such object. */
-extern bool object_info(ObjectReader *reader, int16 place, int64 object, ObjectInfo *info);
+extern bool object_info(ObjectReader *reader, int64 object, ObjectInfo *info);
 
 /* How many chunks are decoded to decode one of the object, itself included, if none is remembered: at most `most`. */
-extern int	object_decodes(ObjectReader *reader, int16 place, int64 object, int most);
+extern int	object_decodes(ObjectReader *reader, int64 object, int most);
 
 /*
  * What errors raised below should name: set before reading for a version's file
@@ -188,18 +214,18 @@ typedef struct StoredChunk
 } StoredChunk;
 
 /* Fetches chunk `seq` of an object, after checking by its header that it is that one. */
-extern void chunk_fetch(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq,
+extern void chunk_fetch(ObjectReader *reader, const ObjectInfo *object, int32 seq,
 						StoredChunk *chunk);
 
 /* The same, decoded into `target`; `info` is what the chunk's header says. */
-extern void chunk_read(ObjectReader *reader, int16 place, const ObjectInfo *object, int32 seq,
+extern void chunk_read(ObjectReader *reader, const ObjectInfo *object, int32 seq,
 					   char *target, sparse_delta_info *info);
 
 /* The object that parent `ordinal` of an object is; false when there is none. */
-extern bool object_parent(ObjectReader *reader, int16 place, int64 object, int ordinal, int64 *parent);
+extern bool object_parent(ObjectReader *reader, int64 object, int ordinal, int64 *parent);
 
 /* Whether that parent was worked out of the object, for it alone: who may read the object may have it. */
-extern bool object_parent_is_made(ObjectReader *reader, int16 place, int64 object, int ordinal);
+extern bool object_parent_is_made(ObjectReader *reader, int64 object, int ordinal);
 
 /* ---- how an object predicts another (predict.c) ---- */
 
@@ -217,16 +243,16 @@ typedef void (*ContentSource) (void *state, uint64 first, uint64 bytes, char *ta
 
 typedef struct ObjectSpec
 {
-	int16		place;
+	int16		place;			/* where its chunks are to lie, unless the content is known already */
 	const uint8 *sha256;		/* of the content, computed by the caller */
 	sparse_dtype dtype;
 	uint64		bytes;
 	uint64		row_bytes;		/* chunks end at multiples of it where they can; 0: anywhere */
 	ContentSource source;
 	void	   *source_state;
-	int64		candidate[SPARSE_MAX_CANDIDATES];	/* objects of the place to predict it from */
+	int64		candidate[SPARSE_MAX_CANDIDATES];	/* objects to predict it from */
 	int			candidates;
-	sparse_recipe *recipe;	/* ways to compute it from objects of the place (recipes/recipe.h) */
+	sparse_recipe *recipe;		/* ways to compute it from objects (recipes/recipe.h) */
 	int			recipes;
 	int64		version;		/* that brings it */
 	uint64		chunk_bytes;	/* of its grid; 0: as sparse.chunk_size says */
@@ -301,14 +327,13 @@ extern int64 object_stage(ObjectReader *reader, const ObjectSpec *spec, int64 ve
 
 typedef struct StagedObject
 {
-	int16		place;
 	ObjectInfo	info;
 	int64		parent;			/* what its chunks are stored against; 0: nothing */
 	int64		source;			/* what deltas that are written to it may refer to; 0: nothing */
 } StagedObject;
 
 /* False when the object is none, or not staged (any more). */
-extern bool staged_find(ObjectReader *reader, int16 place, int64 object, StagedObject *staged);
+extern bool staged_find(ObjectReader *reader, int64 object, StagedObject *staged);
 
 /*
  * Stores chunk `seq`, from its content or from a delta that somebody sent, in place of

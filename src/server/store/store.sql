@@ -6,6 +6,10 @@
  * in parallel, keep their policies and accept further partitions like any other
  * table, and "drop extension" is refused while they stand.
  *
+ * Nothing in them is of a type of the extension, or calls a function of it, but the
+ * triggers and views that sparse_attach_store() makes: so "drop extension ... cascade"
+ * takes those along and nothing else, and sparse_update_store() brings them back.
+ *
  * Who may do what
  *   version          read and written as the caller, under row-level security:
  *                    it decides about everything below
@@ -16,8 +20,9 @@
  *                    granted to nobody: only the C layer reads and writes them,
  *                    as the store's owner, after the version was checked
  *
- * Foreign keys to object and unique indexes stand on the leaves (object_0 and so
- * on): a partitioned parent with a unique index accepts no foreign partition.
+ * Only chunk is large, and only chunk is partitioned, by the place that its object's row
+ * names. Its foreign key and unique index stand on the leaves (chunk_0 and so on): a
+ * partitioned parent with a unique index accepts no foreign partition.
  */
 
 create function sparse_version_guard()
@@ -48,6 +53,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    if tg_relid <> 'sparse.version'::regclass or tg_when <> 'BEFORE' or tg_op <> 'UPDATE' or tg_level <> 'ROW' then
+        raise exception 'sparse_version_tally() must be fired by its own trigger'
+            using errcode = '39P01';
+    end if;
     select t.new_objects, t.new_bytes, t.stored_bytes, t.by_predictor
     into new.new_objects, new.new_bytes, new.stored_bytes, new.by_predictor
     from @extschema@.sparse_tally(new.id) t;
@@ -64,6 +73,10 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $function$
 begin
+    if tg_relid <> 'sparse.version'::regclass or tg_when <> 'AFTER' or tg_op <> 'DELETE' or tg_level <> 'ROW' then
+        raise exception 'sparse_version_forgotten() must be fired by its own trigger'
+            using errcode = '39P01';
+    end if;
     update sparse.object set version = null where version = old.id;
     return null;
 end
@@ -77,6 +90,12 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    if (tg_relid <> 'sparse.object'::regclass
+           and not exists (select from pg_inherits where inhrelid = tg_relid and inhparent = 'sparse.object'::regclass))
+        or tg_when <> 'AFTER' or tg_op <> 'UPDATE' or tg_level <> 'ROW' then
+        raise exception 'sparse_object_recoded() must be fired by its own trigger'
+            using errcode = '39P01';
+    end if;
     update sparse.version v
     set stored_bytes = v.stored_bytes - old.stored_bytes + new.stored_bytes,
         by_predictor = @extschema@.sparse_tally_add(
@@ -87,7 +106,7 @@ begin
 end
 $function$;
 comment on function sparse_object_recoded() is
-'Trigger of sparse.object_0: keeps the counters of a version right when an object that it counts is coded anew.';
+'Trigger of sparse.object: keeps the counters of a version right when an object that it counts is coded anew.';
 
 create function sparse_tally(
     version bigint,
@@ -142,7 +161,7 @@ $function$;
 comment on function sparse_tally_add(jsonb, text, bigint, bigint, bigint) is
 'Counters by predictor, with so many objects and bytes more of one predictor.';
 
-create function sparse_create_store()
+create function sparse_attach_store()
 returns void
 language plpgsql
 volatile
@@ -150,15 +169,69 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    -- a view reads as its caller only from PostgreSQL 15 on
-    as_caller constant text :=
-        case when current_setting('server_version_num')::int >= 150000
-             then 'with (security_invoker = true)' else '' end;
+    missing record;
+begin
+    for missing in
+        select t.name, t.relation, t.definition
+        from (values
+            ('version_guard', 'version',
+             'before insert or update or delete on sparse.version for each row execute function @extschema@.sparse_version_guard()'),
+            -- after the guard, and before the quota; a counter that is written later asks for a count
+            ('version_tally', 'version',
+             $trigger$before update of state, new_objects on sparse.version
+             for each row when ((new.state = 'ready' and old.state = 'open')
+                                or (old.state <> 'open' and new.new_objects <> old.new_objects))
+             execute function @extschema@.sparse_version_tally()$trigger$),
+            ('version_forgotten', 'version',
+             'after delete on sparse.version for each row execute function @extschema@.sparse_version_forgotten()'),
+            ('version_quota', 'version',
+             $trigger$after update of state on sparse.version
+             for each row when (new.state = 'ready' and old.state <> 'ready')
+             execute function @extschema@.sparse_version_quota()$trigger$),
+            ('version_ready', 'version',
+             $trigger$after update of state on sparse.version
+             for each row when (new.state = 'ready' and old.state <> 'ready')
+             execute function @extschema@.sparse_version_notify('ready')$trigger$),
+            ('version_dropped', 'version',
+             $trigger$after update of state on sparse.version
+             for each row when (new.state = 'dropped' and old.state <> 'dropped')
+             execute function @extschema@.sparse_version_notify('drop')$trigger$),
+            -- what was coded anew; an object without stored bytes is just being written
+            ('object_recoded', 'object',
+             $trigger$after update of stored_bytes, predictor on sparse.object
+             for each row when (old.stored_bytes > 0
+                                and (old.stored_bytes <> new.stored_bytes or old.predictor <> new.predictor))
+             execute function @extschema@.sparse_object_recoded()$trigger$)) t (name, relation, definition)
+        where not exists (select from pg_trigger g
+                          where g.tgrelid = format('sparse.%I', t.relation)::regclass and g.tgname = t.name)
+    loop
+        execute format('create trigger %I %s', missing.name, missing.definition);
+    end loop;
+    perform @extschema@.sparse_attach_savings();
+end
+$function$;
+comment on function sparse_attach_store() is
+'The part of sparse_create_store() and sparse_update_store() that makes those triggers and views of the store which need the extension''s functions, where they are missing.';
+
+create function sparse_create_store()
+returns void
+language plpgsql
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $function$
 begin
     if exists (select from pg_namespace where nspname = 'sparse') then
         raise exception 'schema "sparse" exists already'
             using errcode = 'duplicate_schema',
-                  hint = 'A database holds one store, made once by sparse_create_store().';
+                  hint = case when to_regclass('sparse.store') is null
+                              then 'A database holds one store, made once by sparse_create_store().'
+                              else 'It holds a store already. After "drop extension sparse cascade" and "create extension sparse" run sparse_update_store().' end;
+    end if;
+    if (select rolsuper from pg_roles where rolname = current_user) then
+        raise warning 'a superuser will own the store: %', quote_ident(current_user)
+            using detail = 'Functions of sparse act as the owner of the store: it should hold no other rights.',
+                  hint = 'Make it as a role of its own: "create role sparse_owner nologin", "grant create on database ... to sparse_owner", "set role sparse_owner", "select sparse_create_store()".';
     end if;
 
     create schema sparse;
@@ -175,7 +248,7 @@ begin
         id smallint primary key,
         name text not null unique
     );
-    comment on table sparse.place is 'where objects lie; 0 is here. Deltas never cross a place';
+    comment on table sparse.place is 'where chunks lie; 0 is here';
     insert into sparse.place values (0, 'here');
 
     create table sparse.family (
@@ -237,43 +310,13 @@ begin
     comment on column sparse.version.by_predictor is 'the same three for each predictor: {"parent": {"objects": 9, "content_bytes": 9000, "stored_bytes": 2000}}';
     comment on column sparse.version.zstd_bytes is 'what zstd -3 would make of its files, each for itself, as sparse_measure_zstd() found; null: not measured';
 
-    create trigger version_guard
-        before insert or update or delete on sparse.version
-        for each row execute function @extschema@.sparse_version_guard();
-
-    -- after the guard, and before the quota; a counter that is written later asks for a count
-    create trigger version_tally
-        before update of state, new_objects on sparse.version
-        for each row when ((new.state = 'ready' and old.state = 'open')
-                           or (old.state <> 'open' and new.new_objects <> old.new_objects))
-        execute function @extschema@.sparse_version_tally();
-
-    create trigger version_forgotten
-        after delete on sparse.version
-        for each row execute function @extschema@.sparse_version_forgotten();
-
-    create trigger version_quota
-        after update of state on sparse.version
-        for each row when (new.state = 'ready' and old.state <> 'ready')
-        execute function @extschema@.sparse_version_quota();
-
-    create trigger version_ready
-        after update of state on sparse.version
-        for each row when (new.state = 'ready' and old.state <> 'ready')
-        execute function @extschema@.sparse_version_notify('ready');
-
-    create trigger version_dropped
-        after update of state on sparse.version
-        for each row when (new.state = 'dropped' and old.state <> 'dropped')
-        execute function @extschema@.sparse_version_notify('drop');
-
     create table sparse.quota (
         owner text primary key,
         versions bigint check (versions >= 0),
         raw_bytes bigint check (raw_bytes >= 0),
         stored_bytes bigint check (stored_bytes >= 0)
     );
-    comment on table sparse.quota is 'what ready versions of an owner (version.created_by) may come to; null: no limit';
+    comment on table sparse.quota is 'what ready versions and uploads of an owner (version.created_by) may come to; null: no limit';
     comment on column sparse.quota.owner is 'a role, or * for each that has no row of its own';
 
     create table sparse.expiry (
@@ -300,118 +343,10 @@ begin
     create index parent_parent on sparse.parent (parent, child);
     comment on table sparse.parent is 'which versions a version was made from; ids grow along every edge, so there is no cycle';
 
-    create table sparse.tag (
-        name text not null,
-        tag text not null check (length(tag) >= 1 and length(tag) <= 128 and tag ~ '[^0-9]' and tag !~ E'[@\\x01-\\x1f\\x7f]'),
-        version bigint not null references sparse.version,
-        moved_at timestamptz not null default clock_timestamp(),
-        moved_by text not null default current_user,
-        primary key (name, tag)
-    );
-    create index tag_version on sparse.tag (version);
-    create index tag_tag on sparse.tag (tag, version);
-    comment on table sparse.tag is 'tags: names that move from one version of a name to another';
-    comment on column sparse.tag.name is 'the name of the version';
-
-    create table sparse.tag_history (
-        id bigint generated by default as identity primary key,
-        name text not null,
-        tag text not null,
-        from_version bigint,
-        to_version bigint,
-        moved_at timestamptz not null default clock_timestamp(),
-        moved_by text not null default current_user,
-        check (from_version is not null or to_version is not null)
-    );
-    create index tag_history_name on sparse.tag_history (name, tag, id);
-    comment on table sparse.tag_history is 'every move of a tag: from no version when it was new, to no version when it was taken away';
-    comment on column sparse.tag_history.name is 'the name that the versions had at that time';
-
-    create table sparse.file (
-        version bigint not null references sparse.version,
-        ordinal integer not null check (ordinal >= 0),
-        path text not null,
-        format text not null check (format in ('safetensors', 'bytes')),
-        bytes bigint not null check (bytes >= 0),
-        sha256 bytea not null check (length(sha256) = 32),
-        place smallint not null,
-        object bigint not null,
-        object_bytes bigint not null check (object_bytes >= 0 and object_bytes <= bytes),
-        checksum bytea check (length(checksum) = 16),
-        primary key (version, ordinal),
-        unique (version, path)
-    );
-    create index file_sha256 on sparse.file (sha256, version, ordinal);
-    create index file_object on sparse.file (object, version);
-    comment on table sparse.file is 'files of a version: the bytes of its object (a safetensors header, or the whole file), then its tensors';
-    comment on column sparse.file.checksum is 'XXH3 (128 bits) of its bytes and its SHA-256, checked whenever it is read whole; null while it is being uploaded';
-
-    create table sparse.tensor (
-        version bigint not null,
-        file integer not null,
-        ordinal integer not null check (ordinal >= 0),
-        name text not null,
-        dtype text not null,
-        shape bigint[] not null,
-        first_byte bigint not null check (first_byte >= 0),
-        bytes bigint not null check (bytes >= 0),
-        place smallint not null,
-        object bigint not null,
-        primary key (version, file, ordinal),
-        foreign key (version, file) references sparse.file
-    );
-    create index tensor_name on sparse.tensor (version, name);
-    create index tensor_object on sparse.tensor (object, version);
-    comment on table sparse.tensor is 'tensors of a file, in the order of their bytes; first_byte counts from the start of the file';
-
-    create table sparse.split (
-        version bigint not null references sparse.version,
-        ordinal smallint not null check (ordinal >= 0),
-        name text not null check (name <> ''),
-        rows bigint not null check (rows >= 0),
-        key smallint[] not null default '{}',
-        primary key (version, ordinal),
-        unique (version, name)
-    );
-    comment on table sparse.split is 'splits of a dataset version: train, validation, test; most have one, "default"';
-    comment on column sparse.split.key is 'ordinals of the columns that tell rows apart';
-
-    create table sparse.column (
-        version bigint not null,
-        split smallint not null,
-        ordinal smallint not null check (ordinal >= 0),
-        name text not null,
-        type text not null,
-        structure text not null,
-        bytes bigint not null check (bytes >= 0),
-        sha256 bytea not null check (length(sha256) = 32),
-        primary key (version, split, ordinal),
-        foreign key (version, split) references sparse.split
-    );
-    comment on table sparse.column is 'columns of a split, in their order';
-    comment on column sparse.column.structure is 'what the type was made of when it was stored: fields of composites, bases of domains, subtypes of ranges';
-    comment on column sparse.column.bytes is 'bytes of all values';
-    comment on column sparse.column.sha256 is 'SHA-256 over all rows: the length of the value (u32, little-endian; all ones: null) and its bytes';
-
-    create table sparse.column_chunk (
-        version bigint not null,
-        split smallint not null,
-        ordinal smallint not null,
-        first_row bigint not null check (first_row >= 0),
-        place smallint not null,
-        rows integer[] not null,
-        object bigint[] not null check (cardinality(object) = cardinality(rows)),
-        primary key (version, split, ordinal, first_row),
-        foreign key (version, split, ordinal) references sparse.column
-    );
-    comment on table sparse.column_chunk is 'chunks of a column, in order, up to 128 in a row';
-    comment on column sparse.column_chunk.rows is 'rows of each chunk; below 0: as many, and the content is plain';
-
-    create sequence sparse.object_id_seq;
     create table sparse.object (
-        place smallint not null,
-        id bigint not null,
-        sha256 bytea check (length(sha256) = 32),
+        id bigint generated by default as identity primary key,
+        place smallint not null references sparse.place,
+        sha256 bytea unique check (length(sha256) = 32),
         dtype text not null,
         bytes bigint not null check (bytes >= 0),
         stored_bytes bigint not null default 0,
@@ -419,59 +354,47 @@ begin
         split_bytes bigint not null default 0 check (split_bytes >= 0 and split_bytes <= bytes),
         predictor text not null default 'none',
         depth integer not null default 0 check (depth >= 0),
-        version bigint
-    ) partition by list (place);
-    comment on table sparse.object is 'content, once: SHA-256 is its identity';
+        version bigint,
+        unique (id, depth)
+    );
+    create index object_version on sparse.object (version);
+    comment on table sparse.object is 'content, once in the whole store: SHA-256 is its identity';
+    comment on column sparse.object.place is 'where its chunks lie';
     comment on column sparse.object.sha256 is 'null while it is staged: what it is said to become stands in sparse.staged';
     comment on column sparse.object.split_bytes is 'the grid of chunks starts anew here (0: nowhere): what lies before is predicted, what lies behind is not';
     comment on column sparse.object.depth is 'longest chain of predictions below it';
     comment on column sparse.object.version is 'the version with which it was first stored, in whose counters it stands; that may be a tombstone by now';
 
     create table sparse.object_parent (
-        place smallint not null,
         object bigint not null,
         depth integer not null,
         ordinal smallint not null check (ordinal >= 0),
         parent bigint not null,
         parent_depth integer not null,
         made boolean not null default false,
+        primary key (object, ordinal),
+        foreign key (object, depth) references sparse.object (id, depth) on delete cascade on update cascade,
+        foreign key (parent, parent_depth) references sparse.object (id, depth) on update cascade,
         check (parent_depth < depth)
-    ) partition by list (place);
+    );
+    create index object_parent_parent on sparse.object_parent (parent);
     comment on table sparse.object_parent is 'which objects an object is predicted from; depth falls along every edge, so there is no cycle';
     comment on column sparse.object_parent.made is 'the parent was worked out of the object and its other parents, for it alone: a factor, a scale';
 
     create table sparse.chunk (
         place smallint not null,
         object bigint not null,
-        seq integer not null check (seq >= -1),
-        delta @extschema@.sdelta not null
+        seq integer not null check (seq >= 0),
+        delta bytea not null
     ) partition by list (place);
-    comment on table sparse.chunk is 'the pieces of objects, in order from 0; -1 is what all of an object''s pieces share';
-
-    create table sparse.object_0 partition of sparse.object (
-        primary key (id),
-        unique (sha256),
-        unique (id, depth)
-    ) for values in (0);
-    create index object_0_version on sparse.object_0 (version);
-
-    -- what was coded anew; an object without stored bytes is just being written
-    create trigger object_recoded
-        after update of stored_bytes, predictor on sparse.object_0
-        for each row when (old.stored_bytes > 0
-                           and (old.stored_bytes <> new.stored_bytes or old.predictor <> new.predictor))
-        execute function @extschema@.sparse_object_recoded();
-
-    create table sparse.object_parent_0 partition of sparse.object_parent (
-        primary key (object, ordinal),
-        foreign key (object, depth) references sparse.object_0 (id, depth) on delete cascade on update cascade,
-        foreign key (parent, parent_depth) references sparse.object_0 (id, depth) on update cascade
-    ) for values in (0);
-    create index object_parent_0_parent on sparse.object_parent_0 (parent);
+    alter table sparse.chunk alter column delta set storage external;
+    comment on table sparse.chunk is 'the pieces of objects, in order';
+    comment on column sparse.chunk.place is 'that of its object';
+    comment on column sparse.chunk.delta is 'the bytes of an sdelta, which its functions take as they are. Of a type of the server, so that no "drop extension ... cascade" takes it along';
 
     create table sparse.chunk_0 partition of sparse.chunk (
         primary key (object, seq),
-        foreign key (object) references sparse.object_0 (id) on delete cascade
+        foreign key (object) references sparse.object (id) on delete cascade
     ) for values in (0);
 
     create table sparse.upload (
@@ -489,12 +412,10 @@ begin
     comment on column sparse.upload.new_objects is 'objects stored when it was begun: headers';
 
     create table sparse.staged (
-        place smallint not null,
-        object bigint not null,
+        object bigint primary key,
         version bigint not null references sparse.upload,
         sha256 bytea not null check (length(sha256) = 32),
         source bigint,
-        primary key (object, place),
         unique (version, sha256)
     );
     create index staged_source on sparse.staged (source);
@@ -509,72 +430,41 @@ begin
     comment on table sparse.unoptimized is 'versions that were uploaded, and are to be looked through for better predictions by sparse_nightly() or sparse_optimize()';
     comment on column sparse.unoptimized.begun_at is 'when somebody last turned to it: it comes to all others before';
 
-    create table sparse.sketch (
-        version bigint primary key references sparse.version,
-        architecture bigint not null,
-        sketch bytea not null check (length(sketch) <= 4096)
-    );
-    -- thousands are read by one search: in the row itself, and as they are
-    alter table sparse.sketch alter column sketch set storage plain;
-    create index sketch_architecture on sparse.sketch (architecture);
-    comment on table sparse.sketch is 'samples of the tensors of versions, by which sparse_find_parent() finds parents without reading tensors';
-    comment on column sparse.sketch.architecture is 'a hash of the shapes that versions have which may be kin';
-
-    -- The version decides who sees what belongs to it, once it is there.
-    alter table sparse.file enable row level security;
-    alter table sparse.tensor enable row level security;
-    alter table sparse.split enable row level security;
-    alter table sparse.column enable row level security;
-    alter table sparse.column_chunk enable row level security;
+    -- The version decides who sees what belongs to it.
     alter table sparse.parent enable row level security;
-    alter table sparse.tag enable row level security;
-    alter table sparse.tag_history enable row level security;
-    create policy of_version on sparse.file for select
-        using (exists (select from sparse.version v where v.id = version and v.state <> 'open'));
-    create policy of_version on sparse.tensor for select
-        using (exists (select from sparse.version v where v.id = version and v.state <> 'open'));
-    create policy of_version on sparse.split for select
-        using (exists (select from sparse.version v where v.id = version and v.state <> 'open'));
-    create policy of_version on sparse.column for select
-        using (exists (select from sparse.version v where v.id = version and v.state <> 'open'));
-    create policy of_version on sparse.column_chunk for select
-        using (exists (select from sparse.version v where v.id = version and v.state <> 'open'));
     create policy of_version on sparse.parent for select
         using (exists (select from sparse.version v where v.id = child)
                and exists (select from sparse.version v where v.id = parent));
-    create policy of_version on sparse.tag for select
-        using (exists (select from sparse.version v where v.id = version));
-    create policy of_version on sparse.tag_history for select
-        using ((from_version is null or exists (select from sparse.version v where v.id = from_version))
-               and (to_version is null or exists (select from sparse.version v where v.id = to_version)));
 
-    perform @extschema@.sparse_create_approximation();
-    perform @extschema@.sparse_create_savings();
-
-    execute format($view$
-        create view sparse.usage %s as
-        select u.owner,
-               u.versions,
-               u.raw_bytes,
-               u.stored_bytes,
-               q.versions as versions_allowed,
-               q.raw_bytes as raw_bytes_allowed,
-               q.stored_bytes as stored_bytes_allowed
-        from (select created_by as owner,
-                     count(*) as versions,
-                     sum(raw_bytes)::bigint as raw_bytes,
-                     sum(stored_bytes)::bigint as stored_bytes
-              from sparse.version
-              where state = 'ready'
-              group by created_by) u
-        left join lateral (select versions, raw_bytes, stored_bytes
-                           from sparse.quota
-                           where owner in (u.owner, '*')
-                           order by owner = '*'
-                           limit 1) q on true$view$, as_caller);
+    create view sparse.usage with (security_invoker = true) as
+    select u.owner,
+           u.versions,
+           u.raw_bytes,
+           u.stored_bytes,
+           q.versions as versions_allowed,
+           q.raw_bytes as raw_bytes_allowed,
+           q.stored_bytes as stored_bytes_allowed
+    from (select created_by as owner,
+                 count(*) as versions,
+                 sum(raw_bytes)::bigint as raw_bytes,
+                 sum(stored_bytes)::bigint as stored_bytes
+          from sparse.version
+          where state = 'ready'
+          group by created_by) u
+    left join lateral (select versions, raw_bytes, stored_bytes
+                       from sparse.quota
+                       where owner in (u.owner, '*')
+                       order by owner = '*'
+                       limit 1) q on true;
     comment on view sparse.usage is 'what the ready versions of each owner come to, beside what his quota allows';
 
+    -- what each layer brings
+    perform @extschema@.sparse_create_model();
+    perform @extschema@.sparse_create_dataset();
+    perform @extschema@.sparse_create_lineage();
+    perform @extschema@.sparse_create_savings();
     perform @extschema@.sparse_create_routing();
+    perform @extschema@.sparse_attach_store();
 end
 $function$;
 comment on function sparse_create_store() is

@@ -16,7 +16,41 @@ as 'MODULE_PATHNAME', 'store_format';
 comment on function sparse_store_format() is
 'The format of the tables of the store; an error where this version of sparse does not know it.';
 
-create function sparse_update_store()
+create function sparse_set_sequences()
+returns void
+language plpgsql
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    of record;
+    largest bigint;
+    last bigint;
+begin
+    for of in
+        select s.oid as sequence, a.attrelid::regclass as relation, a.attname as name
+        from pg_class s
+        join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = s.oid and d.deptype in ('a', 'i')
+                        and d.refclassid = 'pg_class'::regclass and d.refobjsubid > 0
+        join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+        where s.relkind = 'S' and s.relnamespace = 'sparse'::regnamespace
+        order by s.relname
+    loop
+        execute format('select max(%I) from %s', of.name, of.relation) into largest;
+        execute format('select case when is_called then last_value else last_value - 1 end from %s', of.sequence::regclass) into last;
+        if largest > last then
+            perform setval(of.sequence::regclass, largest);
+            raise notice 'sequence "%" was behind its table, and goes on after %', of.sequence::regclass, largest
+                using detail = 'Logical replication brings rows and no sequences.';
+        end if;
+    end loop;
+end
+$function$;
+comment on function sparse_set_sequences() is
+'The part of sparse_update_store() that sets the sequences of the store past the ids in its tables, as a subscriber that takes over needs it.';
+
+create function sparse_update_store_of()
 returns integer
 language plpgsql
 volatile
@@ -24,9 +58,21 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-    -- formats above 1 add their steps here, for the owner of the store, each within "if format < N"
+    -- formats above 1 add their steps here, each within "if format < N"
+    perform @extschema@.sparse_attach_store();
+    perform @extschema@.sparse_set_sequences();
     return @extschema@.sparse_store_format();
 end
 $function$;
+comment on function sparse_update_store_of() is
+'What sparse_update_store() does, as whoever calls it.';
+
+create function sparse_update_store()
+returns integer
+language c
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'call_as_owner';
 comment on function sparse_update_store() is
-'Brings the tables of a store to the format of this version of the extension, and returns that. Run it after "alter extension sparse update".';
+'Brings the tables of a store to the format of this version of the extension, and returns that; brings back what "drop extension ... cascade" took, and sets sequences past the ids that replication brought. For the store''s owner, after "create extension", "alter extension sparse update", or the promotion of a subscriber.';

@@ -52,6 +52,16 @@ version_row_id(HeapTuple tuple, TupleDesc columns)
 	return null ? 0 : DatumGetInt64(id);
 }
 
+bool
+fired_by_version(FunctionCallInfo fcinfo, bool before)
+{
+	const TriggerData *trigger = (const TriggerData *) fcinfo->context;
+
+	return CALLED_AS_TRIGGER(fcinfo) && TRIGGER_FIRED_FOR_ROW(trigger->tg_event) &&
+		(before ? TRIGGER_FIRED_BEFORE(trigger->tg_event) : TRIGGER_FIRED_AFTER(trigger->tg_event)) &&
+		RelationGetRelid(trigger->tg_relation) == store_relation("version");
+}
+
 /* Whether the statement that fired the trigger is one of this file. */
 static bool
 guard_lets_through(const TriggerData *trigger)
@@ -71,11 +81,10 @@ version_guard(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	if (!fired_by_version(fcinfo, true))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("sparse_version_guard() must be fired before insert, update or delete, for each row")));
+				 errmsg("sparse_version_guard() must be fired before insert, update or delete on sparse.version, for each row")));
 	if (!guard_lets_through(trigger) &&
 		!has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner))
 		ereport(ERROR,
@@ -242,32 +251,6 @@ static StoreQuery tagged = {
 	.columns = 1, .column = {INT8OID}
 };
 
-static StoreQuery family_place = {
-	.sql = "select place from sparse.family where id operator(pg_catalog.=) $1",
-	.args = 1, .arg = {INT8OID},
-	.columns = 1, .column = {INT2OID}
-};
-
-/* The place of a family. Read as the owner: whoever sees the version may know it. */
-static int16
-place_of_family(int64 family)
-{
-	StoreAccess access;
-	SPITupleTable *rows;
-	Datum		value = Int64GetDatum(family);
-	int16		place;
-
-	store_enter(&access);
-	if (query_run(&family_place, &value, NULL, true, &rows) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("family " INT64_FORMAT " does not exist", family)));
-	place = DatumGetInt16(row_datum(rows, 0, 1));
-	SPI_freetuptable(rows);
-	store_leave(&access);
-	return place;
-}
-
 /* Runs one of the queries above; false when it finds nothing. */
 static bool
 find_version(StoreQuery *query, Datum *value, MemoryContext context, StoreVersion *version)
@@ -283,7 +266,6 @@ find_version(StoreQuery *query, Datum *value, MemoryContext context, StoreVersio
 	version->state = *TextDatumGetCString(row_datum(rows, 0, 5));
 	version->kind = *TextDatumGetCString(row_datum(rows, 0, 6));
 	SPI_freetuptable(rows);
-	version->place = place_of_family(version->family);
 	return true;
 }
 
@@ -510,6 +492,40 @@ version_from_argument(FunctionCallInfo fcinfo, int arg, bool any_state, StoreVer
 		elog(ERROR, "version is given as type %u", type);
 }
 
+/* ---- holding ---- */
+
+static StoreQuery collected_query = {
+	.sql = "select i.id from pg_catalog.unnest($1) i (id) where not exists ("
+		"select from sparse.version v where v.id operator(pg_catalog.=) i.id and v.collected_at is null) limit 1",
+	.args = 1, .arg = {INT8ARRAYOID},
+	.columns = 1, .column = {INT8OID}
+};
+
+void
+versions_hold(const int64 *id, int count)
+{
+	Datum	   *element = palloc(Max(count, 1) * sizeof(Datum));
+	StoreAccess access;
+	SPITupleTable *rows;
+	Datum		value;
+
+	store_lock_for_writing();
+	for (int i = 0; i < count; i++)
+		element[i] = Int64GetDatum(id[i]);
+	value = PointerGetDatum(construct_array(element, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	store_enter(&access);
+	if (query_run(&collected_query, &value, NULL, true, &rows) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("version " INT64_FORMAT " was dropped and collected meanwhile", row_int64(rows, 0, 1)),
+				 errhint("The transaction might succeed if retried.")));
+	store_leave(&access);
+	PopActiveSnapshot();
+	SPI_finish();
+}
+
 /* ---- writing ---- */
 
 static StoreQuery insert_version = {
@@ -568,7 +584,7 @@ version_insert(int64 id, const char *kind, bool exact, const char *name, int32 r
 			   const char *message, Datum metadata_jsonb)
 {
 	Datum		value[8];
-	char		null[8] = "        ";
+	char		null[8 + 1] = "        ";
 
 	version_check_name(name);
 	SPI_connect();

@@ -64,34 +64,34 @@ typedef struct Writer
 
 static StoreQuery find_object = {
 	.sql = "select id, bytes, stored_bytes, chunk_bytes, split_bytes from sparse.object "
-		"where place operator(pg_catalog.=) $1 and sha256 operator(pg_catalog.=) $2 for key share",
-	.args = 2, .arg = {INT2OID, BYTEAOID},
+		"where sha256 operator(pg_catalog.=) $1 for key share",
+	.args = 1, .arg = {BYTEAOID},
 	.columns = 5, .column = {INT8OID, INT8OID, INT8OID, INT4OID, INT8OID}
 };
 
 static StoreQuery reserve_object = {
 	.sql = "insert into sparse.object (place, id, sha256, dtype, bytes, chunk_bytes, version) "
 		"values ($1, pg_catalog.nextval('sparse.object_id_seq'), $2, $3, $4, $5, $6) "
-		"on conflict do nothing returning id",
+		"on conflict (sha256) do nothing returning id",
 	.args = 6, .arg = {INT2OID, BYTEAOID, TEXTOID, INT8OID, INT4OID, INT8OID},
 	.columns = 1, .column = {INT8OID}
 };
 
 static StoreQuery finish_object = {
-	.sql = "update sparse.object set stored_bytes = $3, split_bytes = $4, predictor = $5, depth = $6 "
-		"where place operator(pg_catalog.=) $1 and id operator(pg_catalog.=) $2",
-	.args = 6, .arg = {INT2OID, INT8OID, INT8OID, INT8OID, TEXTOID, INT4OID}
+	.sql = "update sparse.object set stored_bytes = $2, split_bytes = $3, predictor = $4, depth = $5 "
+		"where id operator(pg_catalog.=) $1",
+	.args = 5, .arg = {INT8OID, INT8OID, INT8OID, TEXTOID, INT4OID}
 };
 
 static StoreQuery insert_edge = {
-	.sql = "insert into sparse.object_parent (place, object, depth, ordinal, parent, parent_depth, made) "
-		"values ($1, $2, $3, $4, $5, $6, $7)",
-	.args = 7, .arg = {INT2OID, INT8OID, INT4OID, INT2OID, INT8OID, INT4OID, BOOLOID}
+	.sql = "insert into sparse.object_parent (object, depth, ordinal, parent, parent_depth, made) "
+		"values ($1, $2, $3, $4, $5, $6)",
+	.args = 6, .arg = {INT8OID, INT4OID, INT2OID, INT8OID, INT4OID, BOOLOID}
 };
 
 static StoreQuery insert_chunk = {
 	.sql = "insert into sparse.chunk (place, object, seq, delta) values ($1, $2, $3, $4)",
-	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, SDELTA_TYPE}
+	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, BYTEAOID}
 };
 
 bytea *
@@ -111,9 +111,9 @@ object_sha256_value(const uint8 *sha256)
 static bool
 find_existing(const ObjectSpec *spec, ObjectResult *result)
 {
-	Datum		value[2] = {Int16GetDatum(spec->place), PointerGetDatum(object_sha256_value(spec->sha256))};
+	Datum		value = PointerGetDatum(object_sha256_value(spec->sha256));
 	SPITupleTable *rows;
-	bool		found = query_run(&find_object, value, NULL, false, &rows) > 0;
+	bool		found = query_run(&find_object, &value, NULL, false, &rows) > 0;
 
 	if (found)
 	{
@@ -325,10 +325,10 @@ object_parent_was_used(const bool used[SPARSE_PREDICTORS])
 }
 
 void
-object_insert_edge(int16 place, int64 object, int32 depth, int ordinal, int64 parent, int32 parent_depth, bool made)
+object_insert_edge(int64 object, int32 depth, int ordinal, int64 parent, int32 parent_depth, bool made)
 {
-	Datum		value[7] = {
-		Int16GetDatum(place), Int64GetDatum(object), Int32GetDatum(depth),
+	Datum		value[6] = {
+		Int64GetDatum(object), Int32GetDatum(depth),
 		Int16GetDatum(ordinal), Int64GetDatum(parent), Int32GetDatum(parent_depth), BoolGetDatum(made)
 	};
 
@@ -341,27 +341,25 @@ insert_edges(const Writer *writer, int32 depth)
 {
 	const sparse_prediction *prediction = &writer->prediction;
 	const sparse_recipe *recipe = prediction->recipe;
-	int16		place = writer->spec->place;
 
 	if (recipe == NULL)
 	{
-		object_insert_edge(place, writer->id, depth, 0, prediction->object, prediction->depth, false);
+		object_insert_edge(writer->id, depth, 0, prediction->object, prediction->depth, false);
 		return;
 	}
 	for (int i = 0; i < recipe->sources; i++)
 		if (writer->parents_used & (1u << i))
-			object_insert_edge(place, writer->id, depth, i, recipe->source[i].object, recipe->source[i].depth,
+			object_insert_edge(writer->id, depth, i, recipe->source[i].object, recipe->source[i].depth,
 							   recipe->source[i].made);
 }
 
 static void
 finish(const Writer *writer)
 {
-	int16		place = writer->spec->place;
 	bool		predicted = object_parent_was_used(writer->used);
 	int32		depth = predicted ? writer->prediction.depth + 1 : 0;
-	Datum		figures[6] = {
-		Int16GetDatum(place), Int64GetDatum(writer->id),
+	Datum		figures[5] = {
+		Int64GetDatum(writer->id),
 		Int64GetDatum(writer->stored_bytes), Int64GetDatum(writer->grid.split_bytes),
 		CStringGetTextDatum(object_predictor_name(writer->used)), Int32GetDatum(depth)
 	};
@@ -369,7 +367,7 @@ finish(const Writer *writer)
 	query_run(&finish_object, figures, NULL, false, NULL);
 	if (predicted)
 		insert_edges(writer, depth);
-	object_forget(writer->reader, place, writer->id);
+	object_forget(writer->reader, writer->id);
 }
 
 static void

@@ -16,12 +16,12 @@ extern bool object_find_or_reserve(const ObjectSpec *spec, uint64 chunk_bytes, O
 extern uint64 object_chunk_bytes(const ObjectSpec *spec);
 
 /* That `object` is predicted from `parent`, its parent number `ordinal`; made: which was worked out for it. */
-extern void object_insert_edge(int16 place, int64 object, int32 depth, int ordinal, int64 parent, int32 parent_depth,
+extern void object_insert_edge(int64 object, int32 depth, int ordinal, int64 parent, int32 parent_depth,
 							   bool made);
 
 /* Removes the chunks of an object and its edges to its parents; its row, that nothing refers to. */
-extern void object_remove_content(int16 place, int64 object);
-extern void object_remove_row(int16 place, int64 object);
+extern void object_remove_content(int64 object);
+extern void object_remove_row(int64 object);
 
 /*
  * One word for the predictors of all chunks: the only one, where "same" counts as

@@ -21,14 +21,14 @@
 #include "store/write.h"
 
 static StoreQuery finish_object = {
-	.sql = "update sparse.object set stored_bytes = $3, predictor = $4, depth = $5 "
-		"where place operator(pg_catalog.=) $1 and id operator(pg_catalog.=) $2",
-	.args = 5, .arg = {INT2OID, INT8OID, INT8OID, TEXTOID, INT4OID}
+	.sql = "update sparse.object set stored_bytes = $2, predictor = $3, depth = $4 "
+		"where id operator(pg_catalog.=) $1",
+	.args = 4, .arg = {INT8OID, INT8OID, TEXTOID, INT4OID}
 };
 
 static StoreQuery insert_chunk = {
 	.sql = "insert into sparse.chunk (place, object, seq, delta) values ($1, $2, 0, $3)",
-	.args = 3, .arg = {INT2OID, INT8OID, SDELTA_TYPE}
+	.args = 3, .arg = {INT2OID, INT8OID, BYTEAOID}
 };
 
 /* References with the parents that they are to, each once. */
@@ -79,7 +79,7 @@ resolve(ObjectReader *reader, const ObjectSpec *spec, int64 id, const ReferenceS
 		uint64		first = set->ref[i].first;
 		uint64		bytes = set->ref[i].bytes;
 
-		if (set->ref[i].object == id || !object_info(reader, spec->place, set->ref[i].object, &info) ||
+		if (set->ref[i].object == id || !object_info(reader, set->ref[i].object, &info) ||
 			info.depth >= most_depth)
 			return false;
 		if (first % element != 0 || first > info.bytes || bytes > info.bytes - first)
@@ -105,7 +105,7 @@ read_prediction(ObjectReader *reader, const ObjectSpec *spec, const Resolved *re
 	{
 		const sparse_ref *ref = &resolved->ref[i];
 
-		object_read_keep(reader, spec->place, resolved->parent[ref->parent], ref->first * element,
+		object_read_keep(reader, resolved->parent[ref->parent], ref->first * element,
 						 ref->count * element, at, true);
 		at += ref->count * element;
 	}
@@ -162,8 +162,8 @@ store(ObjectReader *reader, const ObjectSpec *spec, int64 id, struct varlena *de
 {
 	int32		depth = info->refs > 0 ? resolved->depth : 0;
 	Datum		chunk[3] = {Int16GetDatum(spec->place), Int64GetDatum(id), PointerGetDatum(delta)};
-	Datum		figures[5] = {
-		Int16GetDatum(spec->place), Int64GetDatum(id), Int64GetDatum(VARSIZE(delta) - VARHDRSZ),
+	Datum		figures[4] = {
+		Int64GetDatum(id), Int64GetDatum(VARSIZE(delta) - VARHDRSZ),
 		CStringGetTextDatum(sparse_predictor_name(info->predictor)), Int32GetDatum(depth)
 	};
 
@@ -171,8 +171,8 @@ store(ObjectReader *reader, const ObjectSpec *spec, int64 id, struct varlena *de
 		query_run(&insert_chunk, chunk, NULL, false, NULL);
 	query_run(&finish_object, figures, NULL, false, NULL);
 	for (int i = 0; info->refs > 0 && i < resolved->parents; i++)
-		object_insert_edge(spec->place, id, depth, i, resolved->parent[i], resolved->parent_depth[i], false);
-	object_forget(reader, spec->place, id);
+		object_insert_edge(id, depth, i, resolved->parent[i], resolved->parent_depth[i], false);
+	object_forget(reader, id);
 }
 
 void

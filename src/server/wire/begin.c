@@ -96,7 +96,7 @@ known_from(const Import *import, const Have *have)
 		readable[count++] = import->parent[i].version.id;
 	for (int i = 0; i < versions; i++)
 		readable[count++] = version[i];
-	return known_create(import->place, readable, count);
+	return known_create(readable, count);
 }
 
 static bool
@@ -262,6 +262,7 @@ write_rows(const Import *import)
 	store_enter(&access);
 	answer_connect();
 	import_rows(import);
+	quota_check_upload(import->version);
 	answer_finish();
 	store_leave(&access);
 	run_as_owner(&count_headers, argument);
@@ -280,6 +281,7 @@ open_version(Import *import, const Have *have, const uint8 *declaration)
 	order_parents(import, have, &beginning.kin);
 	beginning.known = known_from(import, have);
 	beginning.reader = object_reader_create(CurrentMemoryContext, false);
+	object_reader_context(beginning.reader, import->name, NULL, NULL);
 	place_objects(&beginning);
 	object_reader_free(beginning.reader);
 	write_rows(import);

@@ -37,7 +37,6 @@ PG_FUNCTION_INFO_V1(wire_commit);
 typedef struct Claim
 {
 	int64		object;
-	int16		place;
 	bool		verified;
 	bool		is_new;			/* and was not there before */
 	uint8		sha256[SPARSE_SHA256_BYTES];
@@ -72,10 +71,10 @@ typedef struct Committing
 /* ---- what is staged ---- */
 
 static StoreQuery claims_query = {
-	.sql = "select place, object, sha256 from sparse.staged"
+	.sql = "select object, sha256 from sparse.staged"
 	" where version = $1 and sha256 > $2 order by sha256 limit $3",
 	.args = 3, .arg = {INT8OID, BYTEAOID, INT8OID},
-	.columns = 3, .column = {INT2OID, INT8OID, BYTEAOID}};
+	.columns = 2, .column = {INT8OID, BYTEAOID}};
 
 static void
 add_claim(Committing *committing, const SPITupleTable *rows, uint64 row)
@@ -90,9 +89,8 @@ add_claim(Committing *committing, const SPITupleTable *rows, uint64 row)
 	}
 	claim = &committing->claim[committing->claims];
 	memset(claim, 0, sizeof(*claim));
-	claim->place = DatumGetInt16(row_datum(rows, row, 1));
-	claim->object = row_int64(rows, row, 2);
-	row_sha256(rows, row, 3, claim->sha256);
+	claim->object = row_int64(rows, row, 1);
+	row_sha256(rows, row, 2, claim->sha256);
 	entry = hash_search(committing->by_object, &claim->object, HASH_ENTER, NULL);
 	entry->claim = committing->claims++;
 }
@@ -136,15 +134,17 @@ static StoreQuery count_query = {
 static uint64
 chunks_missing(Committing *committing, const Claim *claim)
 {
-	Datum		argument[2] = {Int16GetDatum(claim->place), Int64GetDatum(claim->object)};
+	Datum		argument[2];
 	SPITupleTable *rows;
 	ObjectInfo	info;
 	uint64		chunks;
 	uint64		here;
 
-	if (!object_info(committing->reader, claim->place, claim->object, &info))
+	if (!object_info(committing->reader, claim->object, &info))
 		elog(ERROR, "staged object " INT64_FORMAT " is missing", claim->object);
 	chunks = sparse_grid_chunks(&info.grid);
+	argument[0] = Int16GetDatum(info.place);
+	argument[1] = Int64GetDatum(claim->object);
 	query_run(&count_query, argument, NULL, true, &rows);
 	here = (uint64) row_int64(rows, 0, 1);
 	SPI_freetuptable(rows);
@@ -159,7 +159,7 @@ first_missing(Committing *committing, const Claim *claim)
 	StagedObject staged;
 	int32		seq = 0;
 
-	staged_find(committing->reader, claim->place, claim->object, &staged);
+	staged_find(committing->reader, claim->object, &staged);
 	while (staged_has_chunk(&staged, here, seq))
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -250,7 +250,7 @@ check_object(const Committing *committing, const char *path, const char *tensor,
 
 /* Reads one chunk into the sums. */
 static void
-read_chunk(Committing *committing, int16 place, const ObjectInfo *object, uint64 seq, Claim *claim)
+read_chunk(Committing *committing, const ObjectInfo *object, uint64 seq, Claim *claim)
 {
 	sparse_delta_info info;
 	uint64		first;
@@ -262,7 +262,7 @@ read_chunk(Committing *committing, int16 place, const ObjectInfo *object, uint64
 				errmsg("object " INT64_FORMAT " is corrupt", object->id),
 				errdetail("Its chunks are larger than the format allows."));
 	make_room(committing, bytes);
-	chunk_read(committing->reader, place, object, (int32) seq, committing->content, &info);
+	chunk_read(committing->reader, object, (int32) seq, committing->content, &info);
 	sha256_add(committing->file_sum, committing->content, bytes);
 	checksum_add(committing->file_checksum, committing->content, bytes);
 	if (claim == NULL)
@@ -288,7 +288,7 @@ read_part(Committing *committing, const VersionFile *file, const FilePart *part)
 	for (uint64 seq = 0; seq < chunks; seq++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		read_chunk(committing, file->place, &info, seq, claim);
+		read_chunk(committing, &info, seq, claim);
 	}
 	if (claim != NULL)
 		check_object(committing, file->path, part->tensor, claim);
@@ -370,7 +370,7 @@ publish(Committing *committing, Claim *claim)
 				errcode(ERRCODE_DATA_CORRUPTED),
 				errmsg("staged object " INT64_FORMAT " is in no file of version \"%s\"",
 					   claim->object, committing->upload->label));
-	if (!staged_find(committing->reader, claim->place, claim->object, &staged))
+	if (!staged_find(committing->reader, claim->object, &staged))
 		elog(ERROR, "staged object " INT64_FORMAT " is missing", claim->object);
 	staged_publish(committing->reader, &staged, claim->sha256, &claim->figures, &result);
 	claim->is_new = !result.existed;
@@ -419,7 +419,7 @@ improve(Committing *committing, const Import *stored, const PlanObject *object)
 {
 	Proposal	proposal = {stored, object};
 	RecodeSpec	spec = {
-		.place = stored->place, .object = object->id, .row_bytes = object->row_bytes, .max_depth = sparse_max_chain_depth,
+		.object = object->id, .row_bytes = object->row_bytes, .max_depth = sparse_max_chain_depth,
 		.at_most = PG_UINT64_MAX, .propose = propose, .propose_state = &proposal, .version = stored->version
 	};
 	RecodeResult result;
@@ -560,7 +560,6 @@ prepare(Committing *committing, const Upload *upload)
 	committing->import.name = upload->version.name;
 	committing->import.version = upload->version.id;
 	committing->import.revision = upload->version.revision;
-	committing->import.place = upload->version.place;
 	store_enter(&access);
 	committing->import.plan = plan_of_rows(committing);
 	store_leave(&access);

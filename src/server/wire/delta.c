@@ -203,8 +203,8 @@ begin_part(DeltaStream *stream)
 		sparse_grid_seq(&stream->object.grid, stream->from - part->first) : 0;
 	stream->way = WAY_UNSETTLED;
 	stream->kin_asked = false;
-	factors_begin(stream->factors, file->place);
-	stream->same = have_object(stream->have, file->place, stream->object.id, &stream->where);
+	factors_begin(stream->factors);
+	stream->same = have_object(stream->have, stream->object.id, &stream->where);
 }
 
 /* The next part of the file at hand; false at its end. */
@@ -257,7 +257,7 @@ find_kin(DeltaStream *stream)
 
 	if (!stream->kin_asked)
 		stream->kin_found = have_kin(stream->have, stream->version.id, file, &stream->part, &object, &stream->kin) &&
-			object_info(stream->reader, file->place, object, &stream->kin_object) &&
+			object_info(stream->reader, object, &stream->kin_object) &&
 			stream->kin_object.dtype == stream->object.dtype;
 	stream->kin_asked = true;
 	return stream->kin_found;
@@ -276,7 +276,7 @@ read_prediction(DeltaStream *stream, uint64 first, uint64 bytes, sparse_ref *ref
 		return NULL;
 	unit = sparse_dtype_get(ref->dtype)->bytes;
 	prediction = palloc(ref->count * unit);
-	object_read(stream->reader, file_at_hand(stream)->place, stream->kin_object.id,
+	object_read(stream->reader, stream->kin_object.id,
 				ref->first * unit, ref->count * unit, prediction);
 	*refs = have_refs(&stream->kin, ref->first * unit, ref->count * unit);
 	return prediction;
@@ -298,7 +298,7 @@ recode(DeltaStream *stream, MemoryContext result, uint64 first, uint64 bytes, ui
 	size_t		length;
 	sparse_status status;
 
-	chunk_read(stream->reader, file_at_hand(stream)->place, &stream->object, (int32) stream->seq,
+	chunk_read(stream->reader, &stream->object, (int32) stream->seq,
 			   content, &info);
 	prediction = read_prediction(stream, first, bytes, &ref, &refs);
 	status = sparse_delta_encode(stream->codec, content, bytes, stream->object.dtype,
@@ -421,7 +421,7 @@ take_chunk(DeltaStream *stream, MemoryContext result, uint64 first, uint64 bytes
 {
 	StoredChunk chunk;
 
-	chunk_fetch(stream->reader, file_at_hand(stream)->place, &stream->object, (int32) stream->seq, &chunk);
+	chunk_fetch(stream->reader, &stream->object, (int32) stream->seq, &chunk);
 	*row = (DeltaRow) {
 		.encoding = stream->same ? "same" : "delta", .place = stream->part.first + first, .bytes = bytes,
 		.content_hash = chunk.info.content_hash

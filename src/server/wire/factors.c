@@ -60,7 +60,6 @@ struct Factors
 
 	/* of the part at hand */
 	MemoryContext context;
-	int16		place;
 	HTAB	   *sources;
 	HTAB	   *pieces;
 	uint64		length;			/* of the tape */
@@ -89,13 +88,12 @@ factors_create(MemoryContext context, ObjectReader *reader, const Have *have, ui
 }
 
 void
-factors_begin(Factors *factors, int16 place)
+factors_begin(Factors *factors)
 {
 	HASHCTL		sources = {.keysize = sizeof(int64), .entrysize = sizeof(Source), .hcxt = factors->context};
 	HASHCTL		pieces = {.keysize = sizeof(PieceKey), .entrysize = sizeof(Piece), .hcxt = factors->context};
 
 	MemoryContextReset(factors->context);
-	factors->place = place;
 	factors->sources = hash_create("sparse sources", 16, &sources, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	factors->pieces = hash_create("sparse pieces", 16, &pieces, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	factors->length = 0;
@@ -112,14 +110,14 @@ source_of(Factors *factors, const ObjectInfo *object, const sparse_ref *ref)
 	bool		found;
 	Source	   *source;
 
-	if (!object_parent(factors->reader, factors->place, object->id, ref->parent, &id))
+	if (!object_parent(factors->reader, object->id, ref->parent, &id))
 		return NULL;
 	source = hash_search(factors->sources, &id, HASH_ENTER, &found);
 	if (!found)
 	{
 		memset(source, 0, sizeof(*source));
 		source->object = id;
-		source->held = have_object(factors->have, factors->place, id, &source->where);
+		source->held = have_object(factors->have, id, &source->where);
 	}
 	return source;
 }
@@ -155,7 +153,7 @@ is_readable(Factors *factors, Source *source)
 	if (!source->asked)
 	{
 		store_leave(factors->access);
-		source->readable = find_object_readable(factors->place, source->object);
+		source->readable = find_object_readable(source->object);
 		store_enter(factors->access);
 		source->asked = true;
 	}
@@ -174,10 +172,10 @@ is_to_be_had(Factors *factors, const ObjectInfo *object, const sparse_ref *ref, 
 		return false;
 	if (source->held)
 		return true;
-	if (!object_info(factors->reader, factors->place, source->object, &source->info) ||
+	if (!object_info(factors->reader, source->object, &source->info) ||
 		source->info.depth >= object->depth || !range_of(&source->info, ref, &first, &bytes))
 		return false;
-	return object_parent_is_made(factors->reader, factors->place, object->id, ref->parent) ||
+	return object_parent_is_made(factors->reader, object->id, ref->parent) ||
 		(others && is_readable(factors, source));
 }
 
@@ -220,7 +218,7 @@ plan_chunks(Factors *factors, const ObjectInfo *object, uint64 low, uint64 high,
 	CHECK_FOR_INTERRUPTS();
 	for (int i = 0; i < 2; i++)
 	{
-		chunk_fetch(factors->reader, factors->place, object, (int32) (i == 0 ? low : high - 1), &end[i]);
+		chunk_fetch(factors->reader, object, (int32) (i == 0 ? low : high - 1), &end[i]);
 		pfree(DatumGetPointer(end[i].value));
 		for (int r = 0; r < end[i].info.refs; r++)
 			if (!is_to_be_had(factors, object, &end[i].info.ref[r], others))
@@ -243,7 +241,7 @@ code_alone(Factors *factors, const Source *source, uint64 seq, uint64 bytes, con
 	sparse_delta_info info;
 	sparse_status status;
 
-	chunk_read(factors->reader, factors->place, &source->info, (int32) seq, content, &info);
+	chunk_read(factors->reader, &source->info, (int32) seq, content, &info);
 	status = sparse_delta_encode(object_reader_codec(factors->reader), content, bytes, source->info.dtype,
 								 NULL, 0, NULL, 0, delta, length);
 	if (status != SPARSE_OK)
@@ -429,7 +427,7 @@ find_before(Factors *factors, const Source *source, uint64 seq, Missing *missing
 	FactorsAnswer answer = FACTORS_READY;
 
 	check_stack_depth();
-	chunk_fetch(factors->reader, factors->place, &source->info, (int32) seq, &this.stored);
+	chunk_fetch(factors->reader, &source->info, (int32) seq, &this.stored);
 	if (!source->alone)
 		answer = find_missing(factors, &source->info, &this.stored.info, missing);
 	if (answer == FACTORS_FIRST)

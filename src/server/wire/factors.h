@@ -27,7 +27,7 @@ typedef struct Factors Factors;
 extern Factors *factors_create(MemoryContext context, ObjectReader *reader, const Have *have, uint64 most_bytes);
 
 /* Another part of the version: what was sent is forgotten. */
-extern void factors_begin(Factors *factors, int16 place);
+extern void factors_begin(Factors *factors);
 
 /*
  * Settles what would be sent for chunks [low, high) of an object, by the first and the last of them. False:

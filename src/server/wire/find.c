@@ -196,7 +196,6 @@ typedef struct KnownVersion
 struct Known
 {
 	MemoryContext context;
-	int16		place;
 	HTAB	   *versions;		/* whose readability was asked */
 	int			count;
 	Datum		readable[READABLE_MAX];
@@ -210,13 +209,12 @@ add_readable(Known *known, int64 version)
 }
 
 Known *
-known_create(int16 place, const int64 *readable, int count)
+known_create(const int64 *readable, int count)
 {
 	Known	   *known = palloc0(sizeof(Known));
 	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(KnownVersion)};
 
 	known->context = CurrentMemoryContext;
-	known->place = place;
 	control.hcxt = CurrentMemoryContext;
 	known->versions = hash_create("sparse readable versions", 256, &control,
 								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -227,26 +225,26 @@ known_create(int16 place, const int64 *readable, int count)
 
 static StoreQuery object_query = {
 	.sql = "select o.id,"
-	"       exists (select from sparse.tensor t where t.object = o.id and t.place = $1 and t.version = any ($4))"
-	"       or exists (select from sparse.file f where f.object = o.id and f.place = $1 and f.version = any ($4))"
+	"       exists (select from sparse.tensor t where t.object = o.id and t.version = any ($3))"
+	"       or exists (select from sparse.file f where f.object = o.id and f.version = any ($3))"
 	"  from sparse.object o"
-	" where o.place = $1 and o.sha256 = $2 and o.bytes = $3",
-	.args = 4, .arg = {INT2OID, BYTEAOID, INT8OID, INT8ARRAYOID},
+	" where o.sha256 = $1 and o.bytes = $2",
+	.args = 3, .arg = {BYTEAOID, INT8OID, INT8ARRAYOID},
 	.columns = 2, .column = {INT8OID, BOOLOID}};
 
 static StoreQuery versions_query = {
-	.sql = "(select t.version from sparse.tensor t where t.object = $1 and t.place = $2"
-	"   order by t.version desc limit $3)"
-	" union (select f.version from sparse.file f where f.object = $1 and f.place = $2"
-	"   order by f.version desc limit $3)",
-	.args = 3, .arg = {INT8OID, INT2OID, INT8OID},
+	.sql = "(select t.version from sparse.tensor t where t.object = $1"
+	"   order by t.version desc limit $2)"
+	" union (select f.version from sparse.file f where f.object = $1"
+	"   order by f.version desc limit $2)",
+	.args = 2, .arg = {INT8OID, INT8OID},
 	.columns = 1, .column = {INT8OID}};
 
 /* The object of that content, whoever may read it; 0: none. *readable: found in one of the versions tried first. */
 static int64
 look_up(Known *known, const uint8 *sha256, uint64 bytes, bool *readable)
 {
-	Datum		argument[4] = {Int16GetDatum(known->place), sha256_datum(sha256), Int64GetDatum((int64) bytes),
+	Datum		argument[3] = {sha256_datum(sha256), Int64GetDatum((int64) bytes),
 	array_datum(INT8OID, known->readable, known->count)};
 	StoreAccess access;
 	SPITupleTable *rows;
@@ -267,9 +265,9 @@ look_up(Known *known, const uint8 *sha256, uint64 bytes, bool *readable)
 
 /* The newest versions that the object occurs in. */
 static int
-versions_of(int16 place, int64 object, bool read_only, int64 version[2 * VERSIONS_OF_OBJECT])
+versions_of(int64 object, bool read_only, int64 version[2 * VERSIONS_OF_OBJECT])
 {
-	Datum		argument[3] = {Int64GetDatum(object), Int16GetDatum(place), Int64GetDatum(VERSIONS_OF_OBJECT)};
+	Datum		argument[2] = {Int64GetDatum(object), Int64GetDatum(VERSIONS_OF_OBJECT)};
 	StoreAccess access;
 	SPITupleTable *rows;
 	int			count;
@@ -285,11 +283,11 @@ versions_of(int16 place, int64 object, bool read_only, int64 version[2 * VERSION
 }
 
 bool
-find_object_readable(int16 place, int64 object)
+find_object_readable(int64 object)
 {
 	int64		version[2 * VERSIONS_OF_OBJECT];
 	bool		readable[2 * VERSIONS_OF_OBJECT];
-	int			count = versions_of(place, object, true, version);
+	int			count = versions_of(object, true, version);
 	bool		any = false;
 
 	versions_readable(version, count, true, readable);
@@ -340,5 +338,5 @@ known_object(Known *known, const uint8 *sha256, uint64 bytes)
 
 	if (object == 0 || readable)
 		return object;
-	return any_readable(known, version, versions_of(known->place, object, false, version)) ? object : 0;
+	return any_readable(known, version, versions_of(object, false, version)) ? object : 0;
 }

@@ -22,16 +22,16 @@ extern bool find_parse_sha256(const char *text, size_t length, uint8 sha256[SPAR
  * Whether the object occurs in a version that the caller can read: of very many, the newest are looked at. With the
  * snapshot of the query. As the caller.
  */
-extern bool find_object_readable(int16 place, int64 object);
+extern bool find_object_readable(int64 object);
 
 /* Objects that may be left out of an upload. */
 typedef struct Known Known;
 
 /*
- * Of a place; `readable` are versions that were found to be readable already. In the
+ * `readable` are versions that were found to be readable already. In the
  * current memory context.
  */
-extern Known *known_create(int16 place, const int64 *readable, int count);
+extern Known *known_create(const int64 *readable, int count);
 
 /*
  * The object with that content that occurs in a version which the caller can read; 0:

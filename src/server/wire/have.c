@@ -152,17 +152,16 @@ first_element(const Have *have, const SPITupleTable *rows, uint64 count, HavePla
 
 static StoreQuery object_query = {
 	.sql = "(select t.version, t.file, t.first_byte from sparse.tensor t"
-	"   where t.object = $1 and t.place = $2 and t.version = any ($3) limit $4)"
+	"   where t.object = $1 and t.version = any ($2) limit $3)"
 	" union all (select f.version, f.ordinal, 0::bigint from sparse.file f"
-	"   where f.object = $1 and f.place = $2 and f.version = any ($3) limit $4)",
-	.args = 4, .arg = {INT8OID, INT2OID, INT8ARRAYOID, INT8OID},
+	"   where f.object = $1 and f.version = any ($2) limit $3)",
+	.args = 3, .arg = {INT8OID, INT8ARRAYOID, INT8OID},
 	.columns = 3, .column = {INT8OID, INT4OID, INT8OID}};
 
 bool
-have_object(const Have *have, int16 place, int64 object, HavePlace *where)
+have_object(const Have *have, int64 object, HavePlace *where)
 {
-	Datum		argument[4] = {Int64GetDatum(object), Int16GetDatum(place), have->array,
-	Int64GetDatum(PLACES_MAX)};
+	Datum		argument[3] = {Int64GetDatum(object), have->array, Int64GetDatum(PLACES_MAX)};
 	SPITupleTable *rows;
 	uint64		count;
 	bool		found;
@@ -180,7 +179,7 @@ have_object(const Have *have, int16 place, int64 object, HavePlace *where)
 static StoreQuery tensor_query = {
 	.sql = "select h.version, h.file, h.first_byte, h.object"
 	"  from (select * from sparse.tensor n where n.version = $1 and n.name = $3 offset 0) t"
-	"  join sparse.tensor h on h.name = $3 and h.version = any ($4) and h.dtype = t.dtype and h.place = t.place"
+	"  join sparse.tensor h on h.name = $3 and h.version = any ($4) and h.dtype = t.dtype"
 	"   and cardinality(h.shape) = cardinality(t.shape) and h.shape[2:] = t.shape[2:] and h.bytes > 0"
 	" where t.file = $2"
 	" limit $5",
@@ -190,7 +189,7 @@ static StoreQuery tensor_query = {
 static StoreQuery file_query = {
 	.sql = "select h.version, h.ordinal, 0::bigint, h.object"
 	"  from sparse.file f"
-	"  join sparse.file h on h.format = f.format and h.place = f.place and h.object_bytes > 0"
+	"  join sparse.file h on h.format = f.format and h.object_bytes > 0"
 	" where f.version = $1 and f.ordinal = $2 and h.version = any ($3)"
 	"   and (h.path = f.path"
 	"        or 1 = (select count(*) from sparse.file o where o.version = h.version and o.format = f.format)"

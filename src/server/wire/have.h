@@ -35,7 +35,7 @@ extern Have *have_of_argument(FunctionCallInfo fcinfo, int argument, bool read_o
 extern int	have_versions(const Have *have, const int64 **version);
 
 /* Whether the client holds the object, and where. As the store's owner, within SPI_connect. */
-extern bool have_object(const Have *have, int16 place, int64 object, HavePlace *where);
+extern bool have_object(const Have *have, int64 object, HavePlace *where);
 
 /*
  * What the client holds in place of a part of a version: the tensor of the same name, dtype and

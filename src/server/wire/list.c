@@ -85,10 +85,9 @@ list_chunk(Listing *listing, ListedPart *listed, uint64 seq)
 static void
 look_at(Listing *listing, ListedPart *listed)
 {
-	int16		place = listed->file->place;
 	StagedObject *staged = &listed->staged;
 
-	if (!staged_find(listing->reader, place, listed->part->object, staged))
+	if (!staged_find(listing->reader, listed->part->object, staged))
 	{
 		part_object(listing->reader, listing->upload->label, listed->file, listed->part, &staged->info);
 		return;
@@ -96,8 +95,8 @@ look_at(Listing *listing, ListedPart *listed)
 	listed->wanted = is_first(listing, staged->info.id);
 	listed->here = palloc0(sizeof(StagedChunks));
 	listed->predicted = staged->source != 0 &&
-		object_info(listing->reader, place, staged->source, &listed->source) &&
-		have_object(listing->have, place, staged->source, &listed->where);
+		object_info(listing->reader, staged->source, &listed->source) &&
+		have_object(listing->have, staged->source, &listed->where);
 }
 
 /* Each chunk in a context of its own: a part may have very many. */

@@ -22,13 +22,12 @@ PG_FUNCTION_INFO_V1(wire_abort);
 /* ---- finding it ---- */
 
 static StoreQuery find_query = {
-	.sql = "select v.name, v.revision, v.family, v.state, v.created_by, g.place, u.version is not null, v.kind"
+	.sql = "select v.name, v.revision, v.family, v.state, v.created_by, u.version is not null, v.kind"
 	"  from sparse.version v"
-	"  join sparse.family g on g.id = v.family"
 	"  left join sparse.upload u on u.version = v.id"
 	" where v.id = $1",
 	.args = 1, .arg = {INT8OID},
-	.columns = 8, .column = {TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, INT2OID, BOOLOID, TEXTOID}};
+	.columns = 7, .column = {TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, BOOLOID, TEXTOID}};
 
 static bool
 is_own(const char *created_by)
@@ -59,9 +58,8 @@ read_row(int64 id, Upload *upload, char **created_by)
 		upload->version.family = row_int64(rows, 0, 3);
 		upload->version.state = *row_text(context, rows, 0, 4);
 		*created_by = row_text(context, rows, 0, 5);
-		upload->version.place = DatumGetInt16(row_datum(rows, 0, 6));
-		upload->under_way = DatumGetBool(row_datum(rows, 0, 7));
-		upload->version.kind = *row_text(context, rows, 0, 8);
+		upload->under_way = DatumGetBool(row_datum(rows, 0, 6));
+		upload->version.kind = *row_text(context, rows, 0, 7);
 	}
 	answer_finish();
 	store_leave(&access);

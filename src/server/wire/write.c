@@ -8,6 +8,7 @@
 #include "postgres.h"
 #include "compat.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_type_d.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -29,21 +30,21 @@ enum
 
 /* By its name first, and nothing else: a plan made for small tables would look through all of a file. */
 static StoreQuery tensor_query = {
-	.sql = "select t.place, t.object, f.path"
+	.sql = "select t.object, f.path"
 	"  from (select * from sparse.tensor n where n.version = $1 and n.name = $2 offset 0) t"
 	"  join sparse.file f on f.version = $1 and f.ordinal = t.file"
 	" where $3 is null or f.path = $3"
 	" limit 2",
 	.args = 3, .arg = {INT8OID, TEXTOID, TEXTOID},
-	.columns = 3, .column = {INT2OID, INT8OID, TEXTOID}};
+	.columns = 2, .column = {INT8OID, TEXTOID}};
 
 static StoreQuery file_query = {
-	.sql = "select f.place, f.object, f.path"
+	.sql = "select f.object, f.path"
 	"  from sparse.file f"
 	" where f.version = $1 and f.format = 'bytes' and ($2 is null or f.path = $2)"
 	" limit 2",
 	.args = 2, .arg = {INT8OID, TEXTOID},
-	.columns = 3, .column = {INT2OID, INT8OID, TEXTOID}};
+	.columns = 2, .column = {INT8OID, TEXTOID}};
 
 typedef struct Target
 {
@@ -51,7 +52,6 @@ typedef struct Target
 	const char *tensor;			/* NULL: a file without tensors */
 	const char *path;			/* NULL: the only one that fits */
 	int32		seq;
-	int16		place;
 	int64		object;
 } Target;
 
@@ -98,8 +98,7 @@ find_object(Target *target)
 	else
 		null[path] = 'n';
 	check_found_once(target, query_run(tensor ? &tensor_query : &file_query, argument, null, true, &rows));
-	target->place = DatumGetInt16(row_datum(rows, 0, 1));
-	target->object = row_int64(rows, 0, 2);
+	target->object = row_int64(rows, 0, 1);
 	SPI_freetuptable(rows);
 }
 
@@ -123,8 +122,10 @@ store_chunk(Target *target, bytea *content, struct varlena *delta)
 	StagedObject staged;
 
 	find_object(target);
-	if (staged_find(reader, target->place, target->object, &staged))
+	if (staged_find(reader, target->object, &staged))
 	{
+		quota_check_chunk(target->upload.version.id,
+						  content != NULL ? VARSIZE_ANY_EXHDR(content) : toast_raw_datum_size(PointerGetDatum(delta)));
 		if (content != NULL)
 			staged_write(reader, &staged, target->seq, VARDATA_ANY(content), VARSIZE_ANY_EXHDR(content));
 		else

@@ -1,0 +1,109 @@
+# Other releases of the distribution, each in a directory of its own. Sourced, not run;
+# needs root and debootstrap.
+#
+# A bare chroot per suite is made once and kept under $SPARSE_CHROOTS until it is older
+# than $SPARSE_CHROOT_DAYS (7); what is to be done happens in a copy, removed afterwards.
+# Everything mounted, and every process, is in a namespace that ends with the command, so
+# that nothing is left behind however it ends.
+#
+#   bare_chroot SUITE            sets $bare: made if it is not there, or too old
+#   copy_chroot SUITE NAME       sets $copy: a fresh copy of it
+#   in_chroot DIRECTORY COMMAND...
+#   apt_in DIRECTORY ARGUMENT... apt-get there, asking nothing
+
+SPARSE_CHROOTS=${SPARSE_CHROOTS:-/var/cache/sparse-chroots}
+SPARSE_CHROOT_DAYS=${SPARSE_CHROOT_DAYS:-7}
+UBUNTU_MIRROR=${UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu}
+
+# Where this machine gets its own packages from.
+debian_mirror() {
+    local found
+    found=$(grep -rhoE 'https?://[^ ]*/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -n 1 | tr -d ' ') || true
+    echo "${found:-http://deb.debian.org/debian}"
+}
+
+mirror_of() {
+    case $1 in
+        noble) echo "$UBUNTU_MIRROR" ;;
+        *) debian_mirror ;;
+    esac
+}
+
+# Debian's experimental is no release of its own, but sid and some packages more.
+release_of() { [ "$1" = experimental ] && echo sid || echo "$1"; }
+
+# Whether the suite can be had at all: the reason why not is printed.
+can_be_had() {
+    local suite=$1 url scratch
+    [ "$(id -u)" -eq 0 ] || { echo "a chroot needs root"; return 1; }
+    command -v debootstrap >/dev/null || { echo "debootstrap is not installed"; return 1; }
+    url=$(mirror_of "$suite")/dists/$(release_of "$suite")/Release
+    scratch=$(mktemp -d)
+    /usr/lib/apt/apt-helper download-file "$url" "$scratch/release" >/dev/null 2>&1 ||
+        url="$url cannot be reached"
+    rm -rf "$scratch"
+    case $url in *" cannot be reached") echo "$url"; return 1 ;; esac
+}
+
+in_chroot() {
+    local directory=$1
+    shift
+    unshare --mount --pid --fork --kill-child --propagation private bash -c '
+        directory=$1
+        shift
+        mount -t proc proc "$directory/proc"
+        mount --rbind /dev "$directory/dev"
+        mount -t tmpfs tmpfs "$directory/dev/shm"
+        for share in archives:/var/cache/apt/archives ccache:/var/cache/sparse-ccache; do
+            from=$SPARSE_CHROOTS/${share%%:*}.$(cat "$directory/etc/sparse-suite") to=$directory${share#*:}
+            mkdir -p "$from/partial" "$to"
+            chmod 1777 "$from"
+            mount --bind "$from" "$to"
+        done
+        exec chroot "$directory" env -i HOME=/root TERM=dumb LC_ALL=C.UTF-8 \
+            PATH=/usr/lib/ccache:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+            CCACHE_DIR=/var/cache/sparse-ccache CCACHE_UMASK=000 CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=/home "$@"' \
+        in_chroot "$directory" "$@"
+}
+export SPARSE_CHROOTS
+
+apt_in() {
+    local directory=$1
+    shift
+    in_chroot "$directory" env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends "$@" </dev/null
+}
+
+# Half a chroot is never taken for one: it gets its name at the end.
+bare_chroot() {
+    local suite=$1 key=
+    bare=$SPARSE_CHROOTS/bare.$suite
+    if [ -n "$(find "$bare/etc/sparse-suite" -mtime "-$SPARSE_CHROOT_DAYS" 2>/dev/null)" ]; then return 0; fi
+    rm -rf "$bare" "$bare.new"
+    mkdir -p "$SPARSE_CHROOTS"
+    # another distribution's key is not on this machine, nor would it change what is tested
+    [ "$suite" != noble ] || key=--no-check-gpg
+    debootstrap --variant=minbase $key "$(release_of "$suite")" "$bare.new" "$(mirror_of "$suite")" >"$SPARSE_CHROOTS/$suite.log" 2>&1 ||
+        { tail -n 3 "$SPARSE_CHROOTS/$suite.log" >&2; return 1; }
+    echo force-unsafe-io >"$bare.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
+    # a mirror may be a snapshot of a day long past
+    echo 'Acquire::Check-Valid-Until "false";' >"$bare.new/etc/apt/apt.conf.d/snapshot"
+    printf '#!/bin/sh\nexit 101\n' >"$bare.new/usr/sbin/policy-rc.d"
+    chmod 755 "$bare.new/usr/sbin/policy-rc.d"
+    cp -L /etc/resolv.conf "$bare.new/etc/resolv.conf"
+    case $suite in
+        experimental)
+            echo "deb $(mirror_of "$suite") experimental main" >"$bare.new/etc/apt/sources.list.d/experimental.list"
+            printf 'Package: *postgresql* libpq*\nPin: release a=experimental\nPin-Priority: 990\n' >"$bare.new/etc/apt/preferences.d/postgresql"
+            ;;
+        noble) echo "deb $(mirror_of "$suite") noble main universe" >"$bare.new/etc/apt/sources.list" ;;
+    esac
+    echo "$suite" >"$bare.new/etc/sparse-suite"
+    mv "$bare.new" "$bare"
+}
+
+copy_chroot() {
+    bare_chroot "$1" || return
+    copy=$SPARSE_CHROOTS/run.$2
+    rm -rf "$copy"
+    cp -a --reflink=auto "$bare" "$copy"
+}
