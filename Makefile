@@ -68,7 +68,7 @@ else
 
 EXTENSION = sparse
 
-CORE = codec fit plan
+CORE = codec fit plan recipes
 SERVER = sdelta store model wire dataset lineage savings care routing
 LAYERS = $(CORE:%=core/%) $(SERVER:%=server/%)
 files_of = $(patsubst $(TOP)/%,%,$(sort $(wildcard $(TOP)/src/$1)))

@@ -16,6 +16,7 @@ int			sparse_cache_size = 16 * 1024;
 int			sparse_effort = 2;
 bool		sparse_verify_writes = true;
 bool		sparse_notify = true;
+bool		sparse_optimize_commits = true;
 
 /* read by SQL alone, as sparse.storage_price and sparse.egress_price (savings/savings.sql) */
 static double storage_price = 0;
@@ -55,6 +56,11 @@ _PG_init(void)
 							 "Tells those who listen on channel \"sparse\" of versions that are ready, tagged or dropped.",
 							 "A transaction that has told cannot be prepared for two-phase commit.",
 							 &sparse_notify, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("sparse.optimize_commits",
+							 "Looks for the best predictions of what was uploaded when it is committed, as an import does.",
+							 "Otherwise that is left to sparse_optimize() or sparse_nightly().",
+							 &sparse_optimize_commits, true,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomRealVariable("sparse.storage_price",
 							 "Price of keeping 10^9 bytes for a month, in a currency of your choice.",

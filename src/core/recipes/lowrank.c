@@ -1,5 +1,5 @@
 /*
- * recipe_lowrank.c: tensors whose change is a product of thin matrices, or in part: adapters merged, that are not parents themselves;
+ * lowrank.c: tensors whose change is a product of thin matrices, or in part: adapters merged, that are not parents themselves;
  * and fine-tunes of all weights, in as far as it pays.
  *
  * The factors are found by fit/lowrank.c or, where there is no low rank, by fit/priced.c, which read the tensor and its parent several
@@ -7,18 +7,14 @@
  * promises to take clearly less than the parent alone does, they are stored, as objects that nothing but
  * this tensor's refers to.
  */
-#include "postgres.h"
-#include "compat.h"
+#include "search.h"
 
-#include "codec/convert.h"
+#include <string.h>
+
 #include "fit/priced.h"
-#include "miscadmin.h"
-#include "recipes.h"
-#include "sdelta/glue.h"
-#include "store/reader.h"
 
 #define STRETCHES 4
-#define STRETCH_ELEMENTS ((uint64) 32768)	/* rows of about so many elements, or one */
+#define STRETCH_ELEMENTS ((uint64_t) 32768)	/* rows of about so many elements, or one */
 
 /* Per cent of what the parent alone takes that the factors may bring it down to, at most. */
 #define WORTH 90
@@ -26,58 +22,56 @@
 /* The same of factors whose rank was chosen by what it saves. */
 #define WORTH_PRICED 99
 
-/* The highest rank of these, with sparse.effort at 2 and 3. */
+/* The highest rank of these, with effort 2 and 3. */
 #define CHEAP_RANK 16
 #define MOST_RANK FIT_MAX_RANK
 
-typedef struct Factored
+typedef struct factored
 {
-	const RecipeSearch *search;
-	const Kin  *base;
-	uint64		rows;
-	uint64		columns;
+	const recipe_search *search;
+	const sparse_kin *base;
+	uint64_t	rows;
+	uint64_t	columns;
 	fit_lowrank fit;
-} Factored;
+} factored;
 
 static void
 read_rows(void *state, uint64_t first, uint64_t rows, float *child, float *parent)
 {
-	const Factored *f = state;
+	const factored *f = state;
 
-	CHECK_FOR_INTERRUPTS();
+	workspace_pause(f->search->work);
 	sample_content(f->search, first * f->columns, rows * f->columns, child);
-	sample_object(f->search, f->base, first * f->columns, rows * f->columns, parent);
+	sample_kin(f->search, f->base, first * f->columns, rows * f->columns, parent);
 }
 
 /* ---- what it would cost ---- */
 
 static size_t
-encoded(const RecipeSearch *search, const void *content, size_t bytes, sparse_dtype dtype)
+encoded(const recipe_search *search, const void *content, size_t bytes)
 {
 	const uint8_t *delta;
 	size_t		delta_bytes;
-	sparse_status status = sparse_delta_encode(object_reader_codec(search->reader), content, bytes, dtype,
-											   NULL, 0, NULL, 0, &delta, &delta_bytes);
 
-	if (status != SPARSE_OK)
-		sparse_report(status, "encode a factor");
+	workspace_check(search->work, sparse_delta_encode(search->codec, content, bytes, SPARSE_I16, NULL, 0, NULL, 0,
+													  &delta, &delta_bytes));
 	return delta_bytes;
 }
 
 /* Larger content is encoded by pieces. */
 static size_t
-factor_cost(const RecipeSearch *search, const int16_t *factor, uint64 count)
+factor_cost(const recipe_search *search, const int16_t *factor, uint64_t count)
 {
-	const uint64 most = SPARSE_MAX_CONTENT / sizeof(int16_t);
+	const uint64_t most = SPARSE_MAX_CONTENT / sizeof(int16_t);
 	size_t		cost = 0;
 
-	for (uint64 first = 0; first < count; first += most)
-		cost += encoded(search, factor + first, Min(most, count - first) * sizeof(int16_t), SPARSE_I16);
+	for (uint64_t first = 0; first < count; first += most)
+		cost += encoded(search, factor + first, MIN(most, count - first) * sizeof(int16_t));
 	return cost;
 }
 
 static sparse_formula
-formula_of(const Factored *f)
+formula_of(const factored *f)
 {
 	sparse_formula formula = {
 		.style = SPARSE_PRODUCT_EXPONENTS, .rank = f->fit.rank, .columns = f->columns, .factor = 1
@@ -89,17 +83,17 @@ formula_of(const Factored *f)
 
 /* What `rows` rows from `first` on take by the factors, and by the parent alone. */
 static void
-stretch_cost(const Factored *f, uint64 first, uint64 rows, uint64 *by_factors, uint64 *by_parent)
+stretch_cost(const factored *f, uint64_t first, uint64_t rows, uint64_t *by_factors, uint64_t *by_parent)
 {
-	const RecipeSearch *search = f->search;
-	const sparse_dtype dtype = search->spec->dtype;
+	const recipe_search *search = f->search;
+	const sparse_dtype dtype = search->subject->dtype;
 	const unsigned unit = sparse_dtype_get(dtype)->bytes;
 	const unsigned base_unit = sparse_dtype_get(f->base->dtype)->bytes;
-	const uint64 elements = rows * f->columns;
+	const uint64_t elements = rows * f->columns;
 	const size_t left = rows * f->fit.rank * sizeof(int16_t);
 	const size_t right = f->columns * f->fit.rank * sizeof(int16_t);
-	char	   *content = palloc(elements * unit);
-	char	   *references = palloc_extended(elements * base_unit + left + right, MCXT_ALLOC_HUGE);
+	uint8_t    *content = workspace_allocate(search->work, elements * unit);
+	uint8_t    *references = workspace_allocate(search->work, elements * base_unit + left + right);
 	sparse_formula formula = formula_of(f);
 	sparse_formula cast = {0};
 	sparse_ref	ref[3] = {
@@ -107,14 +101,13 @@ stretch_cost(const Factored *f, uint64 first, uint64 rows, uint64 *by_factors, u
 		{.parent = 1, .dtype = SPARSE_I16, .count = rows * f->fit.rank},
 		{.parent = 2, .dtype = SPARSE_I16, .count = f->columns * f->fit.rank}
 	};
-	sparse_codec *codec = object_reader_codec(search->reader);
+	sparse_codec *codec = search->codec;
 	const uint8_t *delta;
-	size_t		bytes;
+	size_t		bytes = 0;
 	sparse_status status;
 
-	search->spec->source(search->spec->source_state, first * f->columns * unit, elements * unit, content);
-	object_read(search->reader, f->base->object, first * f->columns * base_unit,
-				elements * base_unit, references);
+	read_content(search, first * f->columns * unit, elements * unit, content);
+	read_kin(search, f->base, first * f->columns * base_unit, elements * base_unit, references);
 	memcpy(references + elements * base_unit, f->fit.left + first * f->fit.rank, left);
 	memcpy(references + elements * base_unit + left, f->fit.right, right);
 	status = sparse_delta_encode_formula(codec, content, elements * unit, dtype, SPARSE_PREDICT_LOW_RANK, &formula,
@@ -126,19 +119,18 @@ stretch_cost(const Factored *f, uint64 first, uint64 rows, uint64 *by_factors, u
 	else if (status == SPARSE_OK)
 		status = sparse_delta_encode_formula(codec, content, elements * unit, dtype, SPARSE_PREDICT_CAST, &cast,
 											 ref, 1, references, elements * base_unit, &delta, &bytes);
-	if (status != SPARSE_OK)
-		sparse_report(status, "encode a sample");
+	workspace_check(search->work, status);
 	*by_parent += bytes;
-	pfree(content);
-	pfree(references);
+	workspace_release(search->work, content);
+	workspace_release(search->work, references);
 }
 
 static bool
-is_worth_it(const Factored *f)
+is_worth_it(const factored *f)
 {
-	const uint64 rows = Min(f->rows, Max(1, STRETCH_ELEMENTS / f->columns));
-	uint64		by_factors = 0;
-	uint64		by_parent = 0;
+	const uint64_t rows = MIN(f->rows, MAX(1, STRETCH_ELEMENTS / f->columns));
+	uint64_t	by_factors = 0;
+	uint64_t	by_parent = 0;
 	double		scale = (double) f->rows / (STRETCHES * rows);
 	double		factors;
 
@@ -151,50 +143,28 @@ is_worth_it(const Factored *f)
 	return factors + by_factors * scale < by_parent * scale * WORTH / 100;
 }
 
-/* ---- the factors as objects ---- */
+/* ---- the factors ---- */
 
-typedef struct FactorSource
+static int64_t
+store_factor(const recipe_search *search, const void *factor, sparse_dtype dtype, uint64_t count)
 {
-	const char *bytes;
-} FactorSource;
+	int64_t		object;
 
-static void
-read_factor(void *state, uint64 first, uint64 bytes, char *target)
-{
-	memcpy(target, ((FactorSource *) state)->bytes + first, bytes);
-}
-
-static int64
-store_factor(const RecipeSearch *search, const void *factor, sparse_dtype dtype, uint64 count)
-{
-	FactorSource source = {factor};
-	Sha256	   *sha256 = sha256_create(CurrentMemoryContext);
-	uint8		digest[SPARSE_SHA256_BYTES];
-	ObjectResult result;
-	ObjectSpec	spec = {
-		.place = search->spec->place, .sha256 = digest, .dtype = dtype, .bytes = count * sparse_dtype_get(dtype)->bytes,
-		.version = search->spec->version, .source = read_factor, .source_state = &source
-	};
-
-	for (uint64 first = 0; first < spec.bytes; first += PIECE_BYTES)
-		sha256_add(sha256, source.bytes + first, Min(PIECE_BYTES, spec.bytes - first));
-	sha256_finish(sha256, digest);
-	object_write(search->reader, &spec, &result);
-	return result.id;
+	workspace_check(search->work, search->source->store(search->source->state, factor, dtype, count, &object));
+	return object;
 }
 
 /* fit_pause */
 static void
-let_interrupt(void *state)
+pause_fit(void *state)
 {
-	(void) state;
-	CHECK_FOR_INTERRUPTS();
+	workspace_pause(((const factored *) state)->search->work);
 }
 
 static void
-propose(RecipeSearch *search, const Factored *f)
+propose(recipe_search *search, const factored *f)
 {
-	Recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_LOW_RANK);
+	sparse_recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_LOW_RANK);
 
 	recipe_add_elements(recipe, f->base);
 	recipe_add_source(recipe, store_factor(search, f->fit.left, SPARSE_I16, f->rows * f->fit.rank), SPARSE_I16, f->columns,
@@ -208,9 +178,9 @@ propose(RecipeSearch *search, const Factored *f)
 /* ---- by its price ---- */
 
 static void
-propose_sum(RecipeSearch *search, const Factored *f, const fit_priced *fit)
+propose_sum(recipe_search *search, const factored *f, const fit_priced *fit)
 {
-	Recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_SUM);
+	sparse_recipe *recipe = recipes_add(search, SPARSE_PREDICT_SUM);
 
 	recipe_add_elements(recipe, f->base);
 	recipe_add_source(recipe, store_factor(search, fit->left, SPARSE_I8, f->rows * fit->rank), SPARSE_I8, 0, f->rows * fit->rank);
@@ -224,16 +194,15 @@ propose_sum(RecipeSearch *search, const Factored *f, const fit_priced *fit)
 }
 
 static void
-search_priced(RecipeSearch *search, const Factored *f, const sparse_allocator *allocator)
+search_priced(recipe_search *search, factored *f)
 {
-	const bool	thorough = sparse_effort > 2;
+	const sparse_allocator *allocator = &search->work->allocator;
+	const bool	thorough = search->effort > 2;
 	fit_priced	fit;
-	sparse_status status = fit_priced_find(object_reader_codec(search->reader), allocator, read_rows, let_interrupt, (void *) f,
-										   f->rows, f->columns, search->spec->dtype, thorough ? MOST_RANK : CHEAP_RANK, thorough,
-										   &fit);
 
-	if (status != SPARSE_OK)
-		sparse_report(status, "look for a change's components");
+	workspace_check(search->work, fit_priced_find(search->codec, allocator, read_rows, pause_fit, f, f->rows, f->columns,
+												  search->subject->dtype, thorough ? MOST_RANK : CHEAP_RANK, thorough,
+												  &fit));
 	if (fit.rank > 0 && fit.expected * 100 < fit.alone * WORTH_PRICED)
 		propose_sum(search, f, &fit);
 	fit_priced_free(allocator, &fit);
@@ -241,37 +210,37 @@ search_priced(RecipeSearch *search, const Factored *f, const sparse_allocator *a
 
 /* Whether a search before this one found factors, or several parents that make it up. */
 static bool
-is_explained(const RecipeSearch *search)
+is_explained(const recipe_search *search)
 {
-	for (int i = 0; i < search->recipes; i++)
-		if (search->recipe[i].predictor == SPARSE_PREDICT_LOW_RANK || search->recipe[i].predictor == SPARSE_PREDICT_BLEND
-			|| search->recipe[i].predictor == SPARSE_PREDICT_PRUNED)
+	for (int i = 0; i < search->out->recipes; i++)
+	{
+		sparse_predictor by = search->out->recipe[i].predictor;
+
+		if (by == SPARSE_PREDICT_LOW_RANK || by == SPARSE_PREDICT_BLEND || by == SPARSE_PREDICT_PRUNED)
 			return true;
+	}
 	return false;
 }
 
 void
-search_lowrank(RecipeSearch *search)
+search_lowrank(recipe_search *search)
 {
-	Factored	f = {.search = search, .columns = search->columns};
-	sparse_allocator allocator;
-	sparse_status status;
+	factored	f = {.search = search, .columns = search->columns};
+	const sparse_allocator *allocator = &search->work->allocator;
 
-	if (!search->is_float || search->object->tensor->rank != 2 || is_explained(search))
+	if (!search->is_float || search->subject->rank != 2 || is_explained(search))
 		return;
 	for (int i = 0; i < search->kin && f.base == NULL; i++)
-		if (search->of_name[i].elements == search->elements && sparse_dtype_get(search->of_name[i].dtype)->exponent_bits > 0)
+		if (search->of_name[i].elements == search->elements && kin_is_float(&search->of_name[i]))
 			f.base = &search->of_name[i];
 	if (f.base == NULL)
 		return;
 	f.rows = search->elements / f.columns;
-	sparse_allocator_init(&allocator, CurrentMemoryContext);
-	status = fit_lowrank_find(&allocator, read_rows, let_interrupt, &f, f.rows, f.columns, search->spec->dtype, &f.fit);
-	if (status != SPARSE_OK)
-		sparse_report(status, "look for a low rank");
+	workspace_check(search->work, fit_lowrank_find(allocator, read_rows, pause_fit, &f, f.rows, f.columns,
+												   search->subject->dtype, &f.fit));
 	if (f.fit.rank > 0 && is_worth_it(&f))
 		propose(search, &f);
 	else
-		search_priced(search, &f, &allocator);
-	fit_lowrank_free(&allocator, &f.fit);
+		search_priced(search, &f);
+	fit_lowrank_free(allocator, &f.fit);
 }
