@@ -37,6 +37,8 @@ can_be_had() {
     local suite=$1 url scratch
     [ "$(id -u)" -eq 0 ] || { echo "a chroot needs root"; return 1; }
     command -v debootstrap >/dev/null || { echo "debootstrap is not installed"; return 1; }
+    unshare --mount --pid --fork --propagation private mount -t tmpfs none /mnt 2>/dev/null ||
+        { echo "namespaces with mounts of their own are not allowed here"; return 1; }
     url=$(mirror_of "$suite")/dists/$(release_of "$suite")/Release
     scratch=$(mktemp -d)
     /usr/lib/apt/apt-helper download-file "$url" "$scratch/release" >/dev/null 2>&1 ||
@@ -86,7 +88,7 @@ bare_chroot() {
         { tail -n 3 "$SPARSE_CHROOTS/$suite.log" >&2; return 1; }
     echo force-unsafe-io >"$bare.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
     # a mirror may be a snapshot of a day long past
-    echo 'Acquire::Check-Valid-Until "false";' >"$bare.new/etc/apt/apt.conf.d/snapshot"
+    printf '%s\n' 'Acquire::Check-Valid-Until "false";' 'Acquire::Retries "5";' >"$bare.new/etc/apt/apt.conf.d/snapshot"
     printf '#!/bin/sh\nexit 101\n' >"$bare.new/usr/sbin/policy-rc.d"
     chmod 755 "$bare.new/usr/sbin/policy-rc.d"
     cp -L /etc/resolv.conf "$bare.new/etc/resolv.conf"
