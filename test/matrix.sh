@@ -24,11 +24,6 @@ source test/lib/chroot.sh
 logs=$PWD/build/matrix
 passed=0
 failed=0
-copy=
-
-trap '[ -z "$copy" ] || rm -rf --one-file-system "$copy"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 
 suite_of() {
     case $1 in
@@ -143,8 +138,7 @@ run_job() {
         return
     fi
     { fresh_user && $command; } >"$log" 2>&1
-    rm -rf --one-file-system "$copy"
-    copy=
+    remove_copy
     report "$job" "$log" $(((SECONDS - begun + 59) / 60))
 }
 

@@ -8,6 +8,7 @@
 #
 #   bare_chroot SUITE            sets $bare: made if it is not there, or too old
 #   copy_chroot SUITE NAME       sets $copy: a fresh copy of it
+#   remove_copy                  and that it is no more; also when the script ends
 #   in_chroot DIRECTORY COMMAND...
 #   apt_in DIRECTORY ARGUMENT... apt-get there, asking nothing
 
@@ -103,9 +104,22 @@ bare_chroot() {
     mv "$bare.new" "$bare"
 }
 
+copy=
+remove_copy() {
+    [ -z "$copy" ] || rm -rf --one-file-system "$copy"
+    copy=
+}
+trap remove_copy EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Each run has copies of its own; those of runs that were killed go.
 copy_chroot() {
+    local old
     bare_chroot "$1" || return
-    copy=$SPARSE_CHROOTS/run.$2
-    rm -rf "$copy"
+    for old in "$SPARSE_CHROOTS"/run.*; do
+        [ ! -d "$old" ] || kill -0 "${old##*.}" 2>/dev/null || rm -rf --one-file-system "$old"
+    done
+    copy=$SPARSE_CHROOTS/run.$2.$$
     cp -a --reflink=auto "$bare" "$copy"
 }
