@@ -33,7 +33,7 @@ update sparse.version set state = 'dropped', dropped_at = now() where id = 7002;
 -- servers name the tables that are not ours to vacuum, or not
 set client_min_messages = error;
 vacuum analyze;
-reset client_min_messages;
+set client_min_messages = warning;
 
 create table asked (n serial, what text, query text);
 insert into asked (what, query) values

@@ -1,6 +1,6 @@
 /*
  * list.c: the commands that ask and show: log, show, diff, tree, tag, savings,
- * verify, rm, gc. Each is a query or two, read as the caller, and a table.
+ * rm, gc. Each is a query or two, read as the caller, and a table.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -270,29 +270,6 @@ savings_run(conn *c, const remote *r)
 }
 
 /* ---- care ---- */
-
-void
-verify_run(conn *c, const remote *r)
-{
-	const char *const value[] = {r->argument[0]};
-	PGresult   *result;
-	int			problems;
-
-	conn_on_interrupt(c, NULL);
-	result = conn_query(c, "select v.id as version, v.name || '@' || v.revision as name, p.file, p.tensor, p.chunk, p.problem"
-						" from sparse.version v cross join lateral @.sparse_verify(v.id) p"
-						" where v.state = 'ready' and $1::text is null or v.id = @.sparse_version_id($1::text)"
-						" order by v.id", 1, value);
-	problems = PQntuples(result);
-	if (problems > 0 || r->format != TABLE_ALIGNED)
-		table_print(result, r->format);
-	else if (!r->quiet)
-		printf("no problems\n");
-	PQclear(result);
-	if (problems > 0)
-		fail(STATUS_DAMAGED, "Restore what is named from a backup, or push those versions again under another name.",
-			 "%d problem%s found", problems, problems == 1 ? "" : "s");
-}
 
 void
 rm_run(conn *c, const remote *r)

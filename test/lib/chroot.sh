@@ -17,8 +17,9 @@ UBUNTU_MIRROR=${UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu}
 
 # Where this machine gets its own packages from.
 debian_mirror() {
-    cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-        grep -oE 'https?://[^ ]*/debian/?( |$)' | head -n 1 | tr -d ' ' | grep . || echo http://deb.debian.org/debian
+    local found
+    found=$(grep -rhoE 'https?://[^ ]*/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -n 1 | tr -d ' ') || true
+    echo "${found:-http://deb.debian.org/debian}"
 }
 
 mirror_of() {
@@ -33,15 +34,15 @@ release_of() { [ "$1" = experimental ] && echo sid || echo "$1"; }
 
 # Whether the suite can be had at all: the reason why not is printed.
 can_be_had() {
-    local suite=$1 url
+    local suite=$1 url scratch
     [ "$(id -u)" -eq 0 ] || { echo "a chroot needs root"; return 1; }
     command -v debootstrap >/dev/null || { echo "debootstrap is not installed"; return 1; }
     url=$(mirror_of "$suite")/dists/$(release_of "$suite")/Release
-    perl -e '
-        use IO::Socket::INET; my ($host, $port, $path) = $ARGV[0] =~ m{^http://([^/:]+):?(\d*)(/.*)} or exit;
-        my $s = IO::Socket::INET->new(PeerAddr => $host, PeerPort => $port || 80, Timeout => 20) or exit 1;
-        print $s "HEAD $path HTTP/1.0\r\nHost: $host\r\n\r\n"; exit(<$s> =~ / 200 / ? 0 : 1)' "$url" ||
-        { echo "$url cannot be reached"; return 1; }
+    scratch=$(mktemp -d)
+    /usr/lib/apt/apt-helper download-file "$url" "$scratch/release" >/dev/null 2>&1 ||
+        url="$url cannot be reached"
+    rm -rf "$scratch"
+    case $url in *" cannot be reached") echo "$url"; return 1 ;; esac
 }
 
 in_chroot() {

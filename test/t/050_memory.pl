@@ -113,6 +113,13 @@ is_bounded('import of 20,000 tensors', "select sparse_import_file('many', '$many
 is_bounded('their reconstruction', "select sum(octet_length(p)) from (select sparse_reconstruct('many') as p) x", $header, -s $many);
 is_bounded('their comparison', "select count(*) from sparse_compare('many', 'many')", $header, 20_000);
 
+# What is put together for each row of a long answer must not stay until its end
+my $very_many = write_many_tensors("$folder/very_many.safetensors", 100_000);
+my $its_header = (-s $very_many) / (1 << 20);
+is_bounded('import of 100,000 tensors', "select sparse_import_file('very many', '$very_many')", $its_header);
+is_bounded('their verification', "select count(*) from sparse_verify('very many')", $its_header, 0);
+$node->safe_psql('postgres', q{select sparse_drop('very many'), sparse_collect('0')});
+
 # Uploads and pulls likewise
 my $sent = write_model("$folder/sent.safetensors", 1, 4, 160, 64, (2) x 16);
 describe('sent', $sent);

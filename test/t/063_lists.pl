@@ -91,6 +91,13 @@ psql_one(q{update sparse.chunk c set delta = (select delta from sparse.chunk d w
 my ($code, $problems, $err) = client('verify');
 ok($code eq '4' && $problems =~ /^version +name +file/ && $err =~ /problems? found/, 'verify of a damaged store ends with exit code 4')
   or diag("$code: $problems$err");
+# of a dataset, and of a version before the others: each is looked at
+psql_one(q{select sparse_commit_rows('rows/sound', 'select 1 as i'), sparse_commit_rows('rows/damaged', 'select 2 as i')});
+like(client_works('verify of a dataset', 'verify', 'rows/sound'), qr/^no problems$/, '... says so');
+psql_one(q{set session_replication_role = replica; delete from sparse.column_chunk where version = sparse_version_id('rows/damaged')});
+($code, $problems) = client('verify', '--csv');
+ok($code eq '4' && $problems =~ m{org/tuned\@\d} && $problems =~ m{rows/damaged\@1,default,i,,} && $problems !~ m{sound}, 'verify goes on behind what is damaged')
+  or diag("$code: $problems");
 client_fails(4, '', '... and so does a pull', 'pull', 'org/tuned', '-q', '-o', my $damaged = PostgreSQL::Test::Utils::tempdir() . '/y');
 ok(!-e $damaged, '... which leaves no file');
 

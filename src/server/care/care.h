@@ -23,6 +23,7 @@ typedef struct Care
 	/* fixed for the call */
 	bool		atomic;			/* within a transaction block: nothing is committed */
 	MemoryContext context;		/* of the call; outlives its transactions */
+	TimestampTz begun;
 	TimestampTz deadline;		/* 0: none */
 
 	/* of the step that is under way */
@@ -62,11 +63,20 @@ extern bool care_lock_out_writers(const Care *care);
 /* Whether the time is up. */
 extern bool care_is_over(const Care *care);
 
+/* Whether there was none to begin with: a budget of 0. Any other does something. */
+extern bool care_had_no_time(const Care *care);
+
 /*
  * A step of its own: recodes one object, and sees that its content still has its SHA-256
  * before it commits. Waits until no writer is in the way. False when the time was up before.
  */
 extern bool care_recode(Care *care, const RecodeSpec *spec, RecodeOutcome *outcome, RecodeResult *result);
+
+/*
+ * A step of its own: recodes objects in their order until together they take fewer bytes than before, and
+ * undoes it all where they do not in the end (or the first cannot be recoded). *count: how many were tried.
+ */
+extern bool care_recode_together(Care *care, const RecodeSpec *spec, int *count, RecodeOutcome *outcome, bool *saved);
 
 /* The row that a procedure answers with. */
 extern Datum care_answer(FunctionCallInfo fcinfo, const Datum *value, const bool *null);

@@ -377,6 +377,13 @@ scale_edges(const KinGroup *group, TreeProblem *problem)
 	}
 }
 
+/* Whether what predicts a member from outside of the group does so well enough to be kept. */
+static bool
+serves_outside(const TreeProblem *problem, const Member *member, int node)
+{
+	return member->stored_bytes < problem->alone[node] && member->depth <= problem->max_depth;
+}
+
 /* A member that hangs on nothing is there for what it takes; on something outside of the group, likewise. */
 static void
 scale_alone(const KinGroup *group, TreeProblem *problem)
@@ -396,10 +403,10 @@ scale_alone(const KinGroup *group, TreeProblem *problem)
 		const Member *member = &group->member[v];
 
 		problem->alone[v] *= by;
+		problem->bare[v] = member->parent == 0 ? (double) member->stored_bytes : problem->alone[v];
 		if (member->fixed && member->parent_member >= 0)
 			problem->alone[v] = TREE_NEVER;
-		else if (member->parent_member < 0 &&
-				 (member->fixed || member->parent == 0 || member->stored_bytes < problem->alone[v]))
+		else if (member->parent_member < 0 && (member->fixed || member->parent == 0 || serves_outside(problem, member, v)))
 		{
 			problem->alone[v] = member->stored_bytes;
 			problem->alone_depth[v] = member->depth;
@@ -425,6 +432,7 @@ pose(const Estimator *estimator, const Pairs *pairs, TreeProblem *problem)
 	problem->nodes = group->count;
 	problem->alone = palloc(Max(group->count, 1) * sizeof(double));
 	problem->alone_depth = palloc0(Max(group->count, 1) * sizeof(int));
+	problem->bare = palloc(Max(group->count, 1) * sizeof(double));
 	problem->edge = pairs->edge;
 	problem->edges = 0;
 	problem->first = palloc((group->count + 1) * sizeof(int64));
@@ -471,8 +479,8 @@ group_estimate(const KinGroup *group, int max_depth, TreeProblem *problem)
 	plan_sketches(&estimator);
 	draw_sketches(&estimator);
 	find_pairs(&estimator, &pairs);
+	problem->max_depth = bound_of(estimator.dtype, max_depth);
 	pose(&estimator, &pairs, problem);
 	scale_edges(group, problem);
 	scale_alone(group, problem);
-	problem->max_depth = bound_of(estimator.dtype, max_depth);
 }

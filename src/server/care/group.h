@@ -10,8 +10,12 @@
 #include "store/store.h"
 #include "care/tree.h"
 
-/* Larger groups are treated in parts of so many objects, in the order of their ids. */
-#define GROUP_MOST 4096
+/*
+ * Groups are treated in parts, so that planning takes time in proportion to their objects: so many
+ * objects, in the order of their ids, and so many that they may have to do with beside them.
+ */
+#define PART_MOST 256
+#define PART_BESIDE 64
 
 typedef struct GroupKey
 {
@@ -20,7 +24,34 @@ typedef struct GroupKey
 	char	   *name;			/* of the tensors; or the path of the files, "" where each is the only one of its version */
 	char	   *dtype;			/* or the format of the files */
 	Datum		shape;			/* int8[]: all dimensions but the first */
+	bool		needed;			/* there is something to choose: two objects or more, or one too deep */
 } GroupKey;
+
+/* An object of a group. */
+typedef struct GroupObject
+{
+	int64		object;
+	uint64		row_bytes;
+	bool		due;			/* to be considered; else it may only serve those */
+} GroupObject;
+
+/* Two objects whose versions are parent and child; each pair stands twice, once for either of them. */
+typedef struct GroupKin
+{
+	int64		object;
+	int64		other;
+	bool		is_parent;		/* object is the parent of other */
+} GroupKin;
+
+/* All of a group, by ids. */
+typedef struct GroupList
+{
+	const GroupKey *key;
+	int64		count;
+	GroupObject *object;		/* in the order of their ids */
+	int64		kin_count;
+	GroupKin   *kin;			/* in the order of `object` */
+} GroupList;
 
 typedef struct Member
 {
@@ -30,6 +61,7 @@ typedef struct Member
 	uint64		row_bytes;
 	uint64		stored_bytes;
 	int			depth;
+	bool		beside;			/* it stands in another part, or was considered before */
 	bool		fixed;			/* predicted in a way that has more than one parent, or factors: it stays */
 	int64		parent;			/* 0: none */
 	int			parent_member;	/* subscript; -1: none, or outside of the group */
@@ -42,6 +74,7 @@ typedef struct Kinship
 	int			child;
 } Kinship;
 
+/* A part of a group. */
 typedef struct KinGroup
 {
 	const GroupKey *key;
@@ -52,13 +85,22 @@ typedef struct KinGroup
 	Kinship    *kinship;
 } KinGroup;
 
-/* All groups of a family that have two objects or more, or one too deep, in `context`. */
-extern int64 group_keys(MemoryContext context, int64 family, int max_depth, GroupKey **key);
+/* Which objects of a family are due: those of versions that its run is to consider (sparse.repacked), or all. */
+typedef enum Due
+{
+	DUE_IN_RUN, DUE_ALL
+} Due;
 
-/* The members with objects above `after`, at most GROUP_MOST; within SPI_connect and store_enter. */
-extern void group_load(const GroupKey *key, int64 after, KinGroup *group);
+/* All groups of a family that have objects that are due, in `context`, in an order that stays. Within SPI_connect and store_enter, as all below. */
+extern int64 group_keys(MemoryContext context, int64 family, int max_depth, Due due, GroupKey **key);
 
-/* estimate.c: what each member would cost alone and from those that are likely to predict it; likewise. */
+/* What is in one, in `context`. */
+extern void group_list(MemoryContext context, const GroupKey *key, Due due, GroupList *list);
+
+/* The next `most` members that are due, with objects above `after`, and what may serve them. */
+extern void group_load(const GroupList *list, int64 after, int most, KinGroup *group);
+
+/* estimate.c: what each member would cost alone and from those that are likely to predict it. */
 extern void group_estimate(const KinGroup *group, int max_depth, TreeProblem *problem);
 
 #endif

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "care/repack.h"
 #include "model/answer.h"
 #include "model/layout.h"
 #include "store/query.h"
@@ -105,6 +106,14 @@ make_move(Care *care, const Move *move, Refused *refused)
 }
 
 static void
+note_moves(Care *care, const StoreVersion *version)
+{
+	care_step_begin(care);
+	repack_forget(version->family);
+	care_step_end(care);
+}
+
+static void
 tell(const Care *care, const StoreVersion *version, const Refused *refused)
 {
 	ereport(NOTICE,
@@ -142,6 +151,8 @@ move_version(FunctionCallInfo fcinfo, const char *action, StoreQuery *query, con
 	find_moves(&care, query, argument, &moves);
 	for (int64 i = 0; i < moves.count; i++)
 		make_move(&care, &moves.move[i], &refused);
+	if (care.recoded > 0)
+		note_moves(&care, version);
 	tell(&care, version, &refused);
 	care_end(&care);
 	return answer(fcinfo, &care);

@@ -56,63 +56,77 @@ typedef struct Total
 typedef Total Totals[1 + METHODS];
 
 static void
-add_present(const KinGroup *group, Total *total)
+add_member(Total *total, double bytes, int depth)
 {
-	for (int v = 0; v < group->count; v++)
-	{
-		total->bytes += group->member[v].stored_bytes;
-		total->depths += group->member[v].depth;
-		total->deepest = Max(total->deepest, group->member[v].depth);
-	}
-	total->objects += group->count;
+	total->bytes += bytes;
+	total->depths += depth;
+	total->deepest = Max(total->deepest, depth);
+	total->objects++;
 }
 
 static void
-add_tree(const TreeProblem *problem, const int *parent, Total *total)
+add_present(const KinGroup *group, Total *total)
+{
+	for (int v = 0; v < group->count; v++)
+		if (!group->member[v].beside)
+			add_member(total, group->member[v].stored_bytes, group->member[v].depth);
+}
+
+/* What is computed from several stays as it is: where a tree would have it stand alone, it costs what it does. */
+static double
+cost_in_tree(const TreeProblem *problem, const Member *member, int node, int parent)
+{
+	double		cost = tree_edge_cost(problem, node, parent);
+
+	return cost < TREE_NEVER ? cost : (double) member->stored_bytes;
+}
+
+static void
+add_tree(const TreeProblem *problem, const KinGroup *group, const int *parent, bool bare, Total *total)
 {
 	int		   *depth = palloc(Max(problem->nodes, 1) * sizeof(int));
 
-	total->deepest = Max(total->deepest, tree_depths(problem, parent, depth));
+	(void) tree_depths(problem, parent, depth);
 	for (int v = 0; v < problem->nodes; v++)
-		total->depths += depth[v];
-	total->bytes += tree_cost(problem, parent);
-	total->objects += problem->nodes;
+		if (!group->member[v].beside)
+			add_member(total, bare ? problem->bare[v] : cost_in_tree(problem, &group->member[v], v, parent[v]), bare ? 0 : depth[v]);
 }
 
 /* A part of a group; the object with which it ends, 0 when there was none. */
 static int64
-add_part(const GroupKey *key, int64 after, int max_depth, Totals totals)
+add_part(const GroupList *list, int64 after, int max_depth, Totals totals)
 {
 	TreeProblem problem;
 	KinGroup	group;
 
-	group_load(key, after, &group);
+	group_load(list, after, PART_MOST, &group);
 	if (group.count == 0)
 		return group.last;
 	group_estimate(&group, max_depth, &problem);
 	add_present(&group, &totals[0]);
 	for (int i = 0; i < METHODS; i++)
-		add_tree(&problem, methods[i].tree(&problem), &totals[1 + i]);
+		add_tree(&problem, &group, methods[i].tree(&problem), methods[i].tree == alone_tree, &totals[1 + i]);
 	return group.last;
 }
 
-/* Each part in memory of its own. */
+/* Each part in memory of its own, that of SPI. */
 static void
 add_group(const GroupKey *key, int max_depth, MemoryContext context, Totals totals)
 {
 	int64		after = 0;
+	GroupList	list;
 
+	answer_connect();
+	group_list(context, key, DUE_ALL, &list);
+	answer_finish();
 	do
 	{
-		MemoryContext previous = MemoryContextSwitchTo(context);
-
 		CHECK_FOR_INTERRUPTS();
 		answer_connect();
-		after = add_part(key, after, max_depth, totals);
+		after = add_part(&list, after, max_depth, totals);
 		answer_finish();
-		MemoryContextSwitchTo(previous);
-		MemoryContextReset(context);
 	} while (after != 0);
+	MemoryContextReset(context);
 }
 
 static void
@@ -123,10 +137,11 @@ add_family(int64 family, int max_depth, Totals totals)
 	int64		groups;
 
 	answer_connect();
-	groups = group_keys(MemoryContextGetParent(context), family, max_depth, &key);
+	groups = group_keys(MemoryContextGetParent(context), family, max_depth, DUE_ALL, &key);
 	answer_finish();
 	for (int64 i = 0; i < groups; i++)
-		add_group(&key[i], max_depth, context, totals);
+		if (key[i].needed)
+			add_group(&key[i], max_depth, context, totals);
 }
 
 static void

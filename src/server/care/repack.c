@@ -1,16 +1,16 @@
 /*
  * repack.c: sparse_repack: new parents for all objects of a family.
  *
- * Group by group (group.h): what its objects would cost from each other is estimated
- * (estimate.c), the cheapest tree within the depth is found (tree.c), and those objects that
- * hang elsewhere in it are recoded, each in a transaction of its own, from the root of the
- * tree downwards. So a parent stands where it is to stand before its children come to it, and
- * no move closes a circle; what a move would make too deep for the time being is tried
- * again when others have moved.
+ * Group by group, and part by part of large groups (group.h): what its objects would cost from each
+ * other is estimated (estimate.c), the cheapest tree within the depth is found (tree.c), and those
+ * objects that hang elsewhere in it are recoded (move.c).
  *
- * The plan may be wrong: every move is made only if what it was to save is saved, by the bytes
- * that were really written. Nothing relies on the plan being carried out: a call can be
- * cancelled at any moment, and the next makes a plan of its own.
+ * A family is gone through in runs, over as many calls as it takes. A run considers the versions that no
+ * run before it has considered, beside those that they may have to do with: sparse.repacked says
+ * which, sparse.repack how far it has come. So a family that was repacked is not touched again until
+ * it has new versions, or another depth is asked for. What a call plans it forgets; what was moved stays
+ * moved, and a part that was not gone through is planned again. Every call makes at least
+ * one move, or finds that a part needs none.
  *
  * A lock on the family keeps a second call from it, as long as the first goes on.
  */
@@ -25,226 +25,190 @@
 #include "utils/memutils.h"
 
 #include "care/group.h"
+#include "care/move.h"
 #include "model/answer.h"
 #include "model/layout.h"
 #include "store/query.h"
 
 PG_FUNCTION_INFO_V1(care_repack);
 
-/* A group is left as it is for less than this part of it and so many bytes, an object for less than this part of that. */
-#define LEAST_GAIN 0.005
-#define LEAST_BYTES 1024
+/* ---- how far a run has come ---- */
 
-/*
- * A move that costs bytes, for others to save more, is made only where the whole is to save this
- * part: those others may turn out to save nothing, and the cheapest of many estimates is a
- * little too low. (Without this a second repack of 60 versions made them 1.6% larger.) What it may
- * cost more than planned.
- */
-#define GAIN_WORTH_GROWTH 0.05
-#define MORE_THAN_PLANNED 1.1
-
-typedef struct Move
+typedef struct Run
 {
-	RecodeSpec	spec;
-	int			depth;			/* in the plan */
-	bool		done;			/* or not to be done */
-} Move;
+	int64		family;
+	int			max_depth;
+	int64		groups;			/* that were gone through, */
+	int64		after;			/* and in the next all objects up to this */
+	bool		came_further;	/* in this call */
+} Run;
 
-typedef struct Moves
-{
-	int			count;
-	Move	   *move;
-} Moves;
+static StoreQuery find_run = {
+	.sql = "select r.groups, r.after from sparse.repack r where r.family = $1 and r.max_depth = $2",
+	.args = 2, .arg = {INT8OID, INT4OID},
+	.columns = 2, .column = {INT8OID, INT8OID}};
 
-/* ---- the plan of a group ---- */
+static StoreQuery save_run = {
+	.sql = "insert into sparse.repack (family, max_depth, groups, after) values ($1, $2, $3, $4)"
+	" on conflict (family) do update set max_depth = $2, groups = $3, after = $4",
+	.args = 4, .arg = {INT8OID, INT4OID, INT8OID, INT8OID}};
 
-typedef struct GroupPlan
-{
-	const TreeProblem *problem;
-	const int  *wanted;			/* the parent of each member */
-	const int  *depth;			/* of each in that tree */
-	const bool *shortens;		/* its move is needed for chains that are too long; it may cost any bytes */
-	bool		may_grow;		/* any other move may cost bytes */
-} GroupPlan;
+static StoreQuery forget_versions = {
+	.sql = "delete from sparse.repacked r using sparse.version v where v.id = r.version and v.family = $1",
+	.args = 1, .arg = {INT8OID}};
 
-static int *
-present_tree(const KinGroup *group)
-{
-	int		   *parent = palloc(Max(group->count, 1) * sizeof(int));
+static StoreQuery count_due = {
+	.sql = "select count(*) from sparse.version v join sparse.repacked r on r.version = v.id where v.family = $1 and not r.done",
+	.args = 1, .arg = {INT8OID},
+	.columns = 1, .column = {INT8OID}};
 
-	for (int v = 0; v < group->count; v++)
-		parent[v] = group->member[v].parent_member < 0 ? TREE_ROOT : group->member[v].parent_member;
-	return parent;
-}
+static StoreQuery add_due = {
+	.sql = "insert into sparse.repacked (version, done) select v.id, false from sparse.version v"
+	" where v.family = $1 and v.state <> 'open' and not exists (select from sparse.repacked r where r.version = v.id)",
+	.args = 1, .arg = {INT8OID}};
 
-/* Whether a member hangs in the plan where it hangs now. */
-static bool
-stays(const TreeProblem *problem, const Member *member, int node, int parent)
-{
-	if (member->fixed || parent == member->parent_member)
-		return parent != TREE_ROOT || member->fixed || member->parent == 0 ||
-			problem->alone_depth[node] > 0;
-	return false;
-}
-
-/*
- * Members that must stand where they are planned for the bound to hold: those in chains that are too
- * long, and what these are to hang on.
- */
-static bool *
-find_shortening(const TreeProblem *problem, const int *present, const int *wanted)
-{
-	int			nodes = problem->nodes;
-	int		   *deepest = palloc(Max(nodes, 1) * sizeof(int));
-	bool	   *shortens = palloc0(Max(nodes, 1) * sizeof(bool));
-
-	tree_chains(problem, present, deepest);
-	for (int v = 0; v < nodes; v++)
-		if (deepest[v] > problem->max_depth)
-			for (int above = v; above != TREE_ROOT && !shortens[above]; above = wanted[above])
-				shortens[above] = true;
-	return shortens;
-}
-
-/*
- * How many bytes a move may leave: less than now; or what was planned, where it is to
- * cost bytes for others to save them; or any number, where a chain is too long.
- */
-static uint64
-allowed_bytes(const Member *member, double planned, bool shortens)
-{
-	if (shortens)
-		return PG_UINT64_MAX;
-	if (planned < (double) member->stored_bytes)
-		return member->stored_bytes - 1;
-	return (uint64) (planned * MORE_THAN_PLANNED);
-}
+static StoreQuery finish_due = {
+	.sql = "update sparse.repacked r set done = true from sparse.version v where v.id = r.version and v.family = $1 and not r.done",
+	.args = 1, .arg = {INT8OID}};
 
 static void
-plan_move(const KinGroup *group, const GroupPlan *plan, int v, Moves *moves)
+note_progress(const Run *run)
 {
-	const Member *member = &group->member[v];
-	int			parent = plan->wanted[v];
-	double		planned = tree_edge_cost(plan->problem, v, parent);
-	double		gain = (double) member->stored_bytes - planned;
-
-	if (stays(plan->problem, member, v, parent))
-		return;
-	if (gain < LEAST_GAIN * member->stored_bytes && !plan->shortens[v] && (gain >= 0 || !plan->may_grow))
-		return;
-	moves->move[moves->count++] = (Move) {
-		.spec = {
-			.object = member->object,
-			.parent = parent == TREE_ROOT ? 0 : group->member[parent].object,
-			.row_bytes = member->row_bytes,
-			.max_depth = plan->problem->max_depth,
-			.at_most = allowed_bytes(member, planned, plan->shortens[v])
-		},
-		.depth = plan->depth[v]
+	Datum		value[4] = {
+		Int64GetDatum(run->family), Int32GetDatum(run->max_depth), Int64GetDatum(run->groups), Int64GetDatum(run->after)
 	};
+
+	query_run(&save_run, value, NULL, false, NULL);
 }
 
-static int
-compare_moves(const void *a, const void *b)
-{
-	const Move *left = a;
-	const Move *right = b;
-
-	if (left->depth != right->depth)
-		return left->depth < right->depth ? -1 : 1;
-	return (left->spec.object > right->spec.object) - (left->spec.object < right->spec.object);
-}
-
-/* The moves from the tree that is there to the one that is wanted; none where they are about as good. */
-static void
-plan_moves(Care *care, const KinGroup *group, const TreeProblem *problem, Moves *moves)
-{
-	int		   *present = present_tree(group);
-	int		   *depth = palloc(Max(group->count, 1) * sizeof(int));
-	GroupPlan	plan = {.problem = problem, .wanted = tree_within_depth(problem), .depth = depth};
-	bool		too_deep;
-	double		cost = 0;
-	double		gain;
-
-	for (int v = 0; v < group->count; v++)
-		cost += group->member[v].stored_bytes;
-	gain = cost - tree_cost(problem, plan.wanted);
-	plan.may_grow = gain > GAIN_WORTH_GROWTH * cost;
-	too_deep = tree_depths(problem, present, depth) > problem->max_depth;
-	plan.shortens = find_shortening(problem, present, plan.wanted);
-	(void) tree_depths(problem, plan.wanted, depth);
-	moves->count = 0;
-	moves->move = MemoryContextAllocHuge(care->context, Max(group->count, 1) * sizeof(Move));
-	if (!too_deep && gain < Max(LEAST_BYTES, LEAST_GAIN * cost))
-		return;
-	for (int v = 0; v < group->count; v++)
-		plan_move(group, &plan, v, moves);
-	qsort(moves->move, moves->count, sizeof(Move), compare_moves);
-}
-
-/* ---- carrying it out ---- */
-
-/* False when the time is up. */
+/* False where the family was last repacked for another depth, or never. */
 static bool
-try_move(Care *care, Move *move, bool *progress)
+load_progress(Run *run)
 {
-	RecodeOutcome outcome;
-	RecodeResult result;
+	Datum		value[2] = {Int64GetDatum(run->family), Int32GetDatum(run->max_depth)};
+	SPITupleTable *rows;
+	bool		found = query_run(&find_run, value, NULL, false, &rows) > 0;
 
-	if (care_is_over(care) || !care_recode(care, &move->spec, &outcome, &result))
-		return false;
-	/* others may make room for it yet */
-	move->done = outcome != RECODE_TOO_DEEP && outcome != RECODE_CYCLE;
-	*progress |= outcome == RECODE_DONE;
-	return true;
-}
-
-static bool
-make_moves(Care *care, Moves *moves)
-{
-	bool		progress;
-
-	do
+	if (found)
 	{
-		progress = false;
-		for (int i = 0; i < moves->count; i++)
-			if (!moves->move[i].done && !try_move(care, &moves->move[i], &progress))
-				return false;
-	} while (progress);
-	return true;
+		run->groups = row_int64(rows, 0, 1);
+		run->after = row_int64(rows, 0, 2);
+	}
+	SPI_freetuptable(rows);
+	return found;
+}
+
+static bool
+is_under_way(const Run *run)
+{
+	Datum		value = Int64GetDatum(run->family);
+	SPITupleTable *rows;
+	int64		count;
+
+	query_run(&count_due, &value, NULL, false, &rows);
+	count = row_int64(rows, 0, 1);
+	SPI_freetuptable(rows);
+	return count > 0;
+}
+
+/* Goes on with a run, or begins one with the versions that were not considered yet. False: there are none. */
+static bool
+run_begin(Run *run)
+{
+	Datum		value = Int64GetDatum(run->family);
+
+	if (!load_progress(run))
+		query_run(&forget_versions, &value, NULL, false, NULL);
+	else if (is_under_way(run))
+		return true;
+	run->groups = run->after = 0;
+	note_progress(run);
+	return query_run(&add_due, &value, NULL, false, NULL) > 0;
+}
+
+static void
+run_end(const Run *run)
+{
+	Datum		value = Int64GetDatum(run->family);
+
+	query_run(&finish_due, &value, NULL, false, NULL);
+}
+
+/* ---- the groups of a run ---- */
+
+/* Whether the call may end here: the time is up, and was not too short to come any further. */
+static bool
+may_stop(const Care *care, const Run *run)
+{
+	return care_is_over(care) && (run->came_further || care_had_no_time(care));
+}
+
+/* What the moves of a part are to be, in `context`. False: all of the group was gone through. */
+static bool
+plan_part(Care *care, Run *run, const GroupList *list, MemoryContext context, Moves *moves)
+{
+	TreeProblem problem;
+	KinGroup	group;
+
+	care_step_begin(care);
+	note_progress(run);
+	group_load(list, run->after, PART_MOST, &group);
+	memset(moves, 0, sizeof(*moves));
+	if (group.count > 0)
+	{
+		group_estimate(&group, run->max_depth, &problem);
+		plan_moves(context, &group, &problem, moves);
+	}
+	care_step_end(care);
+	run->after = group.last;
+	return group.last != 0;
 }
 
 /* False when the time is up. */
 static bool
-repack_group(Care *care, const GroupKey *key, int max_depth)
+repack_parts(Care *care, Run *run, const GroupList *list, MemoryContext context)
 {
-	int64		after = 0;
-
 	for (;;)
 	{
-		TreeProblem problem;
-		KinGroup	group;
-		Moves		moves = {0};
+		const int64 before = run->after;
+		Moves		moves;
 
-		if (care_is_over(care))
+		if (may_stop(care, run))
 			return false;
-		care_step_begin(care);
-		group_load(key, after, &group);
-		after = group.last;
-		if (group.count > 0)
-		{
-			group_estimate(&group, max_depth, &problem);
-			plan_moves(care, &group, &problem, &moves);
-		}
-		care_step_end(care);
-		if (after == 0)
+		if (!plan_part(care, run, list, context, &moves))
 			return true;
 		if (!make_moves(care, &moves))
+		{
+			run->after = before;
 			return false;
-		if (moves.move != NULL)
-			pfree(moves.move);
+		}
+		run->came_further = true;
 	}
+}
+
+static bool
+repack_group(Care *care, Run *run, const GroupKey *key)
+{
+	MemoryContext context = AllocSetContextCreate(care->context, "sparse group", ALLOCSET_DEFAULT_SIZES);
+	bool		finished;
+	GroupList	list;
+
+	care_step_begin(care);
+	group_list(context, key, DUE_IN_RUN, &list);
+	care_step_end(care);
+	finished = repack_parts(care, run, &list, context);
+	MemoryContextDelete(context);
+	return finished;
+}
+
+/* False when the time is up. */
+static bool
+repack_groups(Care *care, Run *run, const GroupKey *key, int64 groups)
+{
+	for (; run->groups < groups; run->groups++, run->after = 0)
+		if (may_stop(care, run) || (key[run->groups].needed && !repack_group(care, run, &key[run->groups])))
+			return false;
+	return true;
 }
 
 /* ---- a family ---- */
@@ -328,14 +292,18 @@ static StoreQuery finish_query = {
 	.args = 2, .arg = {INT8OID, INT8OID}};
 
 static void
-finish_family(Care *care, int64 family, const FamilyFigures *before, bool finished, FamilyFigures *after)
+finish_family(Care *care, const Run *run, const FamilyFigures *before, bool finished, FamilyFigures *after)
 {
-	Datum		argument[2] = {Int64GetDatum(family), Int64GetDatum(before->versions)};
+	Datum		argument[2] = {Int64GetDatum(run->family), Int64GetDatum(before->versions)};
 
 	care_step_begin(care);
-	find_figures(care, family, after);
+	find_figures(care, run->family, after);
+	note_progress(run);
 	if (finished)
+	{
+		run_end(run);
 		query_run(&finish_query, argument, NULL, false, NULL);
+	}
 	care_step_end(care);
 }
 
@@ -359,20 +327,21 @@ static void
 repack_locked(Care *care, int64 family, int max_depth, Repacked *repacked)
 {
 	int64		recoded = care->recoded;
+	Run			run = {.family = family, .max_depth = max_depth};
 	Datum		argument = Int64GetDatum(family);
 	FamilyFigures before;
 	FamilyFigures after;
-	GroupKey   *key;
-	int64		groups;
+	GroupKey   *key = NULL;
+	int64		groups = 0;
 
 	care_step_begin(care);
 	query_run(&begin_query, &argument, NULL, false, NULL);
 	find_figures(care, family, &before);
-	groups = group_keys(care->context, family, max_depth, &key);
+	if (run_begin(&run))
+		groups = group_keys(care->context, family, max_depth, DUE_IN_RUN, &key);
 	care_step_end(care);
-	for (int64 i = 0; i < groups && repacked->finished; i++)
-		repacked->finished = repack_group(care, &key[i], max_depth);
-	finish_family(care, family, &before, repacked->finished, &after);
+	repacked->finished = repack_groups(care, &run, key, groups);
+	finish_family(care, &run, &before, repacked->finished, &after);
 	add_figures(&before, &after, care->recoded - recoded, repacked);
 }
 
@@ -393,7 +362,8 @@ repack_family(Care *care, int64 family, int max_depth, Repacked *repacked)
 /* Those that were turned to longest ago come first: one that fails, or takes all the time there is, keeps no other from its turn. */
 static StoreQuery families_query = {
 	.sql = "select g.id from sparse.family g"
-	" where g.repacked_versions <> (select count(*) from sparse.version v where v.family = g.id and v.state <> 'open')"
+	" where exists (select from sparse.version v where v.family = g.id and v.state <> 'open'"
+	"                and not exists (select from sparse.repacked r where r.version = v.id and r.done))"
 	" order by g.repack_begun_at nulls first, g.id",
 	.args = 0,
 	.columns = 1, .column = {INT8OID},
@@ -430,6 +400,19 @@ repack_all(Care *care, int max_depth, Repacked *repacked)
 		repack_locked(care, family[i], max_depth, repacked);
 		unlock_family(care, family[i]);
 	}
+}
+
+static StoreQuery forget_family = {
+	.sql = "delete from sparse.repack where family = $1",
+	.args = 1, .arg = {INT8OID}};
+
+void
+repack_forget(int64 family)
+{
+	Datum		value = Int64GetDatum(family);
+
+	query_run(&forget_family, &value, NULL, false, NULL);
+	query_run(&forget_versions, &value, NULL, false, NULL);
 }
 
 /* ---- the procedure ---- */

@@ -24,4 +24,7 @@ extern int	repack_max_depth_argument(FunctionCallInfo fcinfo, int argument);
 extern void repack_family(Care *care, int64 family, int max_depth, Repacked *repacked);
 extern void repack_all(Care *care, int max_depth, Repacked *repacked);
 
+/* Somebody has given objects of a family other parents by hand: all of it is due again. Within a step. */
+extern void repack_forget(int64 family);
+
 #endif

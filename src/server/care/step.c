@@ -24,6 +24,7 @@
 
 #include "model/answer.h"
 #include "model/hash.h"
+#include "store/guard.h"
 #include "store/query.h"
 
 #define PIECE_BYTES ((uint64) 1 << 20)
@@ -68,6 +69,7 @@ care_begin(FunctionCallInfo fcinfo, Care *care, const char *action, int budget_a
 	check_isolation(action);
 	PreventCommandIfReadOnly("CALL");
 	care->atomic = is_atomic(fcinfo);
+	care->begun = GetCurrentTimestamp();
 	care->deadline = deadline_of_argument(fcinfo, budget_argument);
 	if (SPI_connect_ext(care->atomic ? 0 : SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
@@ -98,6 +100,12 @@ bool
 care_is_over(const Care *care)
 {
 	return care->deadline != 0 && GetCurrentTimestamp() >= care->deadline;
+}
+
+bool
+care_had_no_time(const Care *care)
+{
+	return care->deadline != 0 && care->deadline <= care->begun;
 }
 
 /* ---- a step ---- */
@@ -182,22 +190,37 @@ check_content(int64 object)
 				errhint("Run sparse_verify() on the versions that have it."));
 }
 
+/* Within a step, after care_lock_out_writers: one object, seen to be what it was. */
+static RecodeOutcome
+recode_and_check(const RecodeSpec *spec, RecodeResult *result)
+{
+	RecodeOutcome outcome = object_recode(spec, result);
+
+	if (outcome == RECODE_DONE)
+		check_content(spec->object);
+	return outcome;
+}
+
+/* What was committed while it waited is to be seen. */
+static bool
+lock_and_look(const Care *care)
+{
+	if (!care_lock_out_writers(care))
+		return false;
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetLatestSnapshot());
+	return true;
+}
+
 bool
 care_recode(Care *care, const RecodeSpec *spec, RecodeOutcome *outcome, RecodeResult *result)
 {
 	bool		locked;
 
 	care_step_begin(care);
-	locked = care_lock_out_writers(care);
+	locked = lock_and_look(care);
 	if (locked)
-	{
-		/* what was committed while it waited */
-		PopActiveSnapshot();
-		PushActiveSnapshot(GetLatestSnapshot());
-		*outcome = object_recode(spec, result);
-		if (*outcome == RECODE_DONE)
-			check_content(spec->object);
-	}
+		*outcome = recode_and_check(spec, result);
 	care_step_end(care);
 	if (!locked || *outcome != RECODE_DONE)
 		return locked;
@@ -205,4 +228,72 @@ care_recode(Care *care, const RecodeSpec *spec, RecodeOutcome *outcome, RecodeRe
 	care->bytes_before += (int64) result->bytes_before;
 	care->bytes_after += (int64) result->bytes_after;
 	return true;
+}
+
+/* ---- the recoding of several ---- */
+
+/* Never seen by anybody: what takes a step back that did not save. */
+#define NOTHING_SAVED MAKE_SQLSTATE('S', 'P', '0', '0', '1')
+
+typedef struct Together
+{
+	const RecodeSpec *spec;
+	int			count;
+	int			tried;
+	RecodeOutcome *outcome;
+	int64		recoded;
+	int64		bytes_before;
+	int64		bytes_after;
+} Together;
+
+/* Recodes in order, until fewer bytes are left than there were. */
+static void
+recode_until_saved(void *argument)
+{
+	Together   *all = argument;
+
+	while (all->tried < all->count && all->bytes_after >= all->bytes_before)
+	{
+		RecodeOutcome *outcome = &all->outcome[all->tried];
+		RecodeResult result;
+
+		CHECK_FOR_INTERRUPTS();
+		*outcome = recode_and_check(&all->spec[all->tried++], &result);
+		if (*outcome == RECODE_DONE)
+		{
+			all->recoded++;
+			all->bytes_before += (int64) result.bytes_before;
+			all->bytes_after += (int64) result.bytes_after;
+		}
+		else if (all->tried == 1)
+			break;				/* all others were to hang on it */
+	}
+	if (all->bytes_after >= all->bytes_before)
+		ereport(ERROR, errcode(NOTHING_SAVED), errmsg_internal("nothing was saved"));
+}
+
+static bool
+nothing_was_saved(const ErrorData *error)
+{
+	return error->sqlerrcode == NOTHING_SAVED;
+}
+
+bool
+care_recode_together(Care *care, const RecodeSpec *spec, int *count, RecodeOutcome *outcome, bool *saved)
+{
+	Together	all = {.spec = spec, .count = *count, .outcome = outcome};
+	bool		locked;
+
+	care_step_begin(care);
+	locked = lock_and_look(care);
+	*saved = locked && guarded_attempt(recode_until_saved, &all, nothing_was_saved) == NULL;
+	care_step_end(care);
+	*count = all.tried;
+	if (*saved)
+	{
+		care->recoded += all.recoded;
+		care->bytes_before += all.bytes_before;
+		care->bytes_after += all.bytes_after;
+	}
+	return locked;
 }

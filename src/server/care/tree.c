@@ -407,7 +407,7 @@ shorten_once(const TreeProblem *problem, int *parent, Shape *shape)
 			int			excess = shape->depth[v] + shape->height[v] - problem->max_depth;
 			double		worth = Min(shorter, excess) * (double) shape->too_deep[v] / Max(cost - now, LEAST_GAIN);
 
-			if (shorter > 0 && worth > best && !is_below(parent, to, v))
+			if (shorter > 0 && cost < TREE_NEVER && worth > best && !is_below(parent, to, v))
 			{
 				best = worth;
 				best_node = v;
@@ -545,7 +545,10 @@ tree_within_depth(const TreeProblem *problem)
 	improve(problem, shortened);
 	grown = modified_prim(problem);
 	improve(problem, grown);
-	return tree_cost(problem, grown) < tree_cost(problem, shortened) ? grown : shortened;
+	if (tree_cost(problem, grown) >= TREE_NEVER)
+		return shortened;
+	return tree_depths(problem, shortened, depth) > problem->max_depth ||
+		tree_cost(problem, grown) < tree_cost(problem, shortened) ? grown : shortened;
 }
 
 /* ---- for comparison ---- */

@@ -26,6 +26,7 @@ typedef struct TreeProblem
 	int			nodes;
 	double	   *alone;			/* of each node: its cost under the root, */
 	int		   *alone_depth;	/* and its depth there: 0, unless it hangs on something outside */
+	double	   *bare;			/* what it would cost with nothing to predict it, be that allowed or not */
 	int64		edges;
 	TreeEdge   *edge;			/* in order of `to`, */
 	int64	   *first;			/* where those to a node begin; one more than nodes */

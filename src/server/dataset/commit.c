@@ -5,13 +5,6 @@
  * the name, either that very content is found under it, or the version is inserted as
  * the caller, whose rights and policies decide, and what is new is stored as the
  * store's owner (commit_store.c).
- *
- * The identity of the content is the SHA-256 of, for each split in the order of their
- * names: its name, its rows (u64), its columns (u32), of each its name, type and
- * structure and the SHA-256 of its values (sparse.column), and its key: their number
- * (u32), then the number of each column (u32). Integers are little-endian, texts are
- * their length in bytes (u32) and the bytes. It does not depend on how the columns
- * are cut.
  */
 #include "postgres.h"
 #include "compat.h"
@@ -38,46 +31,21 @@ PG_FUNCTION_INFO_V1(dataset_estimate);
 /* ---- identity ---- */
 
 static void
-add_integer(Sha256 *sum, uint64 value, int bytes)
-{
-	uint8		little_endian[8];
-
-	for (int i = 0; i < bytes; i++)
-		little_endian[i] = (uint8) (value >> (8 * i));
-	sha256_add(sum, little_endian, bytes);
-}
-
-static void
-add_text(Sha256 *sum, const char *text)
-{
-	add_integer(sum, strlen(text), 4);
-	sha256_add(sum, text, strlen(text));
-}
-
-static void
 identify(Commit *commit)
 {
-	Sha256	   *sum = sha256_create(commit->context);
+	Identity   *identity = identity_begin(commit->context, false);
 
 	for (int s = 0; s < commit->splits; s++)
 	{
 		const NewSplit *split = &commit->split[s];
 
-		add_text(sum, split->name);
-		add_integer(sum, split->rows, 8);
-		add_integer(sum, split->columns, 4);
+		identity_add_split(identity, split->name, split->rows, split->columns);
 		for (int c = 0; c < split->columns; c++)
-		{
-			add_text(sum, split->column[c].name);
-			add_text(sum, split->column[c].type);
-			add_text(sum, split->column[c].structure);
-			sha256_add(sum, split->column[c].sha256, SPARSE_SHA256_BYTES);
-		}
-		add_integer(sum, split->keys, 4);
-		for (int i = 0; i < split->keys; i++)
-			add_integer(sum, split->key[i], 4);
+			identity_add_column(identity, split->column[c].name, split->column[c].type, split->column[c].structure,
+								split->column[c].sha256);
+		identity_add_key(identity, split->keys, split->key);
 	}
-	sha256_finish(sum, commit->import.plan->content_sha256);
+	identity_finish(identity, commit->import.plan->content_sha256);
 }
 
 /* ---- the steps ---- */

@@ -30,6 +30,7 @@ begin_column(Commit *commit, NewColumn *column, Form_pg_attribute attribute, siz
 {
 	column->name = pstrdup(NameStr(attribute->attname));
 	column->coder = type_coder(attribute->atttypid, attribute->atttypmod, column->name);
+	type_check_lasting(column->coder, column->name);
 	column->type = type_name(attribute->atttypid, attribute->atttypmod);
 	column->structure = type_structure(column->coder);
 	column->builder = chunk_builder_create(column->coder, average);

@@ -527,6 +527,7 @@ insert_rows(const Commit *commit)
 		{
 			CHECK_FOR_INTERRUPTS();
 			insert_column(commit, s, c);
+			type_guard(commit->split[s].column[c].type, commit->split[s].column[c].coder->type);
 			insert_chunks(commit, s, c);
 		}
 	}

@@ -27,6 +27,18 @@
 extern int	closed_path_enter(void);
 extern void closed_path_leave(int nest);
 
+/* ---- identity.c: of a version's content, its splits in their order ---- */
+
+typedef struct Identity Identity;
+
+/* as_it_is: of texts as a database without an encoding of its own has kept them. */
+extern Identity *identity_begin(MemoryContext context, bool as_it_is);
+extern void identity_add_split(Identity *identity, const char *name, int64 rows, int columns);
+extern void identity_add_column(Identity *identity, const char *name, const char *type, const char *structure,
+								const uint8 sha256[SPARSE_SHA256_BYTES]);
+extern void identity_add_key(Identity *identity, int keys, const int16 *key);
+extern void identity_finish(Identity *identity, uint8 digest[SPARSE_SHA256_BYTES]);
+
 /* ---- layout.c: the rows of sparse.split, column and column_chunk ---- */
 
 typedef struct SplitColumn
@@ -61,6 +73,9 @@ extern void dataset_check(const StoreVersion *version);
  */
 extern Split *split_open(const StoreVersion *version, const char *name);
 
+/* All splits as they are, in their order, with their columns, in `context`; their number. Within store_enter and SPI_connect. */
+extern int	splits_read(MemoryContext context, const StoreVersion *version, Split ***split);
+
 /* The names of all splits of a version; their number. */
 extern int	split_names(int64 version, char ***name);
 
@@ -69,6 +84,9 @@ extern int	split_find_column(const Split *split, const char *name);
 
 /* The coder of a column, which must be made of what it was when the version was stored. */
 extern TypeCoder *split_coder(Split *split, int column);
+
+/* Another coder of a column, of which nothing was asked yet: to show its values whatever became of the type. */
+extern TypeCoder *split_coder_stored(Split *split, int column);
 
 typedef struct ChunkEntry
 {
@@ -83,6 +101,12 @@ typedef struct ChunkEntry
  * at most CHUNKS_A_ROW. Within store_enter and SPI_connect.
  */
 extern int	split_chunks(int64 version, int16 split, int16 column, int64 first_row, bool read_only, ChunkEntry *entry);
+
+/*
+ * Those of the next row of sparse.column_chunk whose first row is above `behind`; their number, 0 at the end. *first_row
+ * is known even where the row is corrupt, which is an error. Within store_enter and SPI_connect.
+ */
+extern int	split_next_chunks(const Split *split, int16 column, int64 behind, int64 *first_row, ChunkEntry *entry);
 
 /* ---- column.c: the values of a column, in order ---- */
 

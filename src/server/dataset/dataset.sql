@@ -57,7 +57,8 @@ create function sparse_rows(
     split text default null,
     columns text[] default null,
     first bigint default 0,
-    rows bigint default null
+    rows bigint default null,
+    form text default 'value'
 )
 returns setof jsonb
 language c
@@ -66,8 +67,8 @@ parallel unsafe
 rows 1000
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'dataset_rows';
-comment on function sparse_rows(bigint, text, text[], bigint, bigint) is
-'The rows of a version of a dataset, in their order, as jsonb: a view of them, for reading.';
+comment on function sparse_rows(bigint, text, text[], bigint, bigint, text) is
+'The rows of a version of a dataset, in their order, as jsonb: a view of them, for reading. form: value, text (also where a type is gone or was changed, by what it was made of) or raw (the bytes that are stored, in hexadecimal digits).';
 
 create function sparse_row(
     version bigint,
@@ -161,7 +162,8 @@ create function sparse_rows(
     split text default null,
     columns text[] default null,
     first bigint default 0,
-    rows bigint default null
+    rows bigint default null,
+    form text default 'value'
 )
 returns setof jsonb
 language c
@@ -170,8 +172,8 @@ parallel unsafe
 rows 1000
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'dataset_rows';
-comment on function sparse_rows(text, text, text[], bigint, bigint) is
-'The rows of a version of a dataset, in their order, as jsonb: a view of them, for reading.';
+comment on function sparse_rows(text, text, text[], bigint, bigint, text) is
+'The rows of a version of a dataset, in their order, as jsonb: a view of them, for reading. form: value, text (also where a type is gone or was changed, by what it was made of) or raw (the bytes that are stored, in hexadecimal digits).';
 
 create function sparse_row(
     version text,
@@ -352,7 +354,7 @@ rows 10
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'dataset_verify';
 comment on function sparse_verify_rows(bigint) is
-'Reads all of a version of a dataset and gives a row per column with a problem; no rows: all values are those that were stored.';
+'Reads all of a version of a dataset and gives a row per problem, of the version, a split or a column; no rows: it is what was stored, and can be read.';
 
 create function sparse_verify_rows(version text)
 returns table (
@@ -368,4 +370,33 @@ rows 10
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'dataset_verify';
 comment on function sparse_verify_rows(text) is
-'Reads all of a version of a dataset and gives a row per column with a problem; no rows: all values are those that were stored.';
+'Reads all of a version of a dataset and gives a row per problem, of the version, a split or a column; no rows: it is what was stored, and can be read.';
+
+create function sparse_release_types()
+returns setof text
+language plpgsql
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    guard record;
+begin
+    lock table sparse.column in share update exclusive mode;
+    for guard in
+        select p.oid::regprocedure as name, obj_description(p.oid, 'pg_proc') as type
+        from pg_proc p
+        where p.pronamespace = 'sparse'::regnamespace
+        and p.pronargs = 1
+        and p.proname ~ '^column_type_[0-9a-f]{32}$'
+        and p.proowner = (select relowner from pg_class where oid = 'sparse.column'::regclass)
+    loop
+        if not exists (select from sparse.column c where c.type = guard.type) then
+            execute format('drop function %s', guard.name);
+            return next guard.type;
+        end if;
+    end loop;
+end
+$function$;
+comment on function sparse_release_types() is
+'Lets types be dropped again that no version of a dataset has any more, after sparse_collect(); their names. For the store''s owner.';

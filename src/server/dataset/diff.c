@@ -150,12 +150,24 @@ intersect(const EqualList *x, const EqualList *y)
 	return both;
 }
 
+/* Whether columns are compared whose chunks say nothing of each other: only one side has them, or their types differ. */
+static bool
+must_be_read(const Keyed *keyed)
+{
+	for (int c = 0; c < keyed->columns; c++)
+		if (keyed->column[0][c] < 0 || keyed->column[1][c] < 0 || keyed->alike[c] != ALIKE_BYTES)
+			return true;
+	return false;
+}
+
 /* Rows that are equal in all columns compared, without a look at them. */
 static EqualList
 equal_rows(const Keyed *keyed)
 {
 	EqualList	all = {0};
 
+	if (must_be_read(keyed))
+		return all;
 	for (int c = 0; c < keyed->columns; c++)
 	{
 		EqualList	list = {0};
@@ -336,15 +348,36 @@ key_of(FunctionCallInfo fcinfo, Split *const *split, char ***key)
 	return split[1]->keys;
 }
 
-/* What is not compared, and how, is said. */
+static void
+tell_of_column(const Keyed *keyed, int number)
+{
+	int			a = keyed->column[0][number];
+	int			b = keyed->column[1][number];
+	const SplitColumn *old = a < 0 ? NULL : &keyed->side[0].split->column[a];
+	const SplitColumn *new = b < 0 ? NULL : &keyed->side[1].split->column[b];
+
+	if (old == NULL)
+		ereport(NOTICE,
+				(errmsg("column \"%s\" was added: it is compared as if it had been null", new->name)));
+	else if (new == NULL)
+		ereport(NOTICE,
+				(errmsg("column \"%s\" was removed: it is compared as if it were null", old->name)));
+	else if (strcmp(old->type, new->type) != 0)
+		ereport(NOTICE,
+				(errmsg("column \"%s\" was of type %s and is of type %s: its values are compared as %s",
+						old->name, old->type, new->type, alike_name(keyed->alike[number]))));
+	else if (strcmp(old->structure, new->structure) != 0)
+		ereport(NOTICE,
+				(errmsg("type %s of column \"%s\" was made of \"%s\" and is made of \"%s\": its values are compared as %s",
+						old->type, old->name, old->structure, new->structure, alike_name(keyed->alike[number]))));
+}
+
+/* What columns have become, and how rows are compared, is said. */
 static void
 tell(const Keyed *keyed)
 {
-	int			columns = Max(keyed->side[0].split->columns, keyed->side[1].split->columns);
-
-	if (keyed->columns < columns)
-		ereport(NOTICE,
-				(errmsg("rows are compared by %d columns that both versions have with the same type", keyed->columns)));
+	for (int c = 0; c < keyed->columns; c++)
+		tell_of_column(keyed, c);
 	if (keyed->keys == 0)
 		ereport(NOTICE,
 				(errmsg("there is no common key: whole rows are compared, a changed one is removed and added"),
@@ -372,7 +405,7 @@ dataset_diff(PG_FUNCTION_ARGS)
 		split[i] = split_open(&version[i], name);
 	}
 	keys = key_of(fcinfo, split, &key);
-	keyed = keyed_create(split, 2, keys, key);
+	keyed = keyed_create(split, 2, false, keys, key);
 	tell(keyed);
 	equal = equal_rows(keyed);
 	add_rest(keyed, &equal);

@@ -15,6 +15,8 @@
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 
+#include "store/encoding.h"
+
 #include "json.h"
 #include "pack.h"
 
@@ -196,6 +198,85 @@ push_base(JsonbInState *state, JsonbIteratorToken token, TypeCoder *coder, Datum
 	}
 }
 
+/* Text that is kept; where it need not be any, and is none, its bytes. */
+static void
+push_kept(JsonbInState *state, JsonbIteratorToken token, const TypeCoder *coder, const char *bytes, size_t length)
+{
+	const char *text = bytes;
+
+	if (coder->lenient && !text_is_readable(bytes, length))
+	{
+		json_push_bytes(state, token, bytes, length);
+		return;
+	}
+	text = text_from_kept(bytes, length, &length);
+	push_string(state, token, text, length);
+}
+
+/* Of a type that is gone: text, if its bytes are that and nothing else. */
+static void
+push_opaque(JsonbInState *state, JsonbIteratorToken token, const char *bytes, size_t length)
+{
+	bool		text = text_is_readable(bytes, length);
+
+	for (size_t i = 0; i < length && text; i++)
+		text = (uint8) bytes[i] >= ' ' && bytes[i] != 127;
+	if (text)
+	{
+		bytes = text_from_kept(bytes, length, &length);
+		push_string(state, token, bytes, length);
+	}
+	else
+		json_push_bytes(state, token, bytes, length);
+}
+
+static void
+push_key(JsonbInState *state, const char *key)
+{
+	push_string(state, WJB_KEY, key, strlen(key));
+}
+
+/* A range whose type is gone, as its bounds. */
+static void
+push_range(JsonbInState *state, TypeCoder *coder, Unpack *in)
+{
+	RangeForm	form = range_form(in);
+
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	push_key(state, "bounds");
+	push_string(state, WJB_VALUE, form.bounds, strlen(form.bounds));
+	if (form.lower)
+	{
+		push_key(state, "lower");
+		push_part(state, WJB_VALUE, coder->part, in);
+	}
+	if (form.upper)
+	{
+		push_key(state, "upper");
+		push_part(state, WJB_VALUE, coder->part, in);
+	}
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+static void
+push_multirange(JsonbInState *state, TypeCoder *coder, Unpack *in)
+{
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	for (uint64 count = unpack_number(in); count > 0; count--)
+		push_part(state, WJB_ELEM, coder->part, in);
+	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
+void
+json_push_bytes(JsonbInState *state, JsonbIteratorToken token, const char *bytes, size_t length)
+{
+	char	   *text = palloc(2 + 2 * length);
+
+	text[0] = '\\';
+	text[1] = 'x';
+	push_string(state, token, text, 2 + hex_encode(bytes, length, text + 2));
+}
+
 void
 json_push(JsonbInState *state, JsonbIteratorToken token, TypeCoder *coder, const char *bytes, size_t length)
 {
@@ -205,7 +286,10 @@ json_push(JsonbInState *state, JsonbIteratorToken token, TypeCoder *coder, const
 	switch (coder->form)
 	{
 		case FORM_ENUM:
-			push_string(state, token, bytes, length);
+			push_kept(state, token, coder, bytes, length);
+			return;
+		case FORM_OPAQUE:
+			push_opaque(state, token, bytes, length);
 			return;
 		case FORM_ARRAY:
 			push_array(state, coder, &in);
@@ -216,18 +300,65 @@ json_push(JsonbInState *state, JsonbIteratorToken token, TypeCoder *coder, const
 		default:
 			break;
 	}
-	if (coder->form == FORM_BYTES && coder->base != JSONOID && coder->base != BYTEAOID)
+	if (coder->stored && coder->form == FORM_RANGE)
+		push_range(state, coder, &in);
+	else if (coder->stored && coder->form == FORM_MULTIRANGE)
+		push_multirange(state, coder, &in);
+	else if (coder->form == FORM_BYTES && coder->base != BYTEAOID &&
+			 (coder->base != JSONOID || (coder->lenient && !text_is_readable(bytes, length))))
+		push_kept(state, token, coder, bytes, length);
+	else
+		push_base(state, token, coder, value_unpack(coder, bytes, length));
+}
+
+void
+json_append_text(TypeCoder *coder, const char *bytes, size_t length, StringInfo out)
+{
+	JsonbInState state = {0};
+	Jsonb	   *document;
+	JsonbValue *value;
+	int			start = out->len;
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	json_push(&state, WJB_ELEM, coder, bytes, length);
+	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	document = JsonbValueToJsonb(state.result);
+	value = getIthJsonbValueFromContainer(&document->root, 0);
+	if (value != NULL && value->type == jbvString)
 	{
-		push_string(state, token, bytes, length);
+		appendBinaryStringInfo(out, value->val.string.val, value->val.string.len);
 		return;
 	}
-	push_base(state, token, coder, value_unpack(coder, bytes, length));
+	(void) JsonbToCString(out, &document->root, (int) length);
+	/* without the brackets around it */
+	memmove(out->data + start, out->data + start + 1, out->len - start - 2);
+	out->len -= 2;
+	out->data[out->len] = '\0';
+}
+
+/* What errors below name. */
+typedef struct ValuePlace
+{
+	const Split *split;
+	const SplitColumn *column;
+	int64		row;
+} ValuePlace;
+
+static void
+name_value(void *arg)
+{
+	const ValuePlace *place = arg;
+
+	errcontext("reading column \"%s\" of version \"%s@%d\", row " INT64_FORMAT, place->column->name,
+			   place->split->version.name, place->split->version.revision, place->row + 1);
 }
 
 Jsonb *
-json_row(ColumnReader **reader, const Split *split, const int *column, int columns, int64 row)
+json_row(ColumnReader **reader, const Split *split, const int *column, int columns, int64 row, bool raw)
 {
 	JsonbInState state = {0};
+	ValuePlace	place = {.split = split, .row = row};
+	ErrorContextCallback context = {error_context_stack, name_value, &place};
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < columns; i++)
@@ -237,10 +368,18 @@ json_row(ColumnReader **reader, const Split *split, const int *column, int colum
 		size_t		length;
 
 		push_string(&state, WJB_KEY, of->name, strlen(of->name));
-		if (column_bytes(reader[i], row, &bytes, &length))
-			json_push(&state, WJB_VALUE, of->coder, bytes, length);
-		else
+		if (!column_bytes(reader[i], row, &bytes, &length))
+		{
 			push_null(&state, WJB_VALUE);
+			continue;
+		}
+		place.column = of;
+		error_context_stack = &context;
+		if (raw)
+			json_push_bytes(&state, WJB_VALUE, bytes, length);
+		else
+			json_push(&state, WJB_VALUE, of->coder, bytes, length);
+		error_context_stack = context.previous;
 	}
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	return JsonbValueToJsonb(state.result);

@@ -18,7 +18,13 @@
 extern void json_push(JsonbInState *state, JsonbIteratorToken token, TypeCoder *coder,
 					  const char *bytes, size_t length);
 
-/* A row, or some of its columns, as an object. */
-extern Jsonb *json_row(ColumnReader **reader, const Split *split, const int *column, int columns, int64 row);
+/* Bytes as they are: \x and their hexadecimal digits. */
+extern void json_push_bytes(JsonbInState *state, JsonbIteratorToken token, const char *bytes, size_t length);
+
+/* Appends it as text: a string as it is, anything else as jsonb writes it. */
+extern void json_append_text(TypeCoder *coder, const char *bytes, size_t length, StringInfo out);
+
+/* A row, or some of its columns, as an object; raw: the bytes of the values. */
+extern Jsonb *json_row(ColumnReader **reader, const Split *split, const int *column, int columns, int64 row, bool raw);
 
 #endif

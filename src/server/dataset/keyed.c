@@ -3,7 +3,8 @@
  *
  * What is sorted: for each column of the key the length of the value and its bytes (without a
  * key: the SHA-256 of the row), then the side, the SHA-256 and the number of the row. Keys are
- * compared by their bytes: 1.0 and 1.00 are two.
+ * compared by their bytes: 1.0 and 1.00 are two. Of columns whose type has changed it is not the
+ * bytes that stand here and are hashed, but what both types have in common (alike.c).
  */
 #include "postgres.h"
 #include "compat.h"
@@ -31,11 +32,10 @@ shared_column(Split **split, int column, int side)
 	return number;
 }
 
+/* Those that all sides have with the same type. */
 static void
 find_columns(Keyed *keyed, Split **split)
 {
-	for (int s = 0; s < keyed->sides; s++)
-		keyed->column[s] = palloc(Max(split[0]->columns, 1) * sizeof(int));
 	for (int c = 0; c < split[0]->columns; c++)
 	{
 		bool		everywhere = true;
@@ -49,27 +49,68 @@ find_columns(Keyed *keyed, Split **split)
 	}
 }
 
+/* All that either of two sides has, by name. */
+static void
+find_all_columns(Keyed *keyed, Split **split)
+{
+	for (int c = 0; c < split[0]->columns; c++)
+	{
+		int			other = split_find_column(split[1], split[0]->column[c].name);
+
+		if (other >= 0 && shared_column(split, c, 1) < 0)
+			keyed->alike[keyed->columns] = alike_of(split_coder_stored(split[0], c), split_coder_stored(split[1], other));
+		keyed->column[0][keyed->columns] = c;
+		keyed->column[1][keyed->columns++] = other;
+	}
+	for (int c = 0; c < split[1]->columns; c++)
+		if (split_find_column(split[0], split[1]->column[c].name) < 0)
+		{
+			keyed->column[0][keyed->columns] = -1;
+			keyed->column[1][keyed->columns++] = c;
+		}
+}
+
+static void
+make_room_for_columns(Keyed *keyed, Split **split)
+{
+	int			room = 1;
+
+	for (int s = 0; s < keyed->sides; s++)
+		room += split[s]->columns;
+	for (int s = 0; s < keyed->sides; s++)
+		keyed->column[s] = palloc(room * sizeof(int));
+	keyed->alike = palloc0(room * sizeof(Alike));
+}
+
+/* The column compared that has this name on all sides; -1: none. */
+static int
+find_common(const Keyed *keyed, const char *name)
+{
+	for (int c = 0; c < keyed->columns; c++)
+	{
+		bool		everywhere = true;
+
+		for (int s = 0; s < keyed->sides; s++)
+			everywhere &= keyed->column[s][c] >= 0;
+		if (everywhere && strcmp(keyed->side[0].split->column[keyed->column[0][c]].name, name) == 0)
+			return c;
+	}
+	return -1;
+}
+
 static void
 find_keys(Keyed *keyed, int keys, char **key)
 {
 	keyed->keys = keys;
-	for (int s = 0; s < keyed->sides; s++)
-		keyed->key[s] = palloc(Max(keys, 1) * sizeof(int));
+	keyed->key = palloc(Max(keys, 1) * sizeof(int));
 	for (int i = 0; i < keys; i++)
 	{
-		bool		found = false;
-
-		for (int c = 0; c < keyed->columns; c++)
-			if (strcmp(keyed->side[0].split->column[keyed->column[0][c]].name, key[i]) == 0)
-			{
-				for (int s = 0; s < keyed->sides; s++)
-					keyed->key[s][i] = keyed->column[s][c];
-				found = true;
-			}
-		if (!found)
+		keyed->key[i] = find_common(keyed, key[i]);
+		if (keyed->key[i] < 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("not all versions have key column \"%s\" with the same type", key[i])));
+					 keyed->by_type ? errmsg("not all versions have key column \"%s\" with the same type", key[i])
+					 : errmsg("not both versions have key column \"%s\"", key[i])));
 	}
 }
 
@@ -90,7 +131,7 @@ reader_of(Keyed *keyed, int number, int column)
 	{
 		MemoryContext previous = MemoryContextSwitchTo(GetMemoryChunkContext(side->reader));
 
-		type_uncheck(split_coder(side->split, column));
+		type_uncheck(keyed->by_type ? split_coder(side->split, column) : split_coder_stored(side->split, column));
 		side->reader[column] = column_open(CurrentMemoryContext, keyed->objects, side->split, column, true);
 		MemoryContextSwitchTo(previous);
 	}
@@ -98,7 +139,7 @@ reader_of(Keyed *keyed, int number, int column)
 }
 
 Keyed *
-keyed_create(Split **split, int sides, int keys, char **key)
+keyed_create(Split **split, int sides, bool by_type, int keys, char **key)
 {
 	Keyed	   *keyed = palloc0(sizeof(Keyed));
 
@@ -106,7 +147,14 @@ keyed_create(Split **split, int sides, int keys, char **key)
 	keyed->objects = object_reader_create(CurrentMemoryContext, true);
 	for (int s = 0; s < sides; s++)
 		open_side(&keyed->side[s], split[s]);
-	find_columns(keyed, split);
+	keyed->by_type = by_type;
+	make_room_for_columns(keyed, split);
+	if (by_type)
+		find_columns(keyed, split);
+	else
+		find_all_columns(keyed, split);
+	initStringInfo(&keyed->common);
+	keyed->scratch = AllocSetContextCreate(CurrentMemoryContext, "sparse value compared", ALLOCSET_SMALL_SIZES);
 	find_keys(keyed, keys, key);
 	keyed->sum = sha256_create(CurrentMemoryContext);
 	keyed->sort = tuplesort_begin_datum(BYTEAOID, lookup_type_cache(BYTEAOID, TYPECACHE_LT_OPR)->lt_opr,
@@ -115,6 +163,28 @@ keyed_create(Split **split, int sides, int keys, char **key)
 }
 
 /* ---- adding ---- */
+
+/* What is compared of a value, valid until the next call; false: it is null, or its column is not there. */
+static bool
+compared(Keyed *keyed, int side, int number, int64 row, const char **bytes, size_t *length)
+{
+	int			column = keyed->column[side][number];
+
+	if (column < 0 || !column_bytes(reader_of(keyed, side, column), row, bytes, length))
+		return false;
+	if (keyed->alike[number] != ALIKE_BYTES)
+	{
+		MemoryContext previous = MemoryContextSwitchTo(keyed->scratch);
+
+		resetStringInfo(&keyed->common);
+		alike_append(keyed->alike[number], keyed->side[side].split->column[column].coder, *bytes, *length, &keyed->common);
+		MemoryContextSwitchTo(previous);
+		MemoryContextReset(keyed->scratch);
+		*bytes = keyed->common.data;
+		*length = keyed->common.len;
+	}
+	return true;
+}
 
 static void
 sum_row(Keyed *keyed, int side, int64 row, uint8 *sum)
@@ -125,7 +195,7 @@ sum_row(Keyed *keyed, int side, int64 row, uint8 *sum)
 		const char *bytes;
 		size_t		length;
 		uint32		head = PG_UINT32_MAX;
-		bool		there = column_bytes(reader_of(keyed, side, keyed->column[side][c]), row, &bytes, &length);
+		bool		there = compared(keyed, side, c, row, &bytes, &length);
 
 		if (there)
 			head = (uint32) length;
@@ -144,11 +214,11 @@ append_key(Keyed *keyed, int side, int64 row, StringInfo out)
 		const char *bytes;
 		size_t		length;
 
-		if (!column_bytes(reader_of(keyed, side, keyed->key[side][i]), row, &bytes, &length))
+		if (!compared(keyed, side, keyed->key[i], row, &bytes, &length))
 			ereport(ERROR,
 					(errcode(ERRCODE_NOT_NULL_VIOLATION),
 					 errmsg("key column \"%s\" is null in row " INT64_FORMAT " of version " INT64_FORMAT,
-							keyed->side[side].split->column[keyed->key[side][i]].name, row + 1,
+							keyed->side[side].split->column[keyed->column[side][keyed->key[i]]].name, row + 1,
 							keyed->side[side].split->version.id)));
 		pack_number(out, length);
 		appendBinaryStringInfo(out, bytes, (int) length);
@@ -312,7 +382,7 @@ some_columns(Keyed *keyed, int side, const int *column, int columns, int64 row)
 
 	for (int i = 0; i < columns; i++)
 		reader[i] = reader_of(keyed, side, column[i]);
-	return json_row(reader, keyed->side[side].split, column, columns, row);
+	return json_row(reader, keyed->side[side].split, column, columns, row, false);
 }
 
 Jsonb *
@@ -329,5 +399,9 @@ keyed_row(Keyed *keyed, int side, int64 row)
 Jsonb *
 keyed_key(Keyed *keyed, int side, int64 row)
 {
-	return some_columns(keyed, side, keyed->key[side], keyed->keys, row);
+	int		   *column = palloc(Max(keyed->keys, 1) * sizeof(int));
+
+	for (int i = 0; i < keyed->keys; i++)
+		column[i] = keyed->column[side][keyed->key[i]];
+	return some_columns(keyed, side, column, keyed->keys, row);
 }

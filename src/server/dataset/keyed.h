@@ -12,6 +12,7 @@
 #include "utils/jsonb.h"
 #include "utils/tuplesort.h"
 
+#include "alike.h"
 #include "dataset.h"
 
 #define KEYED_SIDES 3
@@ -27,10 +28,14 @@ typedef struct Keyed
 	int			sides;
 	KeyedSide	side[KEYED_SIDES];
 	ObjectReader *objects;		/* one for all, so that what sides share is decoded and remembered once */
-	int			keys;			/* 0: whole rows are compared */
-	int		   *key[KEYED_SIDES];	/* numbers of columns, for each side */
+	bool		by_type;		/* columns of one type only */
 	int			columns;		/* compared */
-	int		   *column[KEYED_SIDES];
+	int		   *column[KEYED_SIDES];	/* numbers of columns, for each side; -1: it has none */
+	Alike	   *alike;			/* of each column compared */
+	int			keys;			/* 0: whole rows are compared */
+	int		   *key;			/* which of the columns compared */
+	StringInfoData common;		/* of the value at hand */
+	MemoryContext scratch;
 	Tuplesortstate *sort;
 	bytea	   *next;			/* taken out of it too early */
 	Sha256	   *sum;
@@ -45,10 +50,11 @@ typedef struct KeyedGroup
 } KeyedGroup;
 
 /*
- * Prepares the comparison of splits, in the current context: by the columns that all have with the same type,
- * of which `key` are the key.
+ * Prepares the comparison of splits, in the current context, of whose columns `key` are the key. by_type: by the
+ * columns that all have with the same type. Otherwise two sides, by all columns: those of one name are compared by
+ * what their types have in common, and a column that is not there is null.
  */
-extern Keyed *keyed_create(Split **split, int sides, int keys, char **key);
+extern Keyed *keyed_create(Split **split, int sides, bool by_type, int keys, char **key);
 
 /* Adds rows of a side. */
 extern void keyed_add(Keyed *keyed, int side, int64 first_row, int64 rows);
@@ -65,7 +71,7 @@ extern bool keyed_next(Keyed *keyed, KeyedGroup *group, void (*others) (void *st
 extern int64 keyed_chunks_read(const Keyed *keyed);
 extern void keyed_end(Keyed *keyed);
 
-/* The values of a row of a side, of the columns compared; valid until the next call. */
+/* by_type: the values of a row of a side, of the columns compared; valid until the next call. */
 extern void keyed_values(Keyed *keyed, int side, int64 row, Datum *value, bool *null);
 
 /* A row of a side as jsonb, all columns of it, or those of the key. */

@@ -82,6 +82,26 @@ read_columns(Split *split, MemoryContext context)
 		column->bytes = row_int64(rows, i, 5);
 		row_sha256(rows, i, 6, column->sha256);
 	}
+}
+
+/* Row `row` of the splits of a version, and its columns, as they are. */
+static Split *
+read_split(MemoryContext context, const StoreVersion *version, const SPITupleTable *rows, uint64 row)
+{
+	Split	   *split = MemoryContextAllocZero(context, sizeof(Split));
+
+	split->version = *version;
+	split->ordinal = DatumGetInt16(row_datum(rows, row, 1));
+	split->name = row_text(context, rows, row, 2);
+	split->rows = row_int64(rows, row, 3);
+	read_key(split, context, row_datum(rows, row, 4));
+	read_columns(split, context);
+	return split;
+}
+
+static void
+check_key(const Split *split)
+{
 	for (int i = 0; i < split->keys; i++)
 		if (split->key[i] < 0 || split->key[i] >= split->columns)
 			ereport(ERROR,
@@ -128,7 +148,7 @@ Split *
 split_open(const StoreVersion *version, const char *name)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Split	   *split = palloc0(sizeof(Split));
+	Split	   *split;
 	Datum		value = Int64GetDatum(version->id);
 	int			nest = closed_path_enter();
 	StoreAccess access;
@@ -136,20 +156,30 @@ split_open(const StoreVersion *version, const char *name)
 	uint64		row;
 
 	dataset_check(version);
-	split->version = *version;
 	store_enter(&access);
 	answer_connect();
 	row = query_run(&splits_query, &value, NULL, true, &rows);
 	row = choose_split(version, name, rows, row);
-	split->ordinal = DatumGetInt16(row_datum(rows, row, 1));
-	split->name = row_text(context, rows, row, 2);
-	split->rows = row_int64(rows, row, 3);
-	read_key(split, context, row_datum(rows, row, 4));
-	read_columns(split, context);
+	split = read_split(context, version, rows, row);
+	check_key(split);
 	answer_finish();
 	store_leave(&access);
 	closed_path_leave(nest);
 	return split;
+}
+
+int
+splits_read(MemoryContext context, const StoreVersion *version, Split ***split)
+{
+	Datum		value = Int64GetDatum(version->id);
+	SPITupleTable *rows;
+	uint64		count = query_run(&splits_query, &value, NULL, true, &rows);
+
+	*split = MemoryContextAlloc(context, Max(count, 1) * sizeof(Split *));
+	for (uint64 i = 0; i < count; i++)
+		(*split)[i] = read_split(context, version, rows, i);
+	SPI_freetuptable(rows);
+	return (int) count;
 }
 
 int
@@ -183,6 +213,21 @@ split_find_column(const Split *split, const char *name)
 	return -1;
 }
 
+/* The type of a column: the one that was guarded, whatever its name is by now, or the one that has its name; false: none. */
+static bool
+find_type(const SplitColumn *column, Oid *type, int32 *typmod)
+{
+	Oid			guarded;
+	bool		named = type_find(column->type, type, typmod);
+
+	if (!type_guarded(column->type, named ? *type : InvalidOid, &guarded))
+		return named;
+	if (!named || *type != guarded)
+		*typmod = -1;
+	*type = guarded;
+	return true;
+}
+
 TypeCoder *
 split_coder(Split *split, int number)
 {
@@ -190,25 +235,63 @@ split_coder(Split *split, int number)
 	Oid			type;
 	int32		typmod;
 	int			nest;
+	TypeCoder  *coder;
 	char	   *structure;
 
 	if (column->coder != NULL)
 		return column->coder;
 	nest = closed_path_enter();
-	type_named(column->type, column->name, &type, &typmod);
-	column->coder = type_coder(type, typmod, column->name);
-	structure = type_structure(column->coder);
+	if (!find_type(column, &type, &typmod))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type %s of column \"%s\" does not exist", column->type, column->name),
+				 errdetail("The dataset was stored when it did."),
+				 errhint("sparse_rows(..., form => 'text') shows its values.")));
+	coder = type_coder(type, typmod, column->name);
+	structure = type_structure(coder);
 	closed_path_leave(nest);
 	if (strcmp(structure, column->structure) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("type %s of column \"%s\" has changed since the dataset was stored",
 						column->type, column->name),
-				 errdetail("It was made of \"%s\", and is made of \"%s\".", column->structure, structure)));
-	return column->coder;
+				 errdetail("It was made of \"%s\", and is made of \"%s\".", column->structure, structure),
+				 errhint("sparse_rows(..., form => 'text') shows its values.")));
+	column->coder = coder;
+	return coder;
+}
+
+TypeCoder *
+split_coder_stored(Split *split, int number)
+{
+	SplitColumn *column = &split->column[number];
+	TypeCoder  *coder = NULL;
+	Oid			type;
+	int32		typmod;
+	int			nest;
+
+	if (column->coder != NULL)
+		return column->coder;
+	nest = closed_path_enter();
+	if (find_type(column, &type, &typmod))
+		coder = type_coder(type, typmod, column->name);
+	if (coder == NULL || strcmp(type_structure(coder), column->structure) != 0)
+		coder = type_coder_stored(column->type, column->structure, column->name);
+	closed_path_leave(nest);
+	type_uncheck(coder);
+	type_be_lenient(coder);
+	column->coder = coder;
+	return coder;
 }
 
 /* ---- chunks ---- */
+
+static StoreQuery next_chunks_query = {
+	.sql = "select first_row, rows, object from sparse.column_chunk"
+	" where version = $1 and split = $2 and ordinal = $3 and first_row > $4"
+	" order by first_row limit 1",
+	.args = 4, .arg = {INT8OID, INT2OID, INT2OID, INT8OID},
+	.columns = 3, .column = {INT8OID, INT4ARRAYOID, INT8ARRAYOID}};
 
 static StoreQuery chunks_query = {
 	.sql = "select first_row, rows, object from sparse.column_chunk"
@@ -271,5 +354,22 @@ split_chunks(int64 version, int16 split, int16 column, int64 first_row, bool rea
 	SPI_freetuptable(rows);
 	if (first_row < entry[0].first_row || first_row >= entry[count - 1].first_row + entry[count - 1].rows)
 		chunks_corrupt(version, column);
+	return count;
+}
+
+int
+split_next_chunks(const Split *split, int16 column, int64 behind, int64 *first_row, ChunkEntry *entry)
+{
+	Datum		value[4] = {Int64GetDatum(split->version.id), Int16GetDatum(split->ordinal), Int16GetDatum(column),
+	Int64GetDatum(behind)};
+	SPITupleTable *rows;
+	int			count = 0;
+
+	if (query_run(&next_chunks_query, value, NULL, true, &rows) > 0)
+	{
+		*first_row = row_int64(rows, 0, 1);
+		count = read_chunks(split->version.id, column, rows, entry);
+	}
+	SPI_freetuptable(rows);
 	return count;
 }

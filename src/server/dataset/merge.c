@@ -169,7 +169,7 @@ open_three(const StoreVersion *version, const char *name)
 
 	for (int s = 0; s < 3; s++)
 		split[s] = split_open(&version[s], name);
-	keyed = keyed_create(split, 3, split[OURS]->keys, key_names(split[OURS]));
+	keyed = keyed_create(split, 3, true, split[OURS]->keys, key_names(split[OURS]));
 	check_columns(keyed);
 	for (int s = 0; s < 3; s++)
 		keyed_add(keyed, s, 0, split[s]->rows);

@@ -38,6 +38,14 @@ PG_FUNCTION_INFO_V1(dataset_row);
 PG_FUNCTION_INFO_V1(dataset_splits);
 PG_FUNCTION_INFO_V1(dataset_columns);
 
+/* How sparse_rows() shows values. */
+typedef enum RowForm
+{
+	ROW_VALUE,					/* as jsonb */
+	ROW_TEXT,					/* the same, whatever became of the types */
+	ROW_RAW						/* the bytes that are stored */
+} RowForm;
+
 typedef struct RowReader
 {
 	Split	   *split;
@@ -49,6 +57,7 @@ typedef struct RowReader
 	int		   *from;			/* of each attribute of row_type, which of `reader`; -1: dropped */
 	Datum	   *value;
 	bool	   *null;
+	RowForm		form;			/* of jsonb */
 	int64		next;
 	int64		end;
 } RowReader;
@@ -61,7 +70,8 @@ open_columns(RowReader *rows, MemoryContext context, bool read_only)
 	rows->reader = palloc(Max(rows->columns, 1) * sizeof(ColumnReader *));
 	for (int i = 0; i < rows->columns; i++)
 	{
-		TypeCoder  *coder = split_coder(rows->split, rows->column[i]);
+		TypeCoder  *coder = rows->form == ROW_VALUE ? split_coder(rows->split, rows->column[i])
+			: split_coder_stored(rows->split, rows->column[i]);
 
 		if (rows->row_type == NULL)
 			type_uncheck(coder);
@@ -217,12 +227,30 @@ choose_columns(RowReader *rows, FunctionCallInfo fcinfo, int argument)
 	}
 }
 
+static RowForm
+form_argument(FunctionCallInfo fcinfo, int argument)
+{
+	char	   *form = PG_ARGISNULL(argument) ? "value" : text_to_cstring(PG_GETARG_TEXT_PP(argument));
+
+	if (strcmp(form, "value") == 0)
+		return ROW_VALUE;
+	if (strcmp(form, "text") == 0)
+		return ROW_TEXT;
+	if (strcmp(form, "raw") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("form \"%s\" is unknown", form),
+				 errhint("Forms are value, text and raw.")));
+	return ROW_RAW;
+}
+
 static RowReader *
 begin_rows(FunctionCallInfo fcinfo, MemoryContext context)
 {
 	MemoryContext previous = MemoryContextSwitchTo(context);
 	RowReader  *rows = palloc0(sizeof(RowReader));
 
+	rows->form = form_argument(fcinfo, 5);
 	open_split(rows, fcinfo, 0);
 	choose_columns(rows, fcinfo, 2);
 	open_columns(rows, context, true);
@@ -247,7 +275,7 @@ dataset_rows(PG_FUNCTION_ARGS)
 	if (rows->next >= rows->end)
 		SRF_RETURN_DONE(call);
 	SRF_RETURN_NEXT(call, PointerGetDatum(json_row(rows->reader, rows->split, rows->column, rows->columns,
-												   rows->next++)));
+												   rows->next++, rows->form == ROW_RAW)));
 }
 
 /* ---- one row ---- */
@@ -339,7 +367,7 @@ dataset_row(PG_FUNCTION_ARGS)
 		for (int j = 0; j < rows.columns; j++)
 			rows.column[j] = j;
 		open_columns(&rows, CurrentMemoryContext, true);
-		PG_RETURN_POINTER(json_row(rows.reader, rows.split, rows.column, rows.columns, row));
+		PG_RETURN_POINTER(json_row(rows.reader, rows.split, rows.column, rows.columns, row, false));
 	}
 	PG_RETURN_NULL();
 }

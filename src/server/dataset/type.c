@@ -5,6 +5,7 @@
 #include "compat.h"
 
 #include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -211,14 +212,37 @@ type_name(Oid type, int32 typmod)
 	return name;
 }
 
-void
-type_named(const char *name, const char *column, Oid *type, int32 *typmod)
+bool
+type_find(const char *name, Oid *type, int32 *typmod)
 {
-	if (!find_type_string(name, type, typmod))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("type %s of column \"%s\" does not exist", name, column),
-				 errdetail("The dataset was stored when it did.")));
+	return find_type_string(name, type, typmod);
+}
+
+/* ---- lifetime ---- */
+
+Oid
+type_schema(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid			schema;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	schema = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace;
+	ReleaseSysCache(tuple);
+	return schema;
+}
+
+void
+type_check_lasting(const TypeCoder *coder, const char *column)
+{
+	if (isAnyTempNamespace(type_schema(coder->type)) || isAnyTempNamespace(type_schema(coder->base)))
+		refuse(column, coder->type, "It goes away with the session, and nobody could read the values then.");
+	if (coder->part != NULL)
+		type_check_lasting(coder->part, column);
+	for (int i = 0; coder->form == FORM_COMPOSITE && i < coder->fields->natts; i++)
+		if (coder->field[i] != NULL)
+			type_check_lasting(coder->field[i], column);
 }
 
 /* ---- structure ---- */
@@ -244,7 +268,7 @@ append_structure(StringInfo text, const TypeCoder *coder)
 			}
 		appendStringInfoChar(text, ')');
 	}
-	else if (coder->part != NULL && (coder->form != FORM_ARRAY || coder->part->form != FORM_WORD))
+	else if (coder->part != NULL)
 	{
 		StringInfoData inner;
 
@@ -305,4 +329,15 @@ type_uncheck(TypeCoder *coder)
 	for (int i = 0; coder->form == FORM_COMPOSITE && i < coder->fields->natts; i++)
 		if (coder->field[i] != NULL)
 			type_uncheck(coder->field[i]);
+}
+
+void
+type_be_lenient(TypeCoder *coder)
+{
+	coder->lenient = true;
+	if (coder->part != NULL)
+		type_be_lenient(coder->part);
+	for (int i = 0; coder->form == FORM_COMPOSITE && i < coder->fields->natts; i++)
+		if (coder->field[i] != NULL)
+			type_be_lenient(coder->field[i]);
 }

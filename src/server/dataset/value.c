@@ -29,6 +29,7 @@
 #include "utils/syscache.h"
 #include "utils/multirangetypes.h"
 
+#include "store/encoding.h"
 #include "store/guard.h"
 
 #include "pack.h"
@@ -59,18 +60,18 @@ restore_encoding(void *argument)
 
 /*
  * Send and receive functions of text-like types follow client_encoding, which is that
- * of the database while they run.
+ * of kept text while they run.
  */
 static Datum
-call_in_own_encoding(Datum (*call) (TypeCoder *coder, Datum argument), TypeCoder *coder, Datum argument)
+call_in_kept_encoding(Datum (*call) (TypeCoder *coder, Datum argument), TypeCoder *coder, Datum argument)
 {
 	int			encoding = pg_get_client_encoding();
 	EncodedCall in_encoding = {call, coder, argument, encoding, (Datum) 0};
 
-	if (encoding == GetDatabaseEncoding())
+	if (encoding == kept_encoding())
 		return call(coder, argument);
-	if (SetClientEncoding(GetDatabaseEncoding()) < 0)
-		elog(ERROR, "could not set the encoding of the database");
+	if (PrepareClientEncoding(kept_encoding()) < 0 || SetClientEncoding(kept_encoding()) < 0)
+		elog(ERROR, "could not set the encoding of kept text");
 	guarded_finally(call_in_encoding, restore_encoding, &in_encoding);
 	return in_encoding.result;
 }
@@ -301,6 +302,22 @@ unpack_composite(TypeCoder *coder, Unpack *in)
 #define LOWER_INFINITE 8
 #define UPPER_INFINITE 16
 
+RangeForm
+range_form(Unpack *in)
+{
+	uint8		flags = *(const uint8 *) unpack_bytes(in, 1);
+	RangeForm	form = {
+		.lower = !(flags & (EMPTY | LOWER_INFINITE)),
+		.upper = !(flags & (EMPTY | UPPER_INFINITE)),
+		.bounds = "empty"
+	};
+
+	if (!(flags & EMPTY))
+		form.bounds = flags & LOWER_INCLUSIVE ? flags & UPPER_INCLUSIVE ? "[]" : "[)"
+			: flags & UPPER_INCLUSIVE ? "(]" : "()";
+	return form;
+}
+
 static void
 pack_range(TypeCoder *coder, Datum value, StringInfo out)
 {
@@ -380,35 +397,55 @@ unpack_multirange(TypeCoder *coder, Unpack *in)
 	return MultirangeTypePGetDatum(make_multirange(coder->base, coder->ranges, (int32) count, range));
 }
 
+/* ---- text ---- */
+
+static void
+pack_text(const char *text, size_t length, StringInfo out)
+{
+	size_t		kept_length;
+	const char *kept = text_to_kept(text, length, &kept_length);
+
+	appendBinaryStringInfo(out, kept, (int) kept_length);
+	if (kept != text)
+		pfree(unconstify(char *, kept));
+}
+
 /* ---- enums ---- */
 
 static void
 pack_label(Datum value, StringInfo out)
 {
 	HeapTuple	tuple = SearchSysCache1(ENUMOID, value);
+	const char *label;
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("invalid internal value for enum: %u", DatumGetObjectId(value))));
-	appendStringInfoString(out, NameStr(((Form_pg_enum) GETSTRUCT(tuple))->enumlabel));
+	label = NameStr(((Form_pg_enum) GETSTRUCT(tuple))->enumlabel);
+	pack_text(label, strlen(label), out);
 	ReleaseSysCache(tuple);
 }
 
 static Datum
 unpack_label(TypeCoder *coder, const char *bytes, size_t length)
 {
-	return OidInputFunctionCall(F_ENUM_IN, pnstrdup(bytes, length), coder->base, -1);
+	const char *label = text_from_kept(bytes, length, &length);
+
+	return OidInputFunctionCall(F_ENUM_IN, pnstrdup(label, length), coder->base, -1);
 }
 
 /* ---- all ---- */
 
 static void
-pack_varlena(Datum value, StringInfo out)
+pack_varlena(const TypeCoder *coder, Datum value, StringInfo out)
 {
 	struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
 
-	appendBinaryStringInfo(out, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	if (coder->base == BYTEAOID)
+		appendBinaryStringInfo(out, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	else
+		pack_text(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), out);
 	if ((void *) bytes != DatumGetPointer(value))
 		pfree(bytes);
 }
@@ -416,7 +453,7 @@ pack_varlena(Datum value, StringInfo out)
 static void
 pack_sent(TypeCoder *coder, Datum value, StringInfo out)
 {
-	bytea	   *bytes = DatumGetByteaPP(call_in_own_encoding(send_value, coder, value));
+	bytea	   *bytes = DatumGetByteaPP(call_in_kept_encoding(send_value, coder, value));
 
 	appendBinaryStringInfo(out, VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ);
 	pfree(bytes);
@@ -434,7 +471,7 @@ value_pack(TypeCoder *coder, Datum value, StringInfo out)
 			appendBinaryStringInfo(out, word, coder->length);
 			return;
 		case FORM_BYTES:
-			pack_varlena(value, out);
+			pack_varlena(coder, value, out);
 			return;
 		case FORM_SENT:
 			pack_sent(coder, value, out);
@@ -469,7 +506,7 @@ unpack_sent(TypeCoder *coder, const char *bytes, size_t length)
 	message.len = (int) length;
 	message.maxlen = (int) length + 1;
 	message.cursor = 0;
-	value = call_in_own_encoding(receive_value, coder, PointerGetDatum(&message));
+	value = call_in_kept_encoding(receive_value, coder, PointerGetDatum(&message));
 	if (message.cursor != message.len)
 		unpack_failed();
 	pfree(message.data);
@@ -506,6 +543,8 @@ unpack_base(TypeCoder *coder, const char *bytes, size_t length)
 				unpack_failed();
 			return word_value(coder, bytes);
 		case FORM_BYTES:
+			if (coder->base != BYTEAOID)
+				bytes = text_from_kept(bytes, length, &length);
 			return PointerGetDatum(cstring_to_text_with_len(bytes, (int) length));
 		case FORM_SENT:
 			return unpack_sent(coder, bytes, length);
@@ -527,4 +566,99 @@ value_unpack(TypeCoder *coder, const char *bytes, size_t length)
 	if (coder->constrained)
 		domain_check(value, false, coder->type, &coder->constraints, coder->context);
 	return value;
+}
+
+/* ---- checking ---- */
+
+static void
+check_part(TypeCoder *coder, Unpack *in, bool may_be_null)
+{
+	uint64		length = unpack_number(in);
+
+	if (length > 0)
+		value_check(coder, unpack_bytes(in, length - 1), length - 1);
+	else if (!may_be_null)
+		unpack_failed();
+}
+
+static void
+check_array(TypeCoder *coder, Unpack *in)
+{
+	TypeCoder  *part = coder->part;
+	uint64		dimensions = unpack_number(in);
+	int			length[MAXDIM];
+	int			bound[MAXDIM];
+	bool		words;
+	int			count;
+
+	if (dimensions > MAXDIM)
+		unpack_failed();
+	if (dimensions == 0)
+		return;
+	words = unpack_number(in) == 0 && part->form == FORM_WORD;
+	count = unpack_dimensions(in, (int) dimensions, length, bound);
+	if (words)
+		(void) unpack_bytes(in, (uint64) count * part->length);
+	for (int i = 0; i < count && !words; i++)
+		check_part(part, in, true);
+}
+
+static void
+check_range(TypeCoder *coder, Unpack *in)
+{
+	RangeForm	form = range_form(in);
+
+	if (form.lower)
+		check_part(coder->part, in, false);
+	if (form.upper)
+		check_part(coder->part, in, false);
+}
+
+static void
+check_container(TypeCoder *coder, Unpack *in)
+{
+	check_stack_depth();
+	if (coder->form == FORM_ARRAY)
+		check_array(coder, in);
+	else if (coder->form == FORM_COMPOSITE)
+	{
+		for (int i = 0; i < coder->fields->natts; i++)
+			if (coder->field[i] != NULL)
+				check_part(coder->field[i], in, true);
+	}
+	else if (coder->form == FORM_RANGE)
+		check_range(coder, in);
+	else
+		for (uint64 count = unpack_number(in); count > 0; count--)
+			check_part(coder->part, in, false);
+	if (unpack_left(in) > 0)
+		unpack_failed();
+}
+
+void
+value_check(TypeCoder *coder, const char *bytes, size_t length)
+{
+	Unpack		in = {bytes, bytes + length};
+
+	switch (coder->form)
+	{
+		case FORM_WORD:
+			if (length != (size_t) coder->length)
+				unpack_failed();
+			return;
+		case FORM_BYTES:
+			if (coder->base != BYTEAOID)
+				(void) text_from_kept(bytes, length, &length);
+			return;
+		case FORM_SENT:
+			(void) unpack_sent(coder, bytes, length);
+			return;
+		case FORM_ENUM:
+			(void) unpack_label(coder, bytes, length);
+			return;
+		case FORM_OPAQUE:
+			return;
+		default:
+			check_container(coder, &in);
+	}
 }

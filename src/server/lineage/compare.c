@@ -201,13 +201,16 @@ put_side(Row *row, const Side *side, int number)
 	put(row, COLUMN_ELEMENTS, Int64GetDatum(side->elements));
 }
 
+/* Nothing of it was read: that all of it is 0, where no change could be divided by it, is not known. */
 static void
-put_same(Row *row)
+put_same(Row *row, const Side *side)
 {
 	put(row, COLUMN_CHANGED, Int64GetDatum(0));
 	put(row, COLUMN_LARGEST, Float8GetDatum(0));
-	put(row, COLUMN_LARGEST_RELATIVE, Float8GetDatum(0));
 	put(row, COLUMN_L2, Float8GetDatum(0));
+	if (side->elements == 0)
+		return;
+	put(row, COLUMN_LARGEST_RELATIVE, Float8GetDatum(0));
 	put(row, COLUMN_COSINE, Float8GetDatum(1));
 }
 
@@ -221,7 +224,8 @@ put_distance(Row *row, const Distance *distance)
 	if (distance->not_finite == distance->elements)
 		return;
 	put(row, COLUMN_LARGEST, Float8GetDatum(distance->largest));
-	put(row, COLUMN_LARGEST_RELATIVE, Float8GetDatum(distance->largest_relative));
+	if (distance->divisible)
+		put(row, COLUMN_LARGEST_RELATIVE, Float8GetDatum(distance->largest_relative));
 	put(row, COLUMN_L2, Float8GetDatum(distance_l2(distance)));
 	if (distance_cosine(distance, &cosine))
 		put(row, COLUMN_COSINE, Float8GetDatum(cosine));
@@ -238,7 +242,7 @@ compare_both(ObjectReader *reader, const Side *a, const Side *b, Row *row)
 		return "other shape";
 	if (same_dtype && is_same_object(a, b))
 	{
-		put_same(row);
+		put_same(row, a);
 		return "same";
 	}
 	if (values_known(a->dtype) && values_known(b->dtype))

@@ -60,7 +60,7 @@ add_step(Answer *answer, StoreQuery *query, Walk *walk, int first, int32 distanc
 
 	for (;;)
 	{
-		SPI_cursor_fetch(step, true, EDGES_A_BATCH);
+		query_fetch(step, EDGES_A_BATCH);
 		if (SPI_processed == 0)
 			break;
 		query_check_rows(query, SPI_tuptable);

@@ -177,6 +177,7 @@ add_values(Distance *distance, const double *a, const double *b, size_t count)
 	double		product = 0;
 	double		largest = distance->largest;
 	double		relative = distance->largest_relative;
+	bool		divisible = distance->divisible;
 
 	for (size_t i = 0; i < count; i++)
 	{
@@ -186,6 +187,7 @@ add_values(Distance *distance, const double *a, const double *b, size_t count)
 		largest = change > largest ? change : largest;
 		if (change > relative * size && size > 0)
 			relative = change / size;
+		divisible |= size > 0;
 		squares += change * change;
 		squares_a += a[i] * a[i];
 		squares_b += b[i] * b[i];
@@ -193,6 +195,7 @@ add_values(Distance *distance, const double *a, const double *b, size_t count)
 	}
 	distance->largest = largest;
 	distance->largest_relative = relative;
+	distance->divisible = divisible;
 	distance->squares += squares;
 	distance->squares_a += squares_a;
 	distance->squares_b += squares_b;
@@ -208,7 +211,10 @@ add_unchanged(Distance *distance, const double *value, size_t count)
 	for (size_t i = 0; i < count; i++)
 	{
 		if (isfinite(value[i]))
+		{
 			squares += value[i] * value[i];
+			distance->divisible |= value[i] != 0;
+		}
 		else
 			distance->not_finite++;
 	}

@@ -19,6 +19,7 @@ typedef struct Distance
 	uint64		not_finite;
 	double		largest;		/* of |b - a| */
 	double		largest_relative;	/* of |b - a| / |a|, where a is not 0 */
+	bool		divisible;		/* there was such an element */
 	double		squares;		/* sum of (b - a)^2 */
 	double		squares_a;
 	double		squares_b;

@@ -3,10 +3,10 @@
  * of each object, a checksum of each object, and the identity of the whole.
  *
  * The identity of a version's content is the SHA-256 of, for each file in order of
- * path (compared byte by byte):
+ * path (compared byte by byte, in UTF-8):
  *
  *      u32  length of the path in bytes, little-endian
- *           the path, in the encoding of the database
+ *           the path, in UTF-8 (store/encoding.h)
  *      u64  size of the file, little-endian
  *      32   SHA-256 of the file
  */
@@ -19,6 +19,7 @@
 
 #include "hash.h"
 #include "plan.h"
+#include "store/encoding.h"
 
 typedef struct Digester
 {
@@ -80,14 +81,24 @@ add_integer(Sha256 *sum, uint64 value, int bytes)
 	sha256_add(sum, little_endian, bytes);
 }
 
+/* The path as it is kept already. */
+static void
+add_file(Sha256 *identity, const char *path, size_t length, uint64 bytes, const uint8 sha256[SPARSE_SHA256_BYTES])
+{
+	add_integer(identity, length, 4);
+	sha256_add(identity, path, length);
+	add_integer(identity, bytes, 8);
+	sha256_add(identity, sha256, SPARSE_SHA256_BYTES);
+}
+
 void
 identity_add_file(Sha256 *identity, const char *path, uint64 bytes,
 				  const uint8 sha256[SPARSE_SHA256_BYTES])
 {
-	add_integer(identity, strlen(path), 4);
-	sha256_add(identity, path, strlen(path));
-	add_integer(identity, bytes, 8);
-	sha256_add(identity, sha256, SPARSE_SHA256_BYTES);
+	size_t		length;
+	const char *kept = text_to_kept(path, strlen(path), &length);
+
+	add_file(identity, kept, length, bytes, sha256);
 }
 
 void
@@ -97,6 +108,18 @@ plan_identity(ImportPlan *plan, Sha256 *identity)
 	for (int i = 0; i < plan->files; i++)
 		identity_add_file(identity, plan->file[i].path, plan->file[i].bytes, plan->file[i].sha256);
 	sha256_finish(identity, plan->content_sha256);
+}
+
+void
+version_identity(Sha256 *identity, const VersionFile *file, int files, bool as_it_is, uint8 digest[SPARSE_SHA256_BYTES])
+{
+	sha256_reset(identity);
+	for (int i = 0; i < files; i++)
+		if (as_it_is)
+			add_file(identity, file[i].path, strlen(file[i].path), file[i].bytes, file[i].sha256);
+		else
+			identity_add_file(identity, file[i].path, file[i].bytes, file[i].sha256);
+	sha256_finish(identity, digest);
 }
 
 void

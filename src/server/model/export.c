@@ -21,6 +21,7 @@
 
 #include "answer.h"
 #include "plan.h"
+#include "store/encoding.h"
 #include "source.h"
 #include "stream.h"
 
@@ -210,8 +211,10 @@ export_folder(const StoreVersion *version, const VersionFile *file, int files, c
 	check_folder_is_empty(path);
 	for (int i = 0; i < files; i++)
 	{
-		make_folders_of(path, file[i].path);
-		export_file(version, &file[i], psprintf("%s/%s", path, file[i].path));
+		const char *name = name_to_disk(file[i].path);
+
+		make_folders_of(path, name);
+		export_file(version, &file[i], psprintf("%s/%s", path, name));
 	}
 }
 

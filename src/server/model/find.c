@@ -406,7 +406,7 @@ search_all(Search *search)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		SPI_cursor_fetch(portal, true, SKETCHES_A_BATCH);
+		query_fetch(portal, SKETCHES_A_BATCH);
 		query_check_rows(&sketches_query, SPI_tuptable);
 		count = SPI_processed;
 		for (uint64 i = 0; i < count; i++)

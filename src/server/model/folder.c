@@ -23,6 +23,7 @@
 #include "codec/safetensors.h"
 #include "answer.h"
 #include "plan.h"
+#include "store/encoding.h"
 
 #define MAX_INDEX_BYTES SPARSE_SAFETENSORS_MAX_HEADER
 
@@ -50,6 +51,7 @@ check_count(int files, const char *path)
 static void
 check_name(const char *folder, const char *name)
 {
+	name = name_from_disk(name);
 	if (!pg_verifymbstr(name, (int) strlen(name), true))
 		ereport(ERROR,
 				errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
@@ -123,7 +125,7 @@ add_folder(ImportPlan *plan, const char *folder, const char *prefix)
 	{
 		const char *name = lfirst(cell);
 		char	   *path = psprintf("%s/%s", folder, name);
-		char	   *relative = psprintf("%s%s", prefix, name);
+		char	   *relative = psprintf("%s%s", prefix, name_from_disk(name));
 		struct stat status = status_of(path);
 
 		if (S_ISREG(status.st_mode))
@@ -197,7 +199,7 @@ add_shard(ImportPlan *plan, const char *index, const char *folder, const char *s
 				errmsg("index \"%s\" names an invalid shard: \"%s\"",
 					   index, shard == NULL ? "null" : shard),
 				errdetail("Shards lie in the folder of their index, or below it."));
-	add_file(plan, shard, folder, psprintf("%s/%s", folder, shard));
+	add_file(plan, shard, folder, psprintf("%s/%s", folder, name_to_disk(shard)));
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "codec/safetensors.h"
 #include "sdelta/glue.h"
 #include "plan.h"
+#include "store/encoding.h"
 
 ImportPlan *
 plan_create(void)
@@ -316,7 +317,7 @@ plan_safetensors(PlanFile *file, int number)
 static int
 compare_paths(const void *a, const void *b)
 {
-	return strcmp(((const PlanFile *) a)->path, ((const PlanFile *) b)->path);
+	return text_compare_kept(((const PlanFile *) a)->path, ((const PlanFile *) b)->path);
 }
 
 void

@@ -14,6 +14,7 @@
 
 #include "codec/dtype.h"
 #include "hash.h"
+#include "layout.h"
 #include "source.h"
 #include "store/store.h"
 
@@ -96,7 +97,7 @@ extern const PlanTensor *plan_find_tensor(PlanFile *file, const char *name);
 /* A tensor's shape as the text of an array, palloc'd. */
 extern char *plan_shape_text(const PlanTensor *tensor);
 
-/* Sorts the files by their paths, bytewise. */
+/* Sorts the files by their paths, bytewise as they are kept. */
 extern void plan_sort(ImportPlan *plan);
 
 /* Sorts the files, parses their headers and lists their objects. */
@@ -120,5 +121,12 @@ extern void plan_identity(ImportPlan *plan, Sha256 *identity);
 /* digest.c: adds a file to the sum that is the identity of a version's content; in order of path. */
 extern void identity_add_file(Sha256 *identity, const char *path, uint64 bytes,
 							  const uint8 sha256[SPARSE_SHA256_BYTES]);
+
+/*
+ * digest.c: the identity of stored files, in their order. as_it_is: of paths as a database without an encoding
+ * of its own has kept them.
+ */
+extern void version_identity(Sha256 *identity, const VersionFile *file, int files, bool as_it_is,
+							 uint8 digest[SPARSE_SHA256_BYTES]);
 
 #endif

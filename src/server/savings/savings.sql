@@ -277,8 +277,7 @@ declare
     granted record;
 begin
     foreach of_all in array array[false, true] loop
-        options := case when not of_all and current_setting('server_version_num')::int >= 150000
-                        then 'with (security_invoker = true)' else '' end;
+        options := case when of_all then '' else 'with (security_invoker = true)' end;
         prefix := case when of_all then 'sparse.all_' else 'sparse.' end;
         continue when to_regclass(prefix || 'savings_by_predictor') is not null;
 

@@ -53,6 +53,7 @@ settings_of(const StoreQuery *query)
 uint64
 query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPITupleTable **rows)
 {
+	MemoryContext context = CurrentMemoryContext;
 	int			nest;
 	int			result;
 
@@ -60,6 +61,7 @@ query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPI
 	nest = settings_enter(settings_of(query));
 	result = SPI_execute_plan(query->plan, value, null, read_only, 0);
 	settings_leave(nest);
+	MemoryContextSwitchTo(context);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
 	if (query->columns > 0)
@@ -74,6 +76,7 @@ query_run(StoreQuery *query, Datum *value, const char *null, bool read_only, SPI
 Portal
 query_open(StoreQuery *query, Datum *value, bool read_only)
 {
+	MemoryContext context = CurrentMemoryContext;
 	Portal		portal;
 	int			nest;
 
@@ -81,7 +84,17 @@ query_open(StoreQuery *query, Datum *value, bool read_only)
 	nest = settings_enter(settings_of(query));
 	portal = SPI_cursor_open(NULL, query->plan, value, NULL, read_only);
 	settings_leave(nest);
+	MemoryContextSwitchTo(context);
 	return portal;
+}
+
+void
+query_fetch(Portal portal, long most)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	SPI_cursor_fetch(portal, true, most);
+	MemoryContextSwitchTo(context);
 }
 
 void
@@ -93,9 +106,11 @@ query_check_rows(const StoreQuery *query, const SPITupleTable *rows)
 uint64
 query_run_once(StoreQuery *query, Datum *value, bool read_only, SPITupleTable **rows)
 {
+	MemoryContext context = CurrentMemoryContext;
 	int			result = SPI_execute_with_args(query->sql, query->args, query->arg,
 											   value, NULL, read_only, 0);
 
+	MemoryContextSwitchTo(context);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
 	check_columns(query, SPI_tuptable->tupdesc);

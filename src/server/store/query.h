@@ -6,6 +6,9 @@
  * could make a schema named "sparse", so a column of another type is an error,
  * not a crash.
  *
+ * The memory context stays the caller's. (SPI by itself leaves its own behind, which lasts until SPI_finish:
+ * what was then put together for each row of a long answer stayed until the end.)
+ *
  * Plans are generic: with "place" as a parameter the executor prunes partitions of chunk
  * when it starts, and no chunk is planned for on its own. They go by an index,
  * however small the tables were when they were planned, unless they say otherwise.
@@ -42,10 +45,11 @@ extern uint64 query_run(StoreQuery *query, Datum *value, const char *null, bool 
 						SPITupleTable **rows);
 
 /*
- * Opens a query whose rows may be too many for memory, to be fetched by SPI_cursor_fetch
+ * Opens a query whose rows may be too many for memory, to be fetched by query_fetch into SPI_tuptable
  * within the same SPI_connect, after which query_check_rows says whether they are rows of a store.
  */
 extern Portal query_open(StoreQuery *query, Datum *value, bool read_only);
+extern void query_fetch(Portal portal, long most);
 extern void query_check_rows(const StoreQuery *query, const SPITupleTable *rows);
 
 /*

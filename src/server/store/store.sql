@@ -461,6 +461,7 @@ begin
     perform @extschema@.sparse_create_dataset();
     perform @extschema@.sparse_create_lineage();
     perform @extschema@.sparse_create_savings();
+    perform @extschema@.sparse_create_care();
     perform @extschema@.sparse_create_routing();
     perform @extschema@.sparse_attach_store();
 end

@@ -584,7 +584,7 @@ version_insert(int64 id, const char *kind, bool exact, const char *name, int32 r
 			   const char *message, Datum metadata_jsonb)
 {
 	Datum		value[8];
-	char		null[8] = "        ";
+	char		null[8 + 1] = "        ";
 
 	version_check_name(name);
 	SPI_connect();
