@@ -121,6 +121,10 @@ select name from sparse_tensors('names');
 select sparse_tensor('scalar', 's'), octet_length(sparse_tensor('zero in a shape', 'y')), octet_length(sparse_slice('zero in a shape', 'z', 0, 0));
 select sparse_slice('scalar', 's', 0, 1);
 select sparse_slice('unknown dtype', 'q', 0, 1);
+select came_back('four bits', '{"f":{"dtype":"F4","shape":[4,2],"data_offsets":[0,4]}}', '\x12345678');
+select sparse_slice('four bits', 'f', 1, 2);
+select came_back('complex', '{"c":{"dtype":"C64","shape":[2],"data_offsets":[0,16]}}', '\x000102030405060708090a0b0c0d0e0f');
+select sparse_slice('complex', 'c', 1, 1);
 select new_objects from sparse.version where name = 'tied';
 
 -- Whatever it forbids is refused, and nothing is left of it

@@ -9,6 +9,8 @@ create function data_file(name text) returns text language sql as $$
     select current_setting('sparse_test.data') || '/' || name || '.safetensors' $$;
 create function content(name text) returns bytea language sql as $$ select pg_read_binary_file(data_file(name)) $$;
 
+-- (what the searches of a fine-tune add, objects of factors, would only be more of the same)
+set sparse.effort = 1;
 -- What the deltas come to: by themselves, by the payload, by the versions, by the objects
 create function totals(out deltas bigint, out payload_is boolean, out objects_are boolean, out storage_is boolean,
                        out savings_are boolean, out families_are boolean, out owners_are boolean, out months_are boolean,

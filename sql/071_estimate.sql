@@ -10,7 +10,8 @@ create function data_file(name text) returns text language sql as $$
 create function within(estimated bigint, stored bigint, fraction numeric) returns boolean language sql as $$
     select abs(estimated - stored) <= stored * fraction $$;
 
--- A file is estimated, and then stored: what is smaller than the sample is coded throughout
+-- A file is estimated, and then stored, by its parents alone: what is smaller than the sample is coded throughout
+set sparse.effort = 1;
 create temporary table estimated (name text, raw bigint, sampled bigint, stored bigint);
 insert into estimated select 'base', e.raw_file_bytes, e.sampled_bytes, e.stored_bytes from sparse_estimate_file(data_file('mini-base')) e;
 select sparse_import_file('base', data_file('mini-base'));
@@ -28,8 +29,13 @@ select e.stored_bytes < 1000 as itself from sparse_estimate('tuned', 'tuned') e;
 -- of two parents the better one
 select two.stored_bytes <= one.stored_bytes + 1000 as no_worse from sparse_estimate_file(data_file('mini-finetune-light'), '{strong}') one, sparse_estimate_file(data_file('mini-finetune-light'), '{strong,base}') two;
 
--- What a formula of several parents saves no sample tells; an import that is taken back does
+reset sparse.effort;
+-- A formula of several parents is found by a sample, as by an import; so is one of factors that nobody gave. An import that is taken back tells to the byte
 select sparse_import_file('other', data_file('mini-finetune'), '{base}') > 0 as other;
+select e.fraction_of_raw_files < 0.001 as merged from sparse_estimate_file(data_file('mini-merge-linear'), '{other,strong}') e;
+select within(e.stored_bytes, t.stored_bytes, 0.01) as low_rank from sparse_estimate_file(data_file('mini-lora-merged'), '{base}') e, sparse_try_import(data_file('mini-lora-merged'), '{base}') t;
+select within(e.stored_bytes, t.stored_bytes, 0.01) as cast_up from sparse_estimate_file(data_file('mini-base-fp32'), '{base}') e, sparse_try_import(data_file('mini-base-fp32'), '{base}') t;
+select e.fraction_of_raw_files < 0.002 as quantised from sparse_estimate_file(data_file('mini-base-int8'), '{base}') e;
 select count(*) as versions, (select count(*) from sparse.object) as objects, (select count(*) from sparse.chunk) as chunks from sparse.version \gset before_
 select t.* from sparse_try_import(data_file('mini-merge-linear'), '{other,strong}') t \gset
 select count(*) = :before_versions as versions, (select count(*) from sparse.object) = :before_objects as objects,

@@ -59,6 +59,9 @@ insert into child (name, parents) values
     ('mini-lora-merged', '{mini-base,mini-lora-adapter}'), ('mini-finetune-pruned', '{mini-finetune}'),
     ('mini-base-int8', '{mini-base}'), ('mini-base-fp16', '{mini-base}');
 
+-- What is left for later, first
+set sparse.optimize_commits = off;
+
 -- What an import makes of them, to be compared with
 begin;
 select sparse_import_file(f, data_file(f)) > 0 as imported from unnest(array['mini-base', 'mini-lora-adapter']) f;
@@ -70,6 +73,26 @@ rollback to parents;
 commit;
 create table imported (name text, bytes bigint, predictors text);
 insert into imported values :imported;
+
+-- By default a commit leaves nothing for later: what was pushed is stored as what was imported
+begin;
+set local sparse.optimize_commits = on;
+select count(push(name, parents)) from child;
+select name, predictors(name) = i.predictors as as_imported, stored(name) <= 1.01 * i.bytes as as_small from child join imported i using (name) order by n;
+select count(*) as left_for_later from sparse.unoptimized;
+select * from problems();
+call sparse_optimize('mini-base-int8') \gset was_
+select :was_objects as gained;
+rollback;
+begin;
+set local sparse.optimize_commits = on;
+select push('mini-lora-merged', '{mini-base}') > 0 as pushed_without_its_adapter;
+select predictors('mini-lora-merged'), stored('mini-lora-merged') as bytes \gset pushed_
+rollback;
+begin;
+select sparse_import_file('mini-lora-merged', data_file('mini-lora-merged'), '{mini-base}') > 0 as imported;
+select stored('mini-lora-merged') = :pushed_bytes as as_large, predictors('mini-lora-merged') = :'pushed_predictors' as as_imported;
+rollback;
 
 -- The factors of a change that nobody gave are counted with the version, and go when no formula needs them
 begin;

@@ -19,7 +19,7 @@ if ! why=$(can_be_had "$suite"); then
 fi
 mkdir -p "$out"
 rm -f "$out"/*
-(cd "$out" && bash ../../../test/dist.sh "$version" && rm -f ./*.zip)
+(cd "$out" && bash ../../../test/dist.sh "$version" tar)
 
 say "Building on a bare $suite"
 copy_chroot "$suite" deb-build

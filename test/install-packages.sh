@@ -8,7 +8,8 @@
 # is missing and could not be installed.
 #
 # Nothing that runs on the machine is touched: Debian creates and starts a cluster
-# "main" with a server package; that is switched off for as long as this runs.
+# "main" with a server package, and starts what a package brings that can be started
+# (pgbouncer); both is switched off for as long as this runs.
 #
 #   PG_CONFIG   the server to test against; else the newest that is installed, else the one
 #               that apt would install
@@ -18,6 +19,7 @@ export LC_ALL=C
 PG_CONFIG=${PG_CONFIG:-pg_config}
 CREATECLUSTER_DIR=/etc/postgresql-common/createcluster.d
 NO_CLUSTER_FILE=$CREATECLUSTER_DIR/zz-sparse-no-main-cluster.conf
+POLICY_FILE=/usr/sbin/policy-rc.d
 
 # The server that this release of the distribution has: "postgresql" depends on it.
 offered_major() {
@@ -47,6 +49,9 @@ in_pgxs() {
 # With its version's own headers: Debian's client package brings pgxs.mk, but not them.
 has_server_headers() { [ -e "$("$PG_CONFIG" --includedir-server 2>/dev/null)/postgres.h" ] && in_pgxs makefiles/pgxs.mk; }
 
+# Daemons lie where an ordinary user's PATH does not lead.
+has_program() { command -v "$1" || [ -x "/usr/sbin/$1" ]; }
+
 compiles() { printf '#include <stddef.h>\n#include <stdio.h>\n%s\nint main(void) { return 0; }\n' "$1" |
     gcc -x c -fsyntax-only -I"$("$PG_CONFIG" --includedir 2>/dev/null || echo /usr/include/postgresql)" - 2>/dev/null; }
 
@@ -68,6 +73,7 @@ missing_packages() {
     need libzstd-dev compiles '#include <zstd.h>'
     need libxxhash-dev compiles '#include <xxhash.h>'
     need libyajl-dev compiles '#include <yajl/yajl_parse.h>'
+    need libyaml-dev compiles '#include <yaml.h>'
     need libssl-dev compiles '#include <openssl/evp.h>'
     need libpq-dev compiles '#include <libpq-fe.h>'
     need python3-psycopg any_python 'import psycopg'
@@ -75,6 +81,7 @@ missing_packages() {
     need libipc-run-perl perl -MIPC::Run -e 1
     need perl command -v prove
     need zstd command -v zstd
+    need pgbouncer has_program pgbouncer
 }
 
 # Run the arguments as root: directly, or through sudo where it asks nothing.
@@ -86,20 +93,27 @@ can_be_root() {
     [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }
 }
 
-# For the duration only, and whether or not postgresql-common is installed yet.
-forbid_main_cluster() {
+# For the duration only, and whether or not postgresql-common is installed yet. A policy
+# that is there already stays as it is.
+forbid_starts() {
     as_root mkdir -p "$CREATECLUSTER_DIR"
     echo 'create_main_cluster = false' | as_root tee "$NO_CLUSTER_FILE" >/dev/null
+    if [ ! -e "$POLICY_FILE" ]; then
+        our_policy=1
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY_FILE" >/dev/null
+        as_root chmod 755 "$POLICY_FILE"
+    fi
 }
 
-allow_main_cluster() {
+allow_starts() {
     as_root rm -f "$NO_CLUSTER_FILE"
     as_root rmdir "$CREATECLUSTER_DIR" 2>/dev/null || true
+    if [ -n "${our_policy:-}" ]; then as_root rm -f "$POLICY_FILE"; fi
 }
 
 install_with_apt() {
-    trap allow_main_cluster EXIT
-    forbid_main_cluster
+    trap allow_starts EXIT
+    forbid_starts
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get -q -y --no-install-recommends install "$@" </dev/null
 }

@@ -1,44 +1,23 @@
 /*
- * adopt.c: pg_sparse adopt: every model of a tree of folders becomes a version.
+ * adopt.c: pg_sparse adopt: every model of a tree of folders becomes a version (adopt_find.c
+ * finds them).
  *
- * A model is a folder with .safetensors files (or a model_index.json) in it. Its name is the folder's path
- * below DIR; in the cache of Hugging Face's tools, ".../models--ORG--NAME/snapshots/X"
- * is ORG/NAME. A model whose own files name a base that is in the tree too comes after
- * it, and has the base's files at hand. Each is pushed by a process of its own, so that
- * one that fails is reported and the others go on; what is stored already is found so.
+ * Each comes after what it is made from, as far as that is in the tree: the bases that its
+ * card names, the checkpoint or snapshot before it. Those are its parents, and their files
+ * are at hand. Each is pushed by a process of its own, so that one that fails is reported
+ * and the others go on; what is stored already is found so.
  */
-#include <dirent.h>
+#include "adopt.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "client.h"
-#include "folder.h"
 #include "push.h"
-
-typedef struct adoptee
-{
-	char	   *place;
-	char	   *name;
-	struct adoptee *base;		/* in the tree too; NULL: not */
-	char	   *base_name;		/* that its files name, or NULL */
-	bool		done;
-	/* what came of it */
-	bool		failed;
-	bool		existed;
-	char		version[24];	/* empty: none */
-	uint64_t	sent;
-} adoptee;
-
-typedef struct adoption
-{
-	adoptee    *model;
-	unsigned long count;
-	size_t		root;			/* length of DIR and its slash */
-	bool		at_root;		/* DIR is a model itself */
-} adoption;
 
 /* What a child process tells. */
 typedef struct outcome
@@ -48,132 +27,79 @@ typedef struct outcome
 	uint64_t	sent;
 } outcome;
 
-/* ---- finding ---- */
-
-/* ORG/NAME from a path of the hub's cache; NULL where it is none. The caller frees it. */
-static char *
-hub_name(const char *path)
-{
-	static const char mark[] = "models--";
-	const char *at = strstr(path, mark);
-	const char *snapshots = strstr(path, "/snapshots/");
-	char	   *name;
-	char	   *dashes;
-
-	if (at == NULL || snapshots == NULL || snapshots < at)
-		return NULL;
-	name = format_text("%.*s", (int) (snapshots - at - (long) sizeof mark + 1), at + sizeof mark - 1);
-	dashes = strstr(name, "--");
-	if (dashes)
-	{
-		*dashes = '/';
-		memmove(dashes + 1, dashes + 2, strlen(dashes + 2) + 1);
-	}
-	return name;
-}
+/* ---- what is made from what ---- */
 
 static void
-add_folder(adoption *a, const char *file)
+add_link(adoptee *child, adoptee *from, const char *role)
 {
-	size_t		length = (size_t) (folder_base_name(file) - file);
-	char	   *place = format_text("%.*s", (int) length - 1, file);
-	char	   *name;
-
-	if (length <= a->root || (a->count > 0 && strcmp(a->model[a->count - 1].place, place) == 0))
-	{
-		a->at_root |= length <= a->root;
-		free(place);
-		return;
-	}
-	name = hub_name(place);
-	a->model = array_grow(a->model, a->count, sizeof *a->model);
-	a->model[a->count++] = (adoptee) {
-		.place = place,
-		.name = name ? name : format_text("%s", place + a->root)
-	};
+	for (unsigned long i = 0; i < child->links; i++)
+		if (child->link[i].from == from)
+			return;
+	child->link = array_grow(child->link, child->links, sizeof *child->link);
+	child->link[child->links++] = (adopt_link) {from, role};
 }
 
-static void
-visit(void *state, const char *path, const char *relative)
+/* Another model of that name, the newest; a name that differs in case will do. NULL: none. */
+static adoptee *
+find_named(const adoption *a, const char *name, const adoptee *child)
 {
-	(void) relative;
-	if (model_is_named_safetensors(path) || strcmp(folder_base_name(path), "model_index.json") == 0)
-		add_folder(state, path);
-}
+	adoptee    *other_case = NULL;
+	adoptee    *same = NULL;
 
-static int
-compare_places(const void *a, const void *b)
-{
-	return strcmp(((const adoptee *) a)->place, ((const adoptee *) b)->place);
-}
-
-static bool
-is_below(const char *place, const char *folder)
-{
-	size_t		length = strlen(folder);
-
-	return strncmp(place, folder, length) == 0 && place[length] == '/';
-}
-
-/* A folder within a model, as pipelines have them, is part of it. */
-static void
-drop_nested(adoption *a)
-{
-	unsigned long kept = 0;
-
-	qsort(a->model, a->count, sizeof *a->model, compare_places);
 	for (unsigned long i = 0; i < a->count; i++)
 	{
-		bool		nested = false;
+		adoptee    *model = &a->model[i];
 
-		for (unsigned long k = 0; k < kept; k++)
-			nested |= is_below(a->model[i].place, a->model[k].place) || strcmp(a->model[i].place, a->model[k].place) == 0;
-		if (!nested)
-			a->model[kept++] = a->model[i];
+		if (strcmp(model->name, child->name) == 0)
+			continue;
+		if (strcmp(model->name, name) == 0)
+			same = model;
+		else if (strcasecmp(model->name, name) == 0)
+			other_case = model;
 	}
-	a->count = kept;
+	return same ? same : other_case;
 }
 
-/* ---- bases ---- */
-
-/* The name of the base that a model's own files tell; without opening its weights. The caller frees it. */
-static char *
-read_base_name(const char *place)
+static void
+link_bases(adoption *a, adoptee *child)
 {
-	static const char *const cards[] = {"adapter_config.json", "README.md"};
-	char	   *name = NULL;
+	model_card	card;
 
-	for (size_t i = 0; i < sizeof cards / sizeof cards[0] && name == NULL; i++)
+	card_read_folder(&card, child->place);
+	for (unsigned long i = 0; i < card.bases; i++)
 	{
-		char	   *path = format_text("%s/%s", place, cards[i]);
-		local_version card;
+		adoptee    *base = find_named(a, card.base[i], child);
 
-		if (access(path, R_OK) == 0)
+		if (base)
+			add_link(child, base, card.role);
+	}
+	card_close(&card);
+}
+
+/* Snapshots of a name and checkpoints of a run follow each other; adopt_find has put them in order. */
+static void
+link_chains(adoption *a)
+{
+	for (unsigned long i = 0; i < a->count; i++)
+		for (unsigned long k = i; k-- > 0;)
 		{
-			local_open(&card, path, true);
-			name = local_base_model(&card);
-			local_close(&card);
+			adoptee    *model = &a->model[i];
+			adoptee    *before = &a->model[k];
+
+			if (model->run && before->run && strcmp(model->run, before->run) == 0)
+			{
+				add_link(model, before, "checkpoint");
+				break;
+			}
+			if (model->commit && before->commit && strcmp(model->name, before->name) == 0)
+			{
+				add_link(model, before, "revision");
+				break;
+			}
 		}
-		free(path);
-	}
-	return name;
 }
 
-static void
-find_bases(adoption *a)
-{
-	for (unsigned long i = 0; i < a->count; i++)
-	{
-		adoptee    *child = &a->model[i];
-
-		child->base_name = read_base_name(child->place);
-		for (unsigned long k = 0; child->base_name && k < a->count; k++)
-			if (k != i && strcmp(a->model[k].name, child->base_name) == 0)
-				child->base = &a->model[k];
-	}
-}
-
-/* The next that is not done and whose base is, or, where bases form a circle, any. */
+/* The next that is not done and whose links are, or, where they form a circle, any. */
 static adoptee *
 next_of(adoption *a)
 {
@@ -182,17 +108,30 @@ next_of(adoption *a)
 	for (unsigned long i = 0; i < a->count; i++)
 	{
 		adoptee    *model = &a->model[i];
+		bool		ready = true;
 
 		if (model->done)
 			continue;
-		if (model->base == NULL || model->base->done)
+		for (unsigned long k = 0; k < model->links; k++)
+			ready &= model->link[k].from->done;
+		if (ready)
 			return model;
-		any = model;
+		any = any ? any : model;
 	}
 	return any;
 }
 
 /* ---- pushing ---- */
+
+/* What the hub's cache says of a snapshot, as JSON; NULL where it is none. The caller frees it. */
+static char *
+metadata_of(const adoptee *model)
+{
+	if (model->commit == NULL)
+		return NULL;
+	return model->is_main ? format_text("{\"commit\": \"%s\", \"ref\": \"main\"}", model->commit)
+		: format_text("{\"commit\": \"%s\"}", model->commit);
+}
 
 __attribute__((noreturn))
 static void
@@ -201,7 +140,10 @@ push_in_child(const adoptee *model, const conn *like, const remote *r, int answe
 	outcome		o = {.existed = false};
 	push_request request = {
 		.path = model->place,
+		.enters = adopt_enters,
+		.enter_state = (void *) model,
 		.name = model->name,
+		.also_declared = true,
 		.as_bytes = r->as_bytes,
 		.quiet = r->quiet,
 		.jobs = r->jobs
@@ -209,11 +151,17 @@ push_in_child(const adoptee *model, const conn *like, const remote *r, int answe
 	conn		c;
 	push		p;
 
-	if (model->base && !model->base->failed)
+	for (unsigned long i = 0; i < model->links; i++)
 	{
-		request.haves.name = array_grow(NULL, 0, sizeof *request.haves.name);
-		request.haves.name[request.haves.count++] = model->base->place;
+		const adoptee *from = model->link[i].from;
+
+		if (!from->done || from->failed || from->version[0] == '\0')
+			continue;
+		push_add_parent(&request, from->version, model->link[i].role);
+		request.haves.name = array_grow(request.haves.name, request.haves.count, sizeof *request.haves.name);
+		request.haves.name[request.haves.count++] = from->place;
 	}
+	request.metadata = metadata_of(model);
 	conn_open_like(&c, like);
 	push_model(&p, &c, &request);
 	o.existed = p.existed;
@@ -313,18 +261,17 @@ print_report(const adoption *a, conn *c, const remote *r)
 void
 adopt_run(conn *c, const remote *r)
 {
-	adoption	a = {.root = strlen(r->argument[0]) + 1};
+	adoption	a = {0};
 	unsigned long failed = 0;
 	adoptee    *model;
 
 	open_many_files();
-	if (!folder_is(r->argument[0]))
-		fail(STATUS_FAILED, "Give the folder that the models lie in.", "\"%s\" is not a folder", r->argument[0]);
-	folder_walk(r->argument[0], visit, &a);
-	if (a.count == 0)
-		fail(STATUS_FAILED, a.at_root ? "Give the folder above it, or push it." : NULL, "no folder in \"%s\" holds .safetensors files", r->argument[0]);
-	drop_nested(&a);
-	find_bases(&a);
+	adopt_find(&a, r->argument[0], r->root);
+	for (unsigned long i = 0; i < a.count; i++)
+		a.model[i].all = &a;
+	link_chains(&a);
+	for (unsigned long i = 0; i < a.count; i++)
+		link_bases(&a, &a.model[i]);
 	while ((model = next_of(&a)) != NULL)
 	{
 		adopt(model, c, r);
@@ -334,4 +281,6 @@ adopt_run(conn *c, const remote *r)
 	if (failed > 0)
 		fail(STATUS_FAILED, "Their errors stand above; the same command again takes up what is missing.",
 			 "%lu of %lu models were not stored", failed, a.count);
+	if (a.unseen > 0)
+		fail(STATUS_FAILED, "They are named above.", "%lu places of \"%s\" could not be looked at", a.unseen, r->argument[0]);
 }

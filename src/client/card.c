@@ -1,90 +1,197 @@
 /*
- * card.c: what a model's own files say that it was made from.
- *
- * adapter_config.json names "base_model_name_or_path"; the front matter of README.md,
- * YAML between two lines "---", has "base_model: NAME" or a list of which the first
- * counts. Anything odd says nothing: it is a suggestion, not an input to be checked.
+ * card.c: reads model cards (see card.h). YAML is libyaml's, JSON the core's.
  */
-#include "local.h"
+#include "card.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <yaml.h>
 
 #include "client.h"
 #include "codec/json.h"
+#include "files.h"
+#include "table.h"
 
 #define MAX_CARD_BYTES ((uint64_t) 4 << 20)
+#define MAX_FRONT_MATTER ((size_t) 256 << 10)
+#define MAX_CONFIG_BYTES ((uint64_t) 1 << 20)
 
-/* All of a small file of the version, zero-terminated, or NULL. The caller frees it. */
-static char *
-read_file(const local_version *v, const char *path, size_t *bytes)
+/* What was said, before it is made sense of. */
+typedef struct texts
 {
-	const local_file *file = local_find(v, path);
-	char	   *text;
+	char	  **text;
+	unsigned long count;
+} texts;
 
-	if (file == NULL || file->content.file.bytes > MAX_CARD_BYTES)
+typedef struct reading
+{
+	texts		base;
+	texts		relation;
+	texts		license;
+	texts		tags;
+	texts		adapter_base;
+	char	   *config;
+} reading;
+
+static void
+add_text(texts *list, const char *text, size_t bytes)
+{
+	if (bytes == 0 || memchr(text, '\0', bytes) != NULL)
+		return;
+	list->text = array_grow(list->text, list->count, sizeof *list->text);
+	list->text[list->count++] = format_text("%.*s", (int) bytes, text);
+}
+
+static void
+drop_texts(texts *list)
+{
+	for (unsigned long i = 0; i < list->count; i++)
+		free(list->text[i]);
+	free(list->text);
+	*list = (texts) {0};
+}
+
+/* All of a small file, zero-terminated, or NULL. The caller frees it. */
+static char *
+read_small(const char *path, uint64_t most, size_t *bytes)
+{
+	source		file;
+	char	   *text = NULL;
+
+	if (path == NULL || access(path, R_OK) != 0)
 		return NULL;
-	*bytes = (size_t) file->content.file.bytes;
-	text = allocate(*bytes + 1);
-	source_read(&file->content.file, 0, text, *bytes);
-	text[*bytes] = '\0';
+	source_open(&file, path);
+	if (file.bytes <= most)
+	{
+		*bytes = (size_t) file.bytes;
+		text = allocate(*bytes + 1);
+		source_read(&file, 0, text, *bytes);
+		text[*bytes] = '\0';
+	}
+	source_close(&file);
 	return text;
 }
 
-typedef struct key_search
+/* ---- YAML ---- */
+
+/* The list that a key of the front matter fills, whatever its case; NULL: none. */
+static texts *
+list_of(reading *in, const char *key)
+{
+	return strcasecmp(key, "base_model") == 0 ? &in->base :
+		strcasecmp(key, "base_model_relation") == 0 ? &in->relation :
+		strcasecmp(key, "license") == 0 ? &in->license :
+		strcasecmp(key, "tags") == 0 ? &in->tags : NULL;
+}
+
+/* Where in the document the parser stands. */
+typedef struct yaml_place
 {
 	int			depth;
-	bool		found;			/* the key; its value comes next */
-	char	   *value;
-} key_search;
+	bool		at_key;			/* of the outermost mapping */
+	bool		in_list;		/* that is the value of a key of it */
+	texts	   *list;			/* of that key, or NULL */
+} yaml_place;
 
+static void
+take_scalar(reading *in, yaml_place *at, const yaml_event_t *event)
+{
+	const char *text = (const char *) event->data.scalar.value;
+	size_t		bytes = event->data.scalar.length;
+	bool		nothing = event->data.scalar.plain_implicit &&
+		(strcmp(text, "~") == 0 || strcasecmp(text, "null") == 0);
+
+	if (at->depth == 1 && at->at_key)
+	{
+		at->list = list_of(in, text);
+		if (at->list)
+			drop_texts(at->list);	/* of a key that stands there twice the last counts */
+	}
+	else if (at->list && !nothing && (at->depth == 1 || (at->depth == 2 && at->in_list)))
+		add_text(at->list, text, bytes);
+	if (at->depth == 1)
+		at->at_key = !at->at_key;
+}
+
+/* False at the end of what can be read. */
 static bool
-take_event(void *state, const sparse_json_event *event)
+take_event(reading *in, yaml_place *at, const yaml_event_t *event)
 {
-	static const char key[] = "base_model_name_or_path";
-	key_search *s = state;
-
-	if (event->kind == SPARSE_JSON_OPEN_OBJECT || event->kind == SPARSE_JSON_OPEN_ARRAY)
-		s->depth++;
-	else if (event->kind == SPARSE_JSON_CLOSE_OBJECT || event->kind == SPARSE_JSON_CLOSE_ARRAY)
-		s->depth--;
-	else if (event->kind == SPARSE_JSON_STRING && s->found && s->value == NULL)
-		s->value = format_text("%.*s", (int) event->bytes, event->text);
-	s->found = event->kind == SPARSE_JSON_KEY && s->depth == 1 &&
-		event->bytes == sizeof key - 1 && memcmp(event->text, key, sizeof key - 1) == 0;
-	return true;
+	switch (event->type)
+	{
+		case YAML_SCALAR_EVENT:
+			take_scalar(in, at, event);
+			return at->depth > 0;
+		case YAML_SEQUENCE_START_EVENT:
+		case YAML_MAPPING_START_EVENT:
+			if (at->depth == 0 && event->type != YAML_MAPPING_START_EVENT)
+				return false;
+			if (at->depth == 1)
+			{
+				at->in_list = event->type == YAML_SEQUENCE_START_EVENT && !at->at_key;
+				at->list = at->at_key ? NULL : at->list;
+			}
+			at->at_key |= at->depth == 0;
+			at->depth++;
+			return true;
+		case YAML_SEQUENCE_END_EVENT:
+		case YAML_MAPPING_END_EVENT:
+			at->depth--;
+			if (at->depth == 1)
+				at->at_key = !at->at_key;
+			return at->depth > 0;
+		case YAML_ALIAS_EVENT:
+			if (at->depth == 1)
+				at->at_key = !at->at_key;
+			return true;
+		case YAML_STREAM_END_EVENT:
+			return false;
+		default:
+			return true;
+	}
 }
 
-static char *
-from_adapter_config(const local_version *v)
+static void
+read_yaml(reading *in, const char *path, const char *text, size_t bytes)
 {
-	key_search	s = {0};
-	char		error[SPARSE_MESSAGE];
-	size_t		bytes = 0;
-	char	   *text = read_file(v, "adapter_config.json", &bytes);
+	yaml_place	at = {0};
+	yaml_parser_t parser;
+	yaml_event_t event;
+	bool		more = true;
 
-	if (text)
-		(void) sparse_json_parse(&sparse_malloc, text, bytes, take_event, &s, error, sizeof error);
-	free(text);
-	return s.value;
+	if (!yaml_parser_initialize(&parser))
+		fail(STATUS_FAILED, NULL, "out of memory");
+	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(&parser, (const unsigned char *) text, bytes);
+	while (more)
+	{
+		if (!yaml_parser_parse(&parser, &event))
+		{
+			warn("the front matter of \"%s\" is not YAML, at line %lu: %s", path,
+				 (unsigned long) parser.problem_mark.line + 2, parser.problem ? parser.problem : "?");
+			break;
+		}
+		more = take_event(in, &at, &event);
+		yaml_event_delete(&event);
+	}
+	yaml_parser_delete(&parser);
 }
 
-/* A scalar of YAML: without blanks and quotes around it. NULL when it is empty. */
-static char *
-scalar(const char *text)
+/* Whether a line is "---", but for blanks behind it. */
+static bool
+is_rule(const char *line)
 {
 	size_t		length;
 
-	text += strspn(text, " \t");
-	length = strcspn(text, "\r\n#");
-	while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t'))
-		length--;
-	if (length >= 2 && (text[0] == '"' || text[0] == '\'') && text[length - 1] == text[0])
-	{
-		text++;
-		length -= 2;
-	}
-	return length > 0 && text[0] != '[' && text[0] != '{' ? format_text("%.*s", (int) length, text) : NULL;
+	if (strncmp(line, "---", 3) != 0)
+		return false;
+	length = strspn(line + 3, " \t\r");
+	return line[3 + length] == '\n' || line[3 + length] == '\0';
 }
 
 static const char *
@@ -94,40 +201,237 @@ next_line(const char *at)
 	return *at ? at + 1 : at;
 }
 
-static char *
-from_front_matter(const char *text)
+/* Between the first line, blank ones aside, and the next rule. A byte order mark may stand before it. */
+static void
+read_readme(reading *in, const char *path)
 {
-	static const char key[] = "base_model:";
+	size_t		bytes = 0;
+	char	   *card = read_small(path, MAX_CARD_BYTES, &bytes);
+	const char *first = card;
+	const char *end;
 
-	if (strncmp(text, "---", 3) != 0)
-		return NULL;
-	for (text = next_line(text); *text && strncmp(text, "---", 3) != 0; text = next_line(text))
+	if (card == NULL)
+		return;
+	if (strncmp(first, "\xEF\xBB\xBF", 3) == 0)
+		first += 3;
+	first += strspn(first, " \t\r\n");
+	if (is_rule(first))
 	{
-		char	   *value;
-
-		if (strncmp(text, key, sizeof key - 1) != 0)
-			continue;
-		value = scalar(text + sizeof key - 1);
-		if (value)
-			return value;
-		text = next_line(text);
-		text += strspn(text, " ");
-		return strncmp(text, "- ", 2) == 0 ? scalar(text + 2) : NULL;
+		first = next_line(first);
+		for (end = first; *end && !is_rule(end); end = next_line(end))
+			;
+		if (*end && (size_t) (end - first) <= MAX_FRONT_MATTER)
+			read_yaml(in, path, first, (size_t) (end - first));
 	}
-	return NULL;
+	free(card);
 }
 
-char *
-local_base_model(const local_version *v)
-{
-	char	   *name = from_adapter_config(v);
-	size_t		bytes = 0;
-	char	   *card;
+/* ---- JSON ---- */
 
-	if (name)
-		return name;
-	card = read_file(v, "README.md", &bytes);
-	name = card ? from_front_matter(card) : NULL;
-	free(card);
-	return name;
+typedef struct key_search
+{
+	reading    *in;
+	int			depth;
+	bool		found;			/* the key; its value comes next */
+} key_search;
+
+static bool
+take_adapter_event(void *state, const sparse_json_event *event)
+{
+	static const char key[] = "base_model_name_or_path";
+	key_search *s = state;
+
+	if (event->kind == SPARSE_JSON_OPEN_OBJECT || event->kind == SPARSE_JSON_OPEN_ARRAY)
+		s->depth++;
+	else if (event->kind == SPARSE_JSON_CLOSE_OBJECT || event->kind == SPARSE_JSON_CLOSE_ARRAY)
+		s->depth--;
+	else if (event->kind == SPARSE_JSON_STRING && s->found)
+		add_text(&s->in->adapter_base, event->text, event->bytes);
+	s->found = event->kind == SPARSE_JSON_KEY && s->depth == 1 &&
+		event->bytes == sizeof key - 1 && memcmp(event->text, key, sizeof key - 1) == 0;
+	return true;
+}
+
+static void
+read_adapter_config(reading *in, const char *path)
+{
+	key_search	s = {.in = in};
+	char		error[SPARSE_MESSAGE];
+	size_t		bytes = 0;
+	char	   *text = read_small(path, MAX_CARD_BYTES, &bytes);
+
+	if (text && sparse_json_parse(&sparse_malloc, text, bytes, take_adapter_event, &s, error, sizeof error) != SPARSE_OK)
+		warn("\"%s\" is not JSON: %s", path, error);
+	free(text);
+}
+
+/* jsonb takes no zero bytes in strings, and no numbers of any size. */
+static bool
+fits_jsonb(void *state, const sparse_json_event *event)
+{
+	(void) state;
+	if (event->kind == SPARSE_JSON_STRING || event->kind == SPARSE_JSON_KEY)
+		return event->bytes == 0 || memchr(event->text, '\0', event->bytes) == NULL;
+	if (event->kind == SPARSE_JSON_NUMBER)
+	{
+		char		digits[64];
+
+		if (event->bytes >= sizeof digits)
+			return false;
+		memcpy(digits, event->text, event->bytes);
+		digits[event->bytes] = '\0';
+		return isfinite(strtod(digits, NULL));
+	}
+	return true;
+}
+
+static void
+read_config(reading *in, const char *path)
+{
+	char		error[SPARSE_MESSAGE] = "it holds what jsonb cannot";
+	size_t		bytes = 0;
+	char	   *text = read_small(path, MAX_CONFIG_BYTES, &bytes);
+
+	if (text && sparse_json_parse(&sparse_malloc, text, bytes, fits_jsonb, NULL, error, sizeof error) != SPARSE_OK)
+	{
+		warn("\"%s\" does not become metadata: %s", path, error);
+		free(text);
+		text = NULL;
+	}
+	in->config = text;
+}
+
+/* ---- sense ---- */
+
+/* ORG/NAME of a URL of the hub; any other name as it is. The caller frees it. */
+static char *
+hub_name(const char *text)
+{
+	static const char *const hosts[] = {"huggingface.co/", "www.huggingface.co/", "hf.co/"};
+	const char *scheme = strstr(text, "://");
+	const char *name = scheme && strncasecmp(text, "hf", 2) == 0 ? scheme + 3 : NULL;
+	const char *bare = scheme ? scheme + 3 : text;
+	size_t		length;
+
+	for (size_t i = 0; i < sizeof hosts / sizeof hosts[0] && name == NULL; i++)
+		if (strncasecmp(bare, hosts[i], strlen(hosts[i])) == 0)
+			name = bare + strlen(hosts[i]);
+	if (name == NULL)
+		return format_text("%s", text);
+	if (strncmp(name, "models/", 7) == 0)
+		name += 7;
+	length = strcspn(name, "/?#");
+	if (name[length] == '/' && strcspn(name + length + 1, "/?#@") > 0)
+		length += 1 + strcspn(name + length + 1, "/?#@");
+	return format_text("%.*s", (int) length, name);
+}
+
+static void
+add_base(model_card *card, const char *text)
+{
+	char	   *name = hub_name(text);
+
+	for (unsigned long i = 0; i < card->bases; i++)
+		if (strcasecmp(card->base[i], name) == 0)
+		{
+			free(name);
+			return;
+		}
+	card->base = array_grow(card->base, card->bases, sizeof *card->base);
+	card->base[card->bases++] = name;
+}
+
+static const char *
+role_of(const reading *in, unsigned long bases)
+{
+	static const char *const roles[] = {"finetune", "adapter", "merge", "quantized"};
+
+	for (unsigned long i = 0; i < in->relation.count; i++)
+		for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++)
+			if (strcasecmp(in->relation.text[i], roles[k]) == 0)
+				return roles[k];
+	return in->adapter_base.count > 0 ? "adapter" : bases > 1 ? "merge" : "finetune";
+}
+
+static void
+print_texts(FILE *out, const char *key, const texts *list, bool as_array)
+{
+	if (list->count == 0)
+		return;
+	fprintf(out, "%s\"%s\": %s", ftell(out) > 1 ? ", " : "", key, as_array ? "[" : "");
+	for (unsigned long i = 0; i < list->count && (as_array || i == 0); i++)
+	{
+		fputs(i > 0 ? ", " : "", out);
+		json_string(out, list->text[i]);
+	}
+	fputs(as_array ? "]" : "", out);
+}
+
+static char *
+metadata_of(const reading *in, const model_card *card)
+{
+	const texts bases = {card->base, card->bases};
+	char	   *text;
+	size_t		bytes;
+	FILE	   *out = open_memstream(&text, &bytes);
+
+	if (out == NULL)
+		fail(STATUS_FAILED, NULL, "out of memory");
+	fputc('{', out);
+	print_texts(out, "license", &in->license, in->license.count > 1);
+	print_texts(out, "tags", &in->tags, true);
+	print_texts(out, "base_model", &bases, true);
+	if (in->config)
+		fprintf(out, "%s\"config\": %s", ftell(out) > 1 ? ", " : "", in->config);
+	fputc('}', out);
+	if (fclose(out) != 0)
+		fail(STATUS_FAILED, NULL, "out of memory");
+	return text;
+}
+
+void
+card_read(model_card *card, const card_places *places)
+{
+	reading		in = {0};
+
+	*card = (model_card) {0};
+	read_adapter_config(&in, places->adapter_config);
+	read_readme(&in, places->readme);
+	read_config(&in, places->config);
+	for (unsigned long i = 0; i < in.adapter_base.count; i++)
+		add_base(card, in.adapter_base.text[i]);
+	for (unsigned long i = 0; i < in.base.count; i++)
+		add_base(card, in.base.text[i]);
+	card->role = role_of(&in, card->bases);
+	card->metadata = metadata_of(&in, card);
+	drop_texts(&in.base);
+	drop_texts(&in.relation);
+	drop_texts(&in.license);
+	drop_texts(&in.tags);
+	drop_texts(&in.adapter_base);
+	free(in.config);
+}
+
+void
+card_read_folder(model_card *card, const char *folder)
+{
+	char	   *readme = format_text("%s/README.md", folder);
+	char	   *adapter_config = format_text("%s/adapter_config.json", folder);
+	char	   *config = format_text("%s/config.json", folder);
+	const card_places places = {readme, adapter_config, config};
+
+	card_read(card, &places);
+	free(readme);
+	free(adapter_config);
+	free(config);
+}
+
+void
+card_close(model_card *card)
+{
+	for (unsigned long i = 0; i < card->bases; i++)
+		free(card->base[i]);
+	free(card->base);
+	free(card->metadata);
+	*card = (model_card) {0};
 }

@@ -82,6 +82,8 @@ conn_fail(const conn *c, const PGresult *result)
 		fail(STATUS_REFUSED, conn_resume_hint, "%s", message);
 	if (is_class(code, "42883"))
 		hint = "The server's sparse may be older than this pg_sparse: alter extension sparse update.";
+	if (is_class(code, "26000") || is_class(code, "08P01"))
+		hint = "A pooler in between must keep a transaction, from its first statement to its last, on one connection.";
 	if (is_class(code, "XX001"))
 		fail(STATUS_DAMAGED, on_one_line(hint ? hint : detail), "%s", message);
 	fail(STATUS_REFUSED, on_one_line(hint ? hint : detail), "%s", message);
@@ -154,27 +156,104 @@ check_connected(PGconn *pg)
 	message = on_one_line(PQerrorMessage(pg));
 	for (size_t end = strlen(message); end > 0 && message[end - 1] == ' '; end--)
 		message[end - 1] = '\0';
-	fail(STATUS_NO_SERVER, "Name the server as for psql: -h, -p, -U, -d, a connection string, or PGHOST and its kin.",
+	fail(STATUS_NO_SERVER, strstr(message, "unsupported startup parameter") ?
+		 "A pooler in between takes no settings of a session: unset PGOPTIONS, and \"options\" in the connection string." :
+		 "Name the server as for psql: -h, -p, -U, -d, a connection string, or PGHOST and its kin.",
 		 "%s", message);
 }
 
-/* So that nobody's operators or functions come before PostgreSQL's own. */
+/* ---- transactions ---- */
+
+/*
+ * Behind a pooler the next transaction may meet another session, and the session another
+ * client: whatever a statement needs is said anew in its own transaction. A pipeline makes
+ * one round trip of it.
+ */
 static void
-close_search_path(conn *c)
+enter_pipeline(conn *c)
 {
-	PGresult   *result = PQexec(c->pg, "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)");
+	if (!PQenterPipelineMode(c->pg))
+		conn_fail(c, NULL);
+}
+
+void
+conn_begin(conn *c)
+{
+	/* so that nobody's operators or functions come before PostgreSQL's own, and times come in one form */
+	static const char settings[] = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),"
+		" pg_catalog.set_config('datestyle', 'ISO', true)";
+
+	if (!PQsendQueryParams(c->pg, settings, 0, NULL, NULL, NULL, NULL, 0))
+		conn_fail(c, NULL);
+}
+
+void
+conn_end(conn *c)
+{
+	if (!PQpipelineSync(c->pg))
+		conn_fail(c, NULL);
+}
+
+static void
+send_statement(conn *c, const char *sql, int count, const char *const *value, int format)
+{
+	conn_begin(c);
+	if (!PQsendQueryParams(c->pg, sql, count, NULL, value, NULL, NULL, format))
+		conn_fail(c, NULL);
+	conn_end(c);
+}
+
+/* Passes over what became of conn_begin. */
+static void
+skip_begin(conn *c)
+{
+	PGresult   *result = PQgetResult(c->pg);
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		conn_fail(c, result);
 	PQclear(result);
+	result = PQgetResult(c->pg);
+	if (result != NULL)
+		conn_fail(c, result);
+}
+
+/* Up to the end of the transaction: its error, if it has one that `result` does not have, takes the result's place. */
+static PGresult *
+finish_statement(conn *c, PGresult *result)
+{
+	for (;;)
+	{
+		PGresult   *next = PQgetResult(c->pg);
+		ExecStatusType status = PQresultStatus(next);
+
+		if (next == NULL && PQstatus(c->pg) != CONNECTION_BAD)
+			continue;
+		if (next != NULL && status == PGRES_FATAL_ERROR && PQresultStatus(result) != PGRES_FATAL_ERROR)
+		{
+			PQclear(result);
+			result = next;
+			continue;
+		}
+		PQclear(next);
+		if (next == NULL || status == PGRES_PIPELINE_SYNC)
+			return result;
+	}
+}
+
+static PGresult *
+run(conn *c, const char *sql, int count, const char *const *value)
+{
+	send_statement(c, sql, count, value, 0);
+	skip_begin(c);
+	return finish_statement(c, PQgetResult(c->pg));
 }
 
 /* The schema that the extension is in. */
 static void
 look_up_extension(conn *c)
 {
-	PGresult   *result = PQexec(c->pg, "select quote_ident(n.nspname) from pg_extension e"
-								" join pg_namespace n on n.oid = e.extnamespace where e.extname = 'sparse'");
+	PGresult   *result = run(c, "select quote_ident(n.nspname) from pg_extension e"
+							 " join pg_namespace n on n.oid = e.extnamespace where e.extname = 'sparse'", 0, NULL);
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		conn_fail(c, result);
@@ -197,7 +276,7 @@ check_format(conn *c)
 	result = conn_query(c, "select @.sparse_format()", 0, NULL);
 	format = atoi(PQgetvalue(result, 0, 0));
 	PQclear(result);
-	if (format != SPARSE_FORMAT)
+	if (format > SPARSE_FORMAT)
 		fail(STATUS_OTHER_FORMAT, "Use a pg_sparse of the version of the server's sparse.",
 			 "the server's deltas have format %d, this pg_sparse knows format %d", format, SPARSE_FORMAT);
 }
@@ -233,7 +312,7 @@ conn_open(conn *c, const conn_options *o)
 	explicit_bzero(password, sizeof password);
 	check_connected(c->pg);
 	PQsetNoticeReceiver(c->pg, on_notice, NULL);
-	close_search_path(c);
+	enter_pipeline(c);
 	look_up_extension(c);
 	check_format(c);
 }
@@ -267,7 +346,7 @@ conn_open_like(conn *c, const conn *first)
 	PQconninfoFree(parameters);
 	check_connected(c->pg);
 	PQsetNoticeReceiver(c->pg, on_notice, NULL);
-	close_search_path(c);
+	enter_pipeline(c);
 }
 
 void
@@ -308,7 +387,7 @@ PGresult *
 conn_query(conn *c, const char *sql, int count, const char *const *value)
 {
 	char	   *text = conn_sql(c, sql);
-	PGresult   *result = PQexecParams(c->pg, text, count, NULL, value, NULL, NULL, 0);
+	PGresult   *result = run(c, text, count, value);
 
 	free(text);
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
@@ -324,7 +403,7 @@ conn_try_again(conn *c, const char *sql, int count, const char *const *value)
 
 	for (int tries = 0;; tries++)
 	{
-		result = PQexecParams(c->pg, text, count, NULL, value, NULL, NULL, 0);
+		result = run(c, text, count, value);
 		if (tries == MAX_TRIES || !conn_must_repeat(result))
 			break;
 		PQclear(result);
@@ -348,7 +427,9 @@ conn_start(conn *c, const char *sql, int count, const char *const *value)
 {
 	char	   *text = conn_sql(c, sql);
 
-	if (!PQsendQueryParams(c->pg, text, count, NULL, value, NULL, NULL, 1) || !PQsetSingleRowMode(c->pg))
+	send_statement(c, text, count, value, 1);
+	skip_begin(c);
+	if (!PQsetSingleRowMode(c->pg))
 		conn_fail(c, NULL);
 	free(text);
 }
@@ -356,16 +437,15 @@ conn_start(conn *c, const char *sql, int count, const char *const *value)
 PGresult *
 conn_next_row(conn *c)
 {
-	PGresult   *result;
+	PGresult   *result = PQgetResult(c->pg);
 
-	while ((result = PQgetResult(c->pg)) != NULL)
-	{
-		if (PQresultStatus(result) == PGRES_SINGLE_TUPLE)
-			return result;
-		if (PQresultStatus(result) != PGRES_TUPLES_OK)
-			conn_fail(c, result);
-		PQclear(result);
-	}
+	if (PQresultStatus(result) == PGRES_SINGLE_TUPLE)
+		return result;
+	if (PQresultStatus(result) == PGRES_TUPLES_OK)
+		result = finish_statement(c, result);
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		conn_fail(c, result);
+	PQclear(result);
 	return NULL;
 }
 

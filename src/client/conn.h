@@ -43,6 +43,15 @@ extern void conn_open_like(conn *c, const conn *first);
 
 extern void conn_close(conn *c);
 
+/*
+ * No session keeps anything that a statement needs: each has its settings in its own
+ * transaction, so that a pooler may lie in between, and give the session to others after
+ * it. conn_query and its kin see to that. Who sends statements by libpq itself, in its
+ * pipeline mode, sends them between these two; the first has an answer too.
+ */
+extern void conn_begin(conn *c);
+extern void conn_end(conn *c);
+
 /* The SQL with the schema in place of "@.". The caller frees it. */
 extern char *conn_sql(const conn *c, const char *sql);
 

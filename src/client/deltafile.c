@@ -12,6 +12,8 @@
 
 #include "codec/bytes.h"
 
+#define MOST_PREDICTION_1 ((uint64_t) 8 << 20)	/* bytes that the references of a chunk of format 1 add up to */
+
 static const uint8_t magic[7] = {0x93, 'S', 'P', 'A', 'R', 'S', 'E'};
 
 /* ---- writing ---- */
@@ -22,6 +24,9 @@ struct deltafile_writer
 	void	   *state;
 	XXH3_state_t *sum;
 	uint64_t	parts;
+	uint64_t	end;			/* of the last part of the child */
+	uint64_t	source_end;		/* of the last range of a source */
+	char	   *label;			/* of the last part; NULL: "" */
 	bool		failed;
 };
 
@@ -33,11 +38,32 @@ put(deltafile_writer *w, const void *bytes, size_t length)
 		w->failed = true;
 }
 
+/* A number by seven bits a byte, the lowest first; all but the last byte have the top bit set. */
+static void
+put_number(deltafile_writer *w, uint64_t value)
+{
+	uint8_t		bytes[DELTAFILE_MAX_NUMBER];
+	size_t		count = 0;
+
+	for (; value >= 0x80; value >>= 7)
+		bytes[count++] = (uint8_t) (value | 0x80);
+	bytes[count++] = (uint8_t) value;
+	put(w, bytes, count);
+}
+
+/* A number by its distance to another that is mostly near; the lowest bit says that it is less. */
+static void
+put_near(deltafile_writer *w, uint64_t value, uint64_t to)
+{
+	put_number(w, value >= to ? (value - to) << 1 : (to - value) << 1 | 1);
+}
+
 deltafile_writer *
 deltafile_create(deltafile_put to, void *state, const deltafile_head *head)
 {
 	deltafile_writer *w = calloc(1, sizeof *w);
-	uint8_t		record[DELTAFILE_HEAD] = {0};
+	uint8_t		record[DELTAFILE_MAX_HEAD] = {0};
+	size_t		bytes = DELTAFILE_HEAD(head->bases);
 
 	if (w == NULL || (w->sum = XXH3_createState()) == NULL)
 	{
@@ -50,20 +76,21 @@ deltafile_create(deltafile_put to, void *state, const deltafile_head *head)
 	memcpy(record, magic, sizeof magic);
 	record[7] = DELTAFILE_VERSION;
 	record[8] = (uint8_t) head->kind;
-	record[9] = head->has_base;
+	record[9] = (uint8_t) head->bases;
 	store64(record + 16, head->child_bytes);
-	if (head->has_base)
+	for (unsigned i = 0; i < head->bases; i++)
 	{
-		store64(record + 24, head->base_bytes);
-		memcpy(record + 32, head->base_sha256, SHA256_BYTES);
+		store64(record + 24 + 40 * i, head->base[i].bytes);
+		memcpy(record + 32 + 40 * i, head->base[i].sha256, SHA256_BYTES);
 	}
-	store64(record + 64, XXH3_64bits(record, 64));
-	put(w, record, sizeof record);
+	store64(record + bytes - 8, XXH3_64bits(record, bytes - 8));
+	put(w, record, bytes);
 	return w;
 }
 
-size_t
-deltafile_label_bytes(const char *name)
+/* The bytes of a name that fit a label, up to a character's end. */
+static size_t
+label_bytes(const char *name)
 {
 	size_t		bytes = strlen(name);
 
@@ -75,45 +102,82 @@ deltafile_label_bytes(const char *name)
 	return bytes;
 }
 
+/* What it shares with the label before it from the start on, and the rest. */
+static void
+put_label(deltafile_writer *w, const char *name)
+{
+	size_t		bytes = label_bytes(name);
+	size_t		shared = 0;
+	char	   *copy = malloc(bytes + 1);
+
+	while (w->label && shared < bytes && w->label[shared] == name[shared])
+		shared++;
+	put_number(w, shared);
+	put_number(w, bytes - shared);
+	put(w, name + shared, bytes - shared);
+	free(w->label);
+	w->label = copy;
+	if (copy == NULL)
+	{
+		w->failed = true;
+		return;
+	}
+	memcpy(copy, name, bytes);
+	copy[bytes] = '\0';
+}
+
+/* A factor, which is used as a whole, needs no range. */
+static void
+put_source(deltafile_writer *w, const deltafile_part *part, const deltafile_source *source)
+{
+	put_number(w, source->number << 1 | source->whole);
+	if (source->whole)
+		return;
+	put_near(w, source->first, w->source_end);
+	put_near(w, source->bytes, part->grid.content_bytes);
+	w->source_end = source->first + source->bytes;
+}
+
 void
 deltafile_put_part(deltafile_writer *w, const deltafile_part *part)
 {
-	uint8_t		record[DELTAFILE_PART] = {0};
-	size_t		label = deltafile_label_bytes(part->label);
+	const uint8_t mark[2] = {'P', (uint8_t) part->kind};
+	const bool	one = part->grid.split_bytes == 0 && part->grid.chunk_bytes >= part->grid.content_bytes;
 
-	record[0] = 'P';
-	record[1] = part->is_tensor;
-	store16(record + 2, (uint16_t) label);
-	store64(record + 8, part->grid.content_bytes);
-	store64(record + 16, part->grid.split_bytes);
-	store64(record + 24, part->grid.chunk_bytes);
-	store64(record + 32, part->base_first);
-	store64(record + 40, part->base_bytes);
-	put(w, record, sizeof record);
-	put(w, part->label, label);
+	put(w, mark, sizeof mark);
+	put_label(w, part->label);
+	put_number(w, part->grid.content_bytes);
+	put_number(w, part->grid.split_bytes);
+	put_number(w, one ? 0 : part->grid.chunk_bytes);
+	if (part->kind != DELTAFILE_PART_FACTOR)
+	{
+		put_near(w, part->place, w->end);
+		w->end = part->place + part->grid.content_bytes;
+	}
+	put_number(w, part->sources);
+	for (unsigned i = 0; i < part->sources; i++)
+		put_source(w, part, &part->source[i]);
 	w->parts++;
 }
 
 void
 deltafile_put_delta(deltafile_writer *w, const void *delta, size_t bytes)
 {
-	uint8_t		length[4];
-
-	store32(length, (uint32_t) bytes);
-	put(w, length, sizeof length);
+	put_number(w, bytes);
 	put(w, delta, bytes);
 }
 
 bool
 deltafile_finish(deltafile_writer *w, const uint8_t child_sha256[SHA256_BYTES])
 {
-	uint8_t		record[DELTAFILE_END] = {'E'};
+	const uint8_t mark = 'E';
+	uint8_t		sum[8];
 
-	store64(record + 8, w->parts);
-	memcpy(record + 16, child_sha256, SHA256_BYTES);
-	put(w, record, DELTAFILE_END - 8);
-	store64(record + DELTAFILE_END - 8, XXH3_64bits_digest(w->sum));
-	put(w, record + DELTAFILE_END - 8, 8);
+	put(w, &mark, 1);
+	put_number(w, w->parts);
+	put(w, child_sha256, SHA256_BYTES);
+	store64(sum, XXH3_64bits_digest(w->sum));
+	put(w, sum, sizeof sum);
 	return !w->failed;
 }
 
@@ -123,6 +187,7 @@ deltafile_writer_free(deltafile_writer *w)
 	if (w == NULL)
 		return;
 	XXH3_freeState(w->sum);
+	free(w->label);
 	free(w);
 }
 
@@ -144,7 +209,11 @@ struct deltafile_reader
 	char		shown[SPARSE_SHOWN];
 
 	uint64_t	parts;			/* read so far */
-	uint64_t	content_bytes;	/* of those parts */
+	uint64_t   *part_bytes;		/* of each of them */
+	uint64_t	room;
+	uint64_t	content_bytes;	/* of those that are the child's */
+	uint64_t	child_end;		/* of the last of those */
+	uint64_t	source_end;		/* of the last range of a source */
 	uint64_t	seq;			/* the next chunk of the part at hand */
 	uint64_t	chunks;			/* of the part at hand */
 	bool		ended;
@@ -182,19 +251,26 @@ all_zero(const uint8_t *bytes, size_t length)
 	return true;
 }
 
+/* The first 16 bytes, which say how long the head is. */
 static bool
-check_head(deltafile_reader *r, const uint8_t record[DELTAFILE_HEAD])
+check_beginning(deltafile_reader *r, const uint8_t *record)
 {
 	if (memcmp(record, magic, sizeof magic) != 0)
 		return FAIL(r, SPARSE_CORRUPT, "not a delta file");
 	if (record[7] == 0)
 		return FAIL(r, SPARSE_GIVEN_UP, "delta file is of format 0, which was given up before the first release");
-	if (record[7] != DELTAFILE_VERSION)
+	if (record[7] > DELTAFILE_VERSION)
 		return FAIL(r, SPARSE_NEWER_VERSION, "delta file is of format %d: it was made by a newer version of pg_sparse", record[7]);
-	if (load64(record + 64) != XXH3_64bits(record, 64))
+	return true;
+}
+
+static bool
+check_head(deltafile_reader *r, const uint8_t *record, size_t bytes)
+{
+	if (load64(record + bytes - 8) != XXH3_64bits(record, bytes - 8))
 		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: checksum of its head does not match");
-	if (record[8] > DELTAFILE_SAFETENSORS || record[9] > 1 || !all_zero(record + 10, 6) ||
-		(record[9] == 0 && !all_zero(record + 24, 40)))
+	if (record[8] > DELTAFILE_SAFETENSORS || record[9] > (record[7] == 1 ? 1 : DELTAFILE_MAX_BASES) ||
+		!all_zero(record + 10, 6) || (record[7] == 1 && record[9] == 0 && !all_zero(record + 24, 40)))
 		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: its head is invalid");
 	return true;
 }
@@ -202,15 +278,23 @@ check_head(deltafile_reader *r, const uint8_t record[DELTAFILE_HEAD])
 static void
 read_head(deltafile_reader *r)
 {
-	uint8_t		record[DELTAFILE_HEAD];
+	uint8_t		record[DELTAFILE_HEAD(255)];
+	size_t		bytes;
 
-	if (!get(r, record, sizeof record) || !check_head(r, record))
+	if (!get(r, record, 16) || !check_beginning(r, record))
 		return;
+	bytes = DELTAFILE_HEAD(record[7] == 1 ? 1 : record[9]);
+	if (!get(r, record + 16, bytes - 16) || !check_head(r, record, bytes))
+		return;
+	r->head.version = record[7];
 	r->head.kind = (deltafile_kind) record[8];
-	r->head.has_base = record[9];
+	r->head.bases = record[9];
 	r->head.child_bytes = load64(record + 16);
-	r->head.base_bytes = load64(record + 24);
-	memcpy(r->head.base_sha256, record + 32, SHA256_BYTES);
+	for (unsigned i = 0; i < r->head.bases; i++)
+	{
+		r->head.base[i].bytes = load64(record + 24 + 40 * i);
+		memcpy(r->head.base[i].sha256, record + 32 + 40 * i, SHA256_BYTES);
+	}
 }
 
 deltafile_reader *
@@ -232,6 +316,36 @@ deltafile_open(deltafile_get from, void *state)
 
 /* ---- parts ---- */
 
+/* The bytes of a base, or of a part that was read before the one at hand. */
+static bool
+bytes_of_source(const deltafile_reader *r, uint64_t number, uint64_t *bytes)
+{
+	if (number < r->head.bases)
+		*bytes = r->head.base[number].bytes;
+	else if (number - r->head.bases < r->parts)
+		*bytes = r->part_bytes[number - r->head.bases];
+	else
+		return false;
+	return true;
+}
+
+static bool
+source_fits(const deltafile_reader *r, const deltafile_source *source)
+{
+	uint64_t	bytes;
+
+	return bytes_of_source(r, source->number, &bytes) && source->first <= bytes && source->bytes <= bytes - source->first;
+}
+
+static bool
+check_sources(deltafile_reader *r)
+{
+	for (unsigned i = 0; i < r->part.sources; i++)
+		if (!source_fits(r, &r->part.source[i]))
+			return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: parent of \"%s\" lies outside the base", r->shown);
+	return true;
+}
+
 static bool
 check_part(deltafile_reader *r)
 {
@@ -240,25 +354,165 @@ check_part(deltafile_reader *r)
 
 	if (!sparse_grid_valid(&part->grid) || part->grid.chunk_bytes > DELTAFILE_MAX_CHUNK)
 		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: chunk grid of \"%s\" is invalid", r->shown);
-	if (part->grid.content_bytes > left)
+	if (part->kind != DELTAFILE_PART_FACTOR &&
+		(part->grid.content_bytes > left || part->place > r->head.child_bytes - part->grid.content_bytes))
 		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: \"%s\" ends past the end of the file it belongs to", r->shown);
-	if (part->base_first > r->head.base_bytes ||
-		part->base_bytes > r->head.base_bytes - part->base_first ||
-		(part->base_bytes == 0 && part->base_first != 0))
-		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: parent of \"%s\" lies outside the base", r->shown);
+	return check_sources(r);
+}
+
+/* The rest of a label, behind `shared` bytes of the one before. */
+static bool
+read_label(deltafile_reader *r, size_t shared, size_t bytes)
+{
+	if (!get(r, r->label + shared, bytes))
+		return false;
+	r->label[shared + bytes] = '\0';
+	if (memchr(r->label, '\0', shared + bytes) != NULL || !sparse_utf8_valid(r->label, shared + bytes))
+		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: label of part %llu is not UTF-8",
+					(unsigned long long) r->parts);
+	sparse_show_name(r->shown, r->label, shared + bytes);
 	return true;
 }
 
 static bool
-read_label(deltafile_reader *r, size_t bytes)
+bad_record(deltafile_reader *r)
 {
-	if (!get(r, r->label, bytes))
+	return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: record of part %llu is invalid", (unsigned long long) r->parts);
+}
+
+/* The rest of a part's record of format 1, whose mark has been read. */
+static bool
+read_part_1(deltafile_reader *r)
+{
+	uint8_t		record[48];
+
+	if (!get(r, record + 1, sizeof record - 1))
 		return false;
-	r->label[bytes] = '\0';
-	if (memchr(r->label, '\0', bytes) != NULL || !sparse_utf8_valid(r->label, bytes))
-		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: label of part %llu is not UTF-8",
-					(unsigned long long) r->parts);
-	sparse_show_name(r->shown, r->label, bytes);
+	if (record[1] > DELTAFILE_PART_TENSOR || !all_zero(record + 4, 4) || (load64(record + 40) == 0 && load64(record + 32) != 0) ||
+		(r->head.bases == 0 && load64(record + 40) != 0))
+		return bad_record(r);
+	r->part = (deltafile_part) {
+		.kind = (deltafile_part_kind) record[1],
+		.label = r->label,
+		.grid = {load64(record + 8), load64(record + 16), load64(record + 24)},
+		.place = r->child_end,
+		.sources = load64(record + 40) > 0,
+		.source = {{.first = load64(record + 32), .bytes = load64(record + 40)}}
+	};
+	return read_label(r, 0, load16(record + 2));
+}
+
+/* A number in its shortest form. */
+static bool
+get_number(deltafile_reader *r, uint64_t *value)
+{
+	uint8_t		byte = 0x80;
+	unsigned	bits = 0;
+
+	for (*value = 0; byte & 0x80; bits += 7)
+	{
+		if (!get(r, &byte, 1))
+			return false;
+		if (bits > 63 || (bits == 63 && byte > 1) || (byte == 0 && bits > 0))
+			return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: a number of part %llu is invalid", (unsigned long long) r->parts);
+		*value |= (uint64_t) (byte & 0x7F) << bits;
+	}
+	return true;
+}
+
+/* A number that is given by its distance to another. */
+static bool
+get_near(deltafile_reader *r, uint64_t to, uint64_t *value)
+{
+	uint64_t	distance;
+
+	if (!get_number(r, &distance))
+		return false;
+	if (distance & 1 ? distance >> 1 > to : distance >> 1 > UINT64_MAX - to)
+		return bad_record(r);
+	*value = distance & 1 ? to - (distance >> 1) : to + (distance >> 1);
+	return true;
+}
+
+static bool
+get_source(deltafile_reader *r, deltafile_source *source)
+{
+	if (!get_number(r, &source->number))
+		return false;
+	source->whole = source->number & 1;
+	source->number >>= 1;
+	if (!bytes_of_source(r, source->number, &source->bytes))
+		return bad_record(r);
+	if (source->whole)
+		return true;
+	if (!get_near(r, r->source_end, &source->first) || !get_near(r, r->part.grid.content_bytes, &source->bytes))
+		return false;
+	if (!source_fits(r, source))
+		return bad_record(r);
+	r->source_end = source->first + source->bytes;
+	return true;
+}
+
+static bool
+get_sources(deltafile_reader *r)
+{
+	uint64_t	count;
+
+	if (!get_number(r, &count))
+		return false;
+	if (count > SPARSE_MAX_REFS)
+		return bad_record(r);
+	r->part.sources = (unsigned) count;
+	for (unsigned i = 0; i < r->part.sources; i++)
+		if (!get_source(r, &r->part.source[i]))
+			return false;
+	return true;
+}
+
+/* 0 in place of a chunk's bytes: all content is one. */
+static bool
+get_grid(deltafile_reader *r)
+{
+	sparse_grid *grid = &r->part.grid;
+
+	if (!get_number(r, &grid->content_bytes) || !get_number(r, &grid->split_bytes) || !get_number(r, &grid->chunk_bytes))
+		return false;
+	if (grid->chunk_bytes == 0)
+		grid->chunk_bytes = grid->content_bytes > 0 ? grid->content_bytes : 1;
+	return true;
+}
+
+static bool
+read_part_2(deltafile_reader *r)
+{
+	uint8_t		kind;
+	uint64_t	shared;
+	uint64_t	rest;
+
+	if (!get(r, &kind, 1) || !get_number(r, &shared) || !get_number(r, &rest))
+		return false;
+	if (kind > DELTAFILE_PART_FACTOR || shared > strlen(r->label) || rest > DELTAFILE_MAX_LABEL - shared)
+		return bad_record(r);
+	r->part = (deltafile_part) {.kind = (deltafile_part_kind) kind, .label = r->label};
+	return read_label(r, (size_t) shared, (size_t) rest) && get_grid(r) &&
+		(kind == DELTAFILE_PART_FACTOR || get_near(r, r->child_end, &r->part.place)) && get_sources(r);
+}
+
+/* Remembers how long the part at hand is, for those that refer to it. */
+static bool
+note_part(deltafile_reader *r)
+{
+	if (r->parts == r->room)
+	{
+		uint64_t	room = r->room == 0 ? 64 : 2 * r->room;
+		uint64_t   *more = room > SIZE_MAX / sizeof *more ? NULL : realloc(r->part_bytes, room * sizeof *more);
+
+		if (more == NULL)
+			return FAIL(r, SPARSE_NO_MEMORY, "out of memory");
+		r->part_bytes = more;
+		r->room = room;
+	}
+	r->part_bytes[r->parts++] = r->part.grid.content_bytes;
 	return true;
 }
 
@@ -266,26 +520,13 @@ read_label(deltafile_reader *r, size_t bytes)
 static bool
 read_part(deltafile_reader *r)
 {
-	uint8_t		record[DELTAFILE_PART];
-
-	if (!get(r, record + 1, sizeof record - 1))
+	if (!(r->head.version == 1 ? read_part_1(r) : read_part_2(r)) || !check_part(r) || !note_part(r))
 		return false;
-	if (record[1] > 1 || !all_zero(record + 4, 4))
-		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: record of part %llu is invalid",
-					(unsigned long long) r->parts);
-	if (!read_label(r, load16(record + 2)))
-		return false;
-	r->part = (deltafile_part) {
-		.is_tensor = record[1],
-		.label = r->label,
-		.grid = {load64(record + 8), load64(record + 16), load64(record + 24)},
-		.base_first = load64(record + 32),
-		.base_bytes = load64(record + 40)
-	};
-	if (!check_part(r))
-		return false;
-	r->parts++;
-	r->content_bytes += r->part.grid.content_bytes;
+	if (r->part.kind != DELTAFILE_PART_FACTOR)
+	{
+		r->content_bytes += r->part.grid.content_bytes;
+		r->child_end = r->part.place + r->part.grid.content_bytes;
+	}
 	r->seq = 0;
 	r->chunks = sparse_grid_chunks(&r->part.grid);
 	return true;
@@ -307,13 +548,16 @@ reserve(deltafile_reader *r, size_t bytes)
 	return true;
 }
 
-/* Whether a reference stays within the part's parent. */
+/* Whether a reference stays within the part's parents. */
 static bool
-ref_fits(const sparse_ref *ref, uint64_t parent_bytes)
+ref_fits(const deltafile_part *part, const sparse_ref *ref)
 {
-	uint64_t	elements = parent_bytes / sparse_dtype_get(ref->dtype)->bytes;
+	uint64_t	elements;
 
-	return ref->parent == 0 && ref->first <= elements && ref->count <= elements - ref->first;
+	if (ref->parent >= part->sources)
+		return false;
+	elements = part->source[ref->parent].bytes / sparse_dtype_get(ref->dtype)->bytes;
+	return ref->first <= elements && ref->count <= elements - ref->first;
 }
 
 static bool
@@ -321,10 +565,10 @@ check_chunk(deltafile_reader *r)
 {
 	const sparse_delta_info *info = &r->chunk.info;
 	bool		fits = info->content_bytes == r->chunk.bytes &&
-		info->prediction_bytes <= DELTAFILE_MAX_PREDICTION;
+		info->prediction_bytes <= (r->head.version == 1 ? MOST_PREDICTION_1 : SPARSE_MAX_PREDICTION);
 
 	for (unsigned i = 0; fits && i < info->refs; i++)
-		fits = ref_fits(&info->ref[i], r->part.base_bytes);
+		fits = ref_fits(&r->part, &info->ref[i]);
 	if (!fits)
 		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: chunk %llu of \"%s\" does not fit its part",
 					(unsigned long long) r->seq, r->shown);
@@ -332,16 +576,27 @@ check_chunk(deltafile_reader *r)
 }
 
 static bool
-read_chunk(deltafile_reader *r)
+get_length(deltafile_reader *r, uint64_t *bytes)
 {
 	uint8_t		length[4];
-	size_t		bytes;
+
+	if (r->head.version > 1)
+		return get_number(r, bytes);
+	if (!get(r, length, sizeof length))
+		return false;
+	*bytes = load32(length);
+	return true;
+}
+
+static bool
+read_chunk(deltafile_reader *r)
+{
+	uint64_t	bytes;
 	sparse_status status;
 
 	sparse_grid_chunk(&r->part.grid, r->seq, &r->chunk.first, &r->chunk.bytes);
-	if (!get(r, length, sizeof length))
+	if (!get_length(r, &bytes))
 		return false;
-	bytes = load32(length);
 	if (bytes < SPARSE_DELTA_HEADER || bytes > DELTAFILE_DELTA_OVERHEAD + r->chunk.bytes)
 		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: chunk %llu of \"%s\" has an impossible length",
 					(unsigned long long) r->seq, r->shown);
@@ -361,22 +616,34 @@ read_chunk(deltafile_reader *r)
 
 /* ---- the end ---- */
 
+/* The number of parts and the SHA-256 of the child, behind the mark. */
+static bool
+get_end(deltafile_reader *r)
+{
+	uint8_t		record[15];		/* seven zeros, and the number */
+
+	if (r->head.version > 1)
+		return get_number(r, &r->end.parts) && get(r, r->end.child_sha256, SHA256_BYTES);
+	if (!get(r, record, sizeof record))
+		return false;
+	r->end.parts = all_zero(record, 7) ? load64(record + 7) : UINT64_MAX;
+	return get(r, r->end.child_sha256, SHA256_BYTES);
+}
+
 static bool
 read_end(deltafile_reader *r)
 {
-	uint8_t		record[DELTAFILE_END];
+	uint8_t		sum[8];
 	uint8_t		beyond;
 
-	if (!get(r, record + 1, DELTAFILE_END - 9) || !get_unsummed(r, record + DELTAFILE_END - 8, 8))
+	if (!get_end(r) || !get_unsummed(r, sum, sizeof sum))
 		return false;
-	if (load64(record + DELTAFILE_END - 8) != XXH3_64bits_digest(r->sum))
+	if (load64(sum) != XXH3_64bits_digest(r->sum))
 		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: its checksum does not match");
-	if (!all_zero(record + 1, 7) || load64(record + 8) != r->parts || r->content_bytes != r->head.child_bytes)
+	if (r->end.parts != r->parts || r->content_bytes != r->head.child_bytes)
 		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: its end does not fit its parts");
 	if (r->get(r->state, &beyond, 1) != 0)
 		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: something follows its end");
-	r->end.parts = r->parts;
-	memcpy(r->end.child_sha256, record + 16, SHA256_BYTES);
 	r->ended = true;
 	return true;
 }
@@ -445,5 +712,6 @@ deltafile_reader_free(deltafile_reader *r)
 		return;
 	XXH3_freeState(r->sum);
 	free(r->buffer);
+	free(r->part_bytes);
 	free(r);
 }

@@ -17,12 +17,13 @@
 #include "codec/grid.h"
 #include "codec/message.h"
 
-#define DELTAFILE_VERSION 1
-#define DELTAFILE_HEAD 72
-#define DELTAFILE_PART 48		/* before the label */
-#define DELTAFILE_END 56
+#define DELTAFILE_VERSION 2		/* of what is written; 1 is read, too */
+#define DELTAFILE_MAX_BASES 16
+#define DELTAFILE_HEAD(bases) ((size_t) 32 + 40 * (bases))	/* bytes; of format 1: with one base */
+#define DELTAFILE_END ((size_t) 42)	/* bytes of the end, about */
+#define DELTAFILE_MAX_HEAD DELTAFILE_HEAD(DELTAFILE_MAX_BASES)
+#define DELTAFILE_MAX_NUMBER 10	/* bytes of a number */
 #define DELTAFILE_MAX_CHUNK ((uint64_t) 4 << 20)		/* content bytes of a chunk */
-#define DELTAFILE_MAX_PREDICTION ((uint64_t) 8 << 20)	/* bytes that its references add up to */
 #define DELTAFILE_MAX_LABEL 65535
 #define DELTAFILE_DELTA_OVERHEAD SPARSE_DELTA_HEAD
 #define SHA256_BYTES 32
@@ -33,22 +34,45 @@ typedef enum deltafile_kind
 	DELTAFILE_SAFETENSORS = 1
 } deltafile_kind;
 
+typedef struct deltafile_base
+{
+	uint64_t	bytes;
+	uint8_t		sha256[SHA256_BYTES];
+} deltafile_base;
+
 typedef struct deltafile_head
 {
+	int			version;
 	deltafile_kind kind;
-	bool		has_base;
 	uint64_t	child_bytes;
-	uint64_t	base_bytes;
-	uint8_t		base_sha256[SHA256_BYTES];
+	unsigned	bases;
+	deltafile_base base[DELTAFILE_MAX_BASES];
 } deltafile_head;
+
+typedef enum deltafile_part_kind
+{
+	DELTAFILE_PART_BYTES = 0,	/* of the child: a header, or all of it */
+	DELTAFILE_PART_TENSOR = 1,
+	DELTAFILE_PART_FACTOR = 2	/* of no place in the child: what parts behind it are computed from */
+} deltafile_part_kind;
+
+/* Bytes that references of a part's chunks count from: of a base, or of a part before it (number: the bases, then the parts). */
+typedef struct deltafile_source
+{
+	uint64_t	number;
+	bool		whole;			/* all of it */
+	uint64_t	first;
+	uint64_t	bytes;
+} deltafile_source;
 
 typedef struct deltafile_part
 {
-	bool		is_tensor;
+	deltafile_part_kind kind;
 	const char *label;			/* zero-terminated */
 	sparse_grid grid;
-	uint64_t	base_first;		/* bytes of the base that are parent 0 */
-	uint64_t	base_bytes;
+	uint64_t	place;			/* byte of the child where it begins; of a factor 0 */
+	unsigned	sources;
+	deltafile_source source[SPARSE_MAX_REFS];
 } deltafile_part;
 
 typedef struct deltafile_chunk
@@ -81,9 +105,6 @@ typedef struct deltafile_writer deltafile_writer;
 extern deltafile_writer *deltafile_create(deltafile_put put, void *state, const deltafile_head *head);
 extern void deltafile_put_part(deltafile_writer *writer, const deltafile_part *part);
 extern void deltafile_put_delta(deltafile_writer *writer, const void *delta, size_t bytes);
-
-/* The bytes of a name that fit a label, up to a character's end. */
-extern size_t deltafile_label_bytes(const char *name);
 
 /* Writes the end. False if any write failed. */
 extern bool deltafile_finish(deltafile_writer *writer, const uint8_t child_sha256[SHA256_BYTES]);

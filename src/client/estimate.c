@@ -3,21 +3,23 @@
  *
  * Of each tensor with a parent, some blocks are compared: it counts as the same
  * if none differs. Of the others, chunks at even distances are coded as compress
- * would. Each kind of tensor (all that are called the same but for a number) gets
- * its share of the sample, since kinds change by different amounts. Headers and
- * records of the delta file are known exactly; a child that is no larger than the
- * sample is coded throughout, and the estimate is then the size itself.
+ * would, by the prediction that compress would choose. Each kind of tensor (all that are called the same but for a number) gets
+ * its share of the sample, since kinds change by different amounts. Records of the delta file are known
+ * but for some bytes; a child that is no larger than the sample is coded throughout, and the
+ * estimate is then the size, but for those. (Choosing reads more: of what a low rank or a threshold promises to
+ * explain, the tensor.)
  */
 #include "client.h"
 
-#include <ctype.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "pair.h"
+#include "codec/match.h"
+#include "kin.h"
+#include "recipes/estimate.h"
 
 #define SAMPLE_MIB 16
 #define MAX_SAMPLE_MIB 1024
@@ -25,33 +27,38 @@
 
 #define BLOCK ((uint64_t) 4 << 10)		/* of a tensor that is compared */
 #define LEAST_BLOCKS 8
-#define LENGTH_BYTES 4			/* before a delta */
-#define SAME_BYTES (LENGTH_BYTES + SPARSE_DELTA_HEADER + SPARSE_DELTA_REF) /* of a chunk that did not change */
+#define LENGTH_BYTES 3			/* before a delta */
+#define SMALL_NUMBERS 10		/* bytes of a part's record */
+#define FACTOR_BYTES 9			/* of a factor's record */
+#define SAME_BYTES (1 + SPARSE_DELTA_HEADER + SPARSE_DELTA_REF) /* of a chunk that did not change */
 
 /* A tensor, a header, or a whole file without tensors. */
 typedef struct part
 {
-	bool		is_tensor;
+	uint32_t	number;			/* of the child (kin.h); above 0: a tensor */
 	bool		same;			/* as its parent, as far as was compared */
 	uint64_t	first;			/* byte of the child */
 	uint64_t	bytes;
-	uint64_t	shared_bytes;	/* leading bytes of a tensor that its parent predicts */
-	uint64_t	base_first;		/* byte of the base where its parent begins */
-	uint64_t	base_bytes;		/* of the parent; 0: none */
+	const model *parent;		/* the first that has the tensor, as it is or with other rows; NULL: none */
+	const sparse_tensor *of_parent;
 	const char *label;
-	sparse_dtype dtype;
 	sparse_grid grid;
 } part;
 
 typedef struct estimator
 {
-	pair		models;
+	model		child;
+	model		parent[DELTAFILE_MAX_BASES];
+	const model *of_parent[DELTAFILE_MAX_BASES];
+	int			parents;
 	uint64_t	sample_bytes;	/* at most, to compare and again to code */
 	sparse_codec *codec;
+	kin_files	kin;
+	kin_part   *at_hand;
 	part	   *parts;
 	size_t		count;
-	uint8_t    *content;
-	uint8_t    *prediction;
+	uint8_t    *content;		/* of a block, and its like in a parent */
+	uint8_t    *other;
 	uint64_t	read_bytes;		/* of the child */
 	double		estimate;		/* bytes of the delta file */
 	uint32_t	same;			/* tensors */
@@ -61,56 +68,48 @@ typedef struct estimator
 
 /* ---- the parts ---- */
 
+/* What predicts a tensor as it is, and how many leading bytes of both. */
 static void
-add_bytes(estimator *e, const char *label, uint64_t bytes, uint64_t base_bytes)
+find_parent(estimator *e, const sparse_tensor *tensor, part *p)
 {
-	e->parts[e->count++] = (part) {
-		.bytes = bytes,
-		.base_bytes = base_bytes,
-		.label = label,
-		.grid = {bytes, 0, SPARSE_CHUNK_TARGET}
-	};
+	uint64_t	shared = 0;
+
+	for (int i = 0; i < e->parents && shared == 0; i++)
+	{
+		p->of_parent = model_find(&e->parent[i], tensor->name);
+		p->parent = &e->parent[i];
+		shared = p->of_parent ? sparse_tensor_shared_bytes(tensor, p->of_parent) : 0;
+	}
+	if (shared == 0)
+		p->of_parent = NULL;
+	p->grid = sparse_tensor_grid(tensor, shared, SPARSE_CHUNK_TARGET);
 }
 
 static void
-add_tensor(estimator *e, const sparse_tensor *tensor)
+add_tensor(estimator *e, uint32_t number)
 {
-	uint64_t	shared;
-	const sparse_tensor *parent = pair_parent(&e->models, tensor, &shared);
+	const sparse_tensor *tensor = &e->child.header.tensor[number - 1];
 	part	   *p = &e->parts[e->count++];
 
 	*p = (part) {
-		.is_tensor = true,
-		.first = e->models.child.header.header_bytes + tensor->first,
-		.bytes = tensor->bytes,
-		.shared_bytes = shared,
-		.label = tensor->name,
-		.dtype = tensor->dtype,
-		.grid = sparse_tensor_grid(tensor, shared, SPARSE_CHUNK_TARGET)
+		.number = number, .first = e->child.header.header_bytes + tensor->first, .bytes = tensor->bytes, .label = tensor->name
 	};
-	if (parent)
-	{
-		p->base_first = e->models.base.header.header_bytes + parent->first;
-		p->base_bytes = parent->bytes;
-	}
+	find_parent(e, tensor, p);
 }
 
 /* The parts that compress would write, in its order. */
 static void
 list_parts(estimator *e)
 {
-	const model *child = &e->models.child;
-	bool		alike = e->models.has_base && e->models.base.kind == child->kind;
+	const uint32_t parts = kin_parts(&e->child);
+	const uint64_t bytes = e->child.kind == DELTAFILE_SAFETENSORS ? e->child.header.header_bytes : e->child.file.bytes;
 
-	e->parts = allocate((1 + (unsigned long) child->header.tensors) * sizeof *e->parts);
-	if (child->kind != DELTAFILE_SAFETENSORS)
-	{
-		add_bytes(e, "bytes", child->file.bytes, e->models.has_base ? e->models.base.file.bytes : 0);
-		return;
-	}
-	add_bytes(e, "header", child->header.header_bytes, alike ? e->models.base.header.header_bytes : 0);
-	for (uint32_t i = 0; i < child->header.tensors; i++)
-		add_tensor(e, &child->header.tensor[i]);
+	e->parts = allocate(parts * sizeof *e->parts);
+	e->parts[e->count++] = (part) {.bytes = bytes, .label = "header", .grid = {bytes, 0, SPARSE_CHUNK_TARGET}};
+	for (int last = 0; last <= 1; last++)
+		for (uint32_t i = 1; i < parts; i++)
+			if (kin_wants_siblings(&e->kin, i) == (last == 1))
+				add_tensor(e, i);
 }
 
 /* ---- comparing ---- */
@@ -118,10 +117,10 @@ list_parts(estimator *e)
 static bool
 is_equal(estimator *e, const part *p, uint64_t first, uint64_t bytes)
 {
-	source_read(&e->models.child.file, p->first + first, e->content, (size_t) bytes);
-	source_read(&e->models.base.file, p->base_first + first, e->prediction, (size_t) bytes);
+	source_read(&e->child.file, p->first + first, e->content, (size_t) bytes);
+	source_read(&p->parent->file, p->parent->header.header_bytes + p->of_parent->first + first, e->other, (size_t) bytes);
 	e->read_bytes += bytes;
-	return memcmp(e->content, e->prediction, (size_t) bytes) == 0;
+	return memcmp(e->content, e->other, (size_t) bytes) == 0;
 }
 
 static bool
@@ -137,10 +136,10 @@ is_equal_throughout(estimator *e, const part *p)
 static bool
 seems_same(estimator *e, const part *p)
 {
-	double		share = (double) p->bytes / (double) e->models.child.file.bytes;
+	double		share = (double) p->bytes / (double) e->child.file.bytes;
 	uint64_t	blocks = (uint64_t) (share * (double) e->sample_bytes) / BLOCK;
 
-	if (p->shared_bytes != p->bytes || p->base_bytes != p->bytes)
+	if (p->of_parent == NULL || p->of_parent->bytes != p->bytes)
 		return false;
 	if (blocks < LEAST_BLOCKS)
 		blocks = LEAST_BLOCKS;
@@ -163,12 +162,12 @@ compare_tensors(estimator *e)
 	{
 		part	   *p = &e->parts[i];
 
-		if (!p->is_tensor)
+		if (p->number == 0)
 			continue;
 		p->same = seems_same(e, p);
 		if (p->same)
 			e->same++;
-		else if (p->shared_bytes > 0)
+		else if (p->of_parent != NULL)
 			e->predicted++;
 		else
 			e->unpredicted++;
@@ -177,159 +176,65 @@ compare_tensors(estimator *e)
 
 /* ---- coding ---- */
 
-/* The bytes that a chunk of a part takes: its delta, and the length before it. */
+static void
+turn_to(void *state, uint64_t number, sparse_subject *subject, sparse_proposals *proposals)
+{
+	estimator  *e = state;
+
+	kin_turn_to(&e->kin, e->parts[number].number, e->at_hand);
+	*subject = e->at_hand->subject;
+	proposals->candidates = e->at_hand->proposals.candidates;
+	memcpy(proposals->candidate, e->at_hand->proposals.candidate, sizeof proposals->candidate);
+}
+
 static size_t
-code(estimator *e, const part *p, uint64_t first, uint64_t bytes)
+number_bytes(uint64_t number)
 {
-	unsigned	element = sparse_dtype_get(p->dtype)->bytes;
-	sparse_ref	ref;
-	bool		predicted = pair_reference(p->is_tensor, p->dtype, p->is_tensor ? p->shared_bytes : p->base_bytes,
-									   first, bytes, &ref);
-	size_t		prediction_bytes = predicted ? (size_t) ref.count * element : 0;
-	const uint8_t *delta;
-	size_t		delta_bytes;
-	sparse_status status;
+	size_t		bytes = 1;
 
-	source_read(&e->models.child.file, p->first + first, e->content, (size_t) bytes);
-	if (predicted)
-		source_read(&e->models.base.file, p->base_first + ref.first * element, e->prediction, prediction_bytes);
-	status = sparse_delta_encode(e->codec, e->content, (size_t) bytes, p->dtype, &ref, predicted,
-								 e->prediction, prediction_bytes, &delta, &delta_bytes);
-	if (status != SPARSE_OK)
-		fail(STATUS_FAILED, NULL, "could not encode \"%s\": %s", e->models.child.file.path, sparse_status_text(status));
-	e->read_bytes += bytes;
-	return LENGTH_BYTES + delta_bytes;
+	for (; number >= 0x80; number >>= 7)
+		bytes++;
+	return bytes;
 }
 
-static void
-code_throughout(estimator *e, const part *p)
+/* Of a part's record: its name but for what it shares with the one before, and numbers, which are small but for one. */
+static size_t
+record_bytes(const char *before, const part *p)
 {
-	uint64_t	first;
-	uint64_t	bytes;
+	size_t		shared = 0;
 
-	for (uint64_t seq = 0; sparse_grid_chunk(&p->grid, seq, &first, &bytes); seq++)
-		e->estimate += (double) code(e, p, first, bytes);
+	while (p->label[shared] != '\0' && p->label[shared] == before[shared])
+		shared++;
+	return strlen(p->label + shared) + number_bytes(p->bytes) + SMALL_NUMBERS +
+		(p->bytes > p->grid.chunk_bytes ? number_bytes(p->grid.chunk_bytes) : 1);
 }
 
-/* ---- sampling ---- */
-
-/* The next character of a name's kind, in which any number is a '#'; 0 at the end. */
-static unsigned
-next_of_kind(const char **name)
-{
-	if (!isdigit((unsigned char) **name))
-		return **name ? (unsigned char) *(*name)++ : 0;
-	while (isdigit((unsigned char) **name))
-		(*name)++;
-	return '#';
-}
-
-/* Compares names without regard to the numbers in them: those of layers and experts. */
-static int
-compare_kinds(const char *a, const char *b)
-{
-	unsigned	x;
-	unsigned	y;
-
-	do
-	{
-		x = next_of_kind(&a);
-		y = next_of_kind(&b);
-	} while (x == y && x != 0);
-	return (x > y) - (x < y);
-}
-
-/* By kind, then by place. */
-static int
-compare_parts(const void *a, const void *b)
-{
-	const part *x = *(const part *const *) a;
-	const part *y = *(const part *const *) b;
-	int			order = compare_kinds(x->label, y->label);
-
-	return order ? order : (x->first > y->first) - (x->first < y->first);
-}
-
-/* The fraction that the chunk around a byte of a part takes of its content. */
-static double
-sample(estimator *e, const part *p, uint64_t byte)
-{
-	uint64_t	first = 0;
-	uint64_t	bytes = 1;
-
-	sparse_grid_chunk(&p->grid, sparse_grid_seq(&p->grid, byte), &first, &bytes);
-	return (double) code(e, p, first, bytes) / (double) bytes;
-}
-
-/*
- * Codes that many chunks of the parts of one kind, at even distances; each of them
- * stands for the same number of bytes. Codes all, when that is hardly more.
- */
-static void
-sample_kind(estimator *e, const part *const *parts, size_t count, uint64_t bytes, uint64_t chunks)
-{
-	double		step = (double) bytes / (double) chunks;
-	double		next = step / 2;
-	uint64_t	before = 0;
-
-	for (size_t i = 0; i < count; i++)
-	{
-		const part *p = parts[i];
-
-		if (step <= (double) SPARSE_CHUNK_TARGET)
-			code_throughout(e, p);
-		else
-			for (; next < (double) (before + p->bytes); next += step)
-				e->estimate += step * sample(e, p, (uint64_t) next - before);
-		before += p->bytes;
-	}
-}
-
-/* Gives each kind its share of the sample, one chunk at least. */
-static void
-sample_parts(estimator *e, const part **parts, size_t count, uint64_t total)
-{
-	uint64_t	chunks = e->sample_bytes / SPARSE_CHUNK_TARGET;
-	size_t		kind;
-
-	qsort(parts, count, sizeof *parts, compare_parts);
-	for (size_t first = 0; first < count; first += kind)
-	{
-		uint64_t	bytes = 0;
-
-		for (kind = 0; first + kind < count &&
-			 compare_kinds(parts[first]->label, parts[first + kind]->label) == 0; kind++)
-			bytes += parts[first + kind]->bytes;
-		sample_kind(e, parts + first, kind, bytes, 1 + (bytes * chunks - 1) / total);
-	}
-}
-
-/* Adds up what is known, what is small enough to be coded whole, and the samples. */
+/* Adds up what is known, and what the core finds of the others. */
 static void
 estimate(estimator *e)
 {
-	const part **sampled = allocate(e->count * sizeof *sampled);
-	size_t		count = 0;
-	uint64_t	total = 0;
+	sparse_estimate_part *known = allocate(e->count * sizeof *known);
+	sparse_environment environment = {0};
+	sparse_estimate_shell shell = {&environment, &e->kin.source, e->codec, e->kin.index, turn_to, e};
+	sparse_estimated found;
+	sparse_status status;
 
-	e->estimate = DELTAFILE_HEAD + DELTAFILE_END;
+	e->estimate = DELTAFILE_HEAD(e->parents) + DELTAFILE_END;
 	for (size_t i = 0; i < e->count; i++)
 	{
 		const part *p = &e->parts[i];
 
-		e->estimate += (double) (DELTAFILE_PART + deltafile_label_bytes(p->label));
+		known[i] = (sparse_estimate_part) {p->label, p->bytes, p->same};
+		e->estimate += record_bytes(i == 0 ? "" : p[-1].label, p);
 		if (p->same)
 			e->estimate += (double) (SAME_BYTES * sparse_grid_chunks(&p->grid));
-		else if (p->bytes > 0 && (p->is_tensor || e->count == 1))
-		{
-			sampled[count++] = p;
-			total += p->bytes;
-		}
-		else
-			code_throughout(e, p);
 	}
-	sample_parts(e, sampled, count, total);
-	free(sampled);
+	status = sparse_estimate(&shell, known, e->count, e->sample_bytes, &found);
+	if (status != SPARSE_OK)
+		fail(STATUS_FAILED, NULL, "could not encode \"%s\": %s", e->child.file.path, sparse_status_text(status));
+	e->estimate += found.bytes + LENGTH_BYTES * found.chunks + FACTOR_BYTES * found.factors;
+	e->read_bytes += found.coded;
+	free(known);
 }
 
 /* ---- the answer ---- */
@@ -337,7 +242,7 @@ estimate(estimator *e)
 static double
 share_of_child(const estimator *e, double bytes)
 {
-	double		whole = (double) e->models.child.file.bytes;
+	double		whole = (double) e->child.file.bytes;
 
 	return whole > 0 ? bytes / whole : 0;
 }
@@ -350,7 +255,7 @@ print_words(const estimator *e, double seconds)
 		   "estimated  %.0f bytes, %.4f of the child\n"
 		   "time       %.3f s\n",
 		   e->same, e->predicted, e->unpredicted,
-		   e->read_bytes, e->models.child.file.bytes, share_of_child(e, (double) e->read_bytes),
+		   e->read_bytes, e->child.file.bytes, share_of_child(e, (double) e->read_bytes),
 		   e->estimate, share_of_child(e, e->estimate), seconds);
 }
 
@@ -361,7 +266,7 @@ print_json(const estimator *e, double seconds)
 		   "  \"tensors\": {\"same\": %" PRIu32 ", \"predicted\": %" PRIu32 ", \"unpredicted\": %" PRIu32 "},\n"
 		   "  \"read_bytes\": %" PRIu64 ",\n  \"read_fraction\": %.4f,\n"
 		   "  \"estimated_bytes\": %.0f,\n  \"fraction\": %.4f,\n  \"seconds\": %.3f\n}\n",
-		   e->models.child.file.bytes, e->same, e->predicted, e->unpredicted,
+		   e->child.file.bytes, e->same, e->predicted, e->unpredicted,
 		   e->read_bytes, share_of_child(e, (double) e->read_bytes),
 		   e->estimate, share_of_child(e, e->estimate), seconds);
 }
@@ -373,17 +278,25 @@ create(estimator *e)
 	if (e->codec == NULL)
 		fail(STATUS_FAILED, NULL, "out of memory");
 	e->content = allocate(SPARSE_CHUNK_TARGET);
-	e->prediction = allocate(PAIR_MAX_PREDICTION);
+	e->other = allocate(SPARSE_CHUNK_TARGET);
+	e->at_hand = allocate(sizeof *e->at_hand);
+	for (int i = 0; i < e->parents; i++)
+		e->of_parent[i] = &e->parent[i];
+	kin_open(&e->kin, &e->child, e->of_parent, e->parents, e->codec);
 }
 
 static void
 close_all(estimator *e)
 {
+	kin_close(&e->kin);
 	sparse_codec_free(e->codec);
+	free(e->at_hand);
 	free(e->parts);
 	free(e->content);
-	free(e->prediction);
-	pair_close(&e->models);
+	free(e->other);
+	model_close(&e->child);
+	for (int i = 0; i < e->parents; i++)
+		model_close(&e->parent[i]);
 }
 
 static void
@@ -396,8 +309,8 @@ run(estimator *e, bool json)
 	compare_tensors(e);
 	estimate(e);
 	/* What was compared and then coded was read twice, and is still no more than all of it. */
-	if (e->read_bytes > e->models.child.file.bytes)
-		e->read_bytes = e->models.child.file.bytes;
+	if (e->read_bytes > e->child.file.bytes)
+		e->read_bytes = e->child.file.bytes;
 	if (json)
 		print_json(e, now() - started);
 	else
@@ -412,10 +325,11 @@ print_help(void)
 {
 	printf("Estimate what CHILD takes against BASE, from a sample.\n\n"
 		   "Usage:\n"
-		   "  pg_sparse estimate BASE CHILD [--sample MIB] [--json]\n"
+		   "  pg_sparse estimate BASE CHILD [--parent FILE ...] [--sample MIB] [--json]\n"
 		   "  pg_sparse estimate --no-base CHILD [--sample MIB] [--json]\n\n"
 		   "Options:\n"
 		   "      --sample MIB  how much of CHILD to compare and to code at most (%d)\n"
+		   "      --parent FILE another file that CHILD may be predicted from\n"
 		   "      --no-base     there is no BASE; so does \"-\" in its place\n"
 		   "      --json        as one JSON object\n"
 		   "  -h, --help        this help\n", SAMPLE_MIB);
@@ -432,17 +346,34 @@ parse_sample(const char *command, const char *text)
 	return (uint64_t) mib * MIB;
 }
 
+static void
+open_models(estimator *e, int argc, char **argv, bool no_base, const char *const *parent, int parents)
+{
+	if (argc - optind != (no_base ? 1 : 2))
+		fail_usage(argv[0], "expected %sCHILD, got %d arguments", no_base ? "" : "BASE and ", argc - optind);
+	if (!no_base && strcmp(argv[optind], "-") != 0)
+		model_open(&e->parent[e->parents++], argv[optind]);
+	if (e->parents + parents > DELTAFILE_MAX_BASES)
+		fail_usage(argv[0], "more than %d parents", DELTAFILE_MAX_BASES);
+	for (int i = 0; i < parents; i++)
+		model_open(&e->parent[e->parents++], parent[i]);
+	model_open(&e->child, argv[argc - 1]);
+}
+
 void
 estimate_main(int argc, char **argv)
 {
 	static const struct option known[] = {
 		{"sample", required_argument, NULL, 's'},
+		{"parent", required_argument, NULL, 'p'},
 		{"no-base", no_argument, NULL, 'n'},
 		{"json", no_argument, NULL, 'j'},
 		{"help", no_argument, NULL, 'h'},
 		{0}
 	};
 	estimator	e = {.sample_bytes = SAMPLE_MIB * MIB};
+	const char *parent[DELTAFILE_MAX_BASES];
+	int			parents = 0;
 	bool		no_base = false;
 	bool		json = false;
 	int			letter;
@@ -452,6 +383,11 @@ estimate_main(int argc, char **argv)
 		{
 			case 's':
 				e.sample_bytes = parse_sample(argv[0], optarg);
+				break;
+			case 'p':
+				if (parents == DELTAFILE_MAX_BASES)
+					fail_usage(argv[0], "more than %d parents", DELTAFILE_MAX_BASES);
+				parent[parents++] = optarg;
 				break;
 			case 'n':
 				no_base = true;
@@ -467,6 +403,6 @@ estimate_main(int argc, char **argv)
 			default:
 				fail_usage(argv[0], "unknown option \"%s\"", argv[optind - 1]);
 		}
-	pair_open(&e.models, argc, argv, no_base);
+	open_models(&e, argc, argv, no_base, parent, parents);
 	run(&e, json);
 }

@@ -319,22 +319,35 @@ output_create(const char *path, const source *const *sources, int count)
 }
 
 void
-output_write(const void *bytes, size_t length)
+output_write_at(uint64_t first, const void *bytes, size_t length)
 {
 	const char *at = bytes;
 
-	output.bytes += length;
 	while (length > 0)
 	{
-		ssize_t		put = write(output.fd, at, length);
+		ssize_t		put = pwrite(output.fd, at, length, (off_t) first);
 
 		if (put < 0 && errno == EINTR)
 			continue;
 		if (put < 0)
 			fail_file("write", output.path);
 		at += put;
+		first += (uint64_t) put;
 		length -= (size_t) put;
 	}
+}
+
+void
+output_write(const void *bytes, size_t length)
+{
+	output_write_at(output.bytes, bytes, length);
+	output.bytes += length;
+}
+
+void
+output_read(uint64_t first, void *bytes, size_t length)
+{
+	source_read(&(source) {.path = output.path, .fd = output.fd}, first, bytes, length);
 }
 
 uint64_t

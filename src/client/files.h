@@ -75,7 +75,7 @@ extern void open_many_files(void);
 
 /* ---- the output ---- */
 
-#define MAX_SOURCES 2
+#define MAX_SOURCES (1 + DELTAFILE_MAX_BASES)
 
 /*
  * Creates the one output of the program. It may not be one of the sources, at most
@@ -84,6 +84,10 @@ extern void open_many_files(void);
 extern void output_create(const char *path, const source *const *sources, int count);
 
 extern void output_write(const void *bytes, size_t length);
+
+/* Writes at a place of its own, and reads what was written: for what does not come in order. */
+extern void output_write_at(uint64_t first, const void *bytes, size_t length);
+extern void output_read(uint64_t first, void *bytes, size_t length);
 
 /* The bytes written so far. */
 extern uint64_t output_bytes(void);

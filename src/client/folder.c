@@ -10,16 +10,15 @@
 #include <sys/stat.h>
 
 #include "client.h"
+#include "files.h"
+#include "plan/walk.h"
 
-#define MAX_DEPTH 100			/* of folders in folders */
-
-const char *
-folder_base_name(const char *path)
+typedef struct walking
 {
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
+	folder_visit visit;
+	folder_enter enters;
+	void	   *state;
+} walking;
 
 bool
 folder_is(const char *path)
@@ -29,72 +28,123 @@ folder_is(const char *path)
 	return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* 'f' for a file or a link to one, 'd' for a folder, '?' for what is passed over. */
-static char
-kind_of(const char *path)
+void
+folder_check(sparse_status status, const sparse_complaint *complaint)
+{
+	if (status == SPARSE_NO_MEMORY)
+		fail(STATUS_FAILED, NULL, "out of memory");
+	if (status != SPARSE_OK)
+		fail(STATUS_FAILED, complaint->hint, "%s", complaint->message);
+}
+
+/* ---- the file system, as plan/walk.h wants it ---- */
+
+static void
+look(void *state, const char *path, sparse_place *place)
 {
 	struct stat status;
+	struct stat link;
 
-	if (lstat(path, &status) != 0)
-		fail_file("look at", path);
-	if (S_ISDIR(status.st_mode))
-		return 'd';
-	if (S_ISLNK(status.st_mode) && stat(path, &status) != 0)
-		fail_file("follow the link", path);
-	return S_ISREG(status.st_mode) ? 'f' : '?';
+	(void) state;
+	if (stat(path, &status) != 0)
+	{
+		int			reason = errno;
+		bool		is_link = lstat(path, &link) == 0 && S_ISLNK(link.st_mode);
+
+		errno = reason;
+		fail_file(is_link ? "follow the link" : "look at", path);
+	}
+	*place = (sparse_place) {
+		.kind = S_ISREG(status.st_mode) ? SPARSE_PLACE_FILE : S_ISDIR(status.st_mode) ? SPARSE_PLACE_FOLDER : SPARSE_PLACE_OTHER,
+		.bytes = (uint64_t) status.st_size,
+		.device = (uint64_t) status.st_dev,
+		.inode = (uint64_t) status.st_ino
+	};
 }
 
 static void
-walk(const char *folder, const char *prefix, int depth, folder_visit visit, void *state)
+list(void *state, const char *folder, sparse_take_name take, void *take_state)
 {
 	struct dirent **entry;
 	int			count = scandir(folder, &entry, NULL, alphasort);
 
+	(void) state;
 	if (count < 0)
 		fail_file("read the folder", folder);
-	if (depth > MAX_DEPTH)
-		fail(STATUS_FAILED, NULL, "\"%s\" lies too deep", folder);
 	for (int i = 0; i < count; i++)
 	{
 		const char *name = entry[i]->d_name;
-		char	   *path = format_text("%s/%s", folder, name);
-		char	   *relative = format_text("%s%s%s", prefix, prefix[0] ? "/" : "", name);
-		char		kind = strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ? '?' : kind_of(path);
 
-		if (kind == 'f')
-			visit(state, path, relative);
-		else if (kind == 'd' && name[0] != '.')
-			walk(path, relative, depth + 1, visit, state);
-		free(path);
-		free(relative);
+		if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
+			take(take_state, name);
 		free(entry[i]);
 	}
 	free(entry);
 }
 
+static void
+read_text(void *state, const char *path, void *text, uint64_t bytes)
+{
+	source		file;
+
+	(void) state;
+	source_open(&file, path);
+	source_read(&file, 0, text, (size_t) bytes);
+	source_close(&file);
+}
+
+static const char *
+native(void *state, const char *name)
+{
+	(void) state;
+	return name;
+}
+
+static bool
+enter(void *state, const char *place, const char *path)
+{
+	const walking *w = state;
+
+	(void) path;
+	return w->enters == NULL || w->enters(w->state, place);
+}
+
+static void
+take(void *state, const char *place, const char *path, uint64_t bytes)
+{
+	const walking *w = state;
+
+	(void) bytes;
+	w->visit(w->state, place, path);
+}
+
+static void
+pass(void *state, const char *place)
+{
+	(void) state;
+	warn("folder \"%s\" is left out: its name begins with a dot", place);
+}
+
 void
-folder_walk(const char *path, folder_visit visit, void *state)
+folder_walk(const char *path, folder_visit visit, folder_enter enters, void *state)
 {
-	if (folder_is(path))
-		walk(path, "", 0, visit, state);
-	else
-		visit(state, path, folder_base_name(path));
+	walking		w = {visit, enters, state};
+	const sparse_file_system files = {
+		.state = &w,
+		.look = look,
+		.list = list,
+		.read = read_text,
+		.native = native,
+		.enters = enter,
+		.take = take,
+		.pass = pass
+	};
+	sparse_complaint complaint;
+
+	folder_check(sparse_walk(&files, &sparse_malloc, path, &complaint), &complaint);
 }
 
-bool
-folder_path_is_safe(const char *path)
-{
-	for (;;)
-	{
-		size_t		length = strcspn(path, "/");
-
-		if (length == 0 || (length == 1 && path[0] == '.') || (length == 2 && path[0] == '.' && path[1] == '.'))
-			return false;
-		if (path[length] == '\0')
-			return true;
-		path += length + 1;
-	}
-}
+/* ---- what is written ---- */
 
 void
 folder_make_for(const char *path)

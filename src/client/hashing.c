@@ -28,6 +28,9 @@ hash_add(hash_jobs *jobs, const source *file, uint64_t first, uint64_t bytes, ui
 	jobs->job = array_grow(jobs->job, jobs->count, sizeof *jobs->job);
 	jobs->job[jobs->count++] = (hash_job) {file, first, bytes, digest};
 	jobs->bytes += bytes;
+	/* a file and the tensors in it are the same bytes: they are read once */
+	if (first == 0 && bytes == file->bytes)
+		jobs->file_bytes += bytes;
 }
 
 static void
@@ -91,7 +94,7 @@ hash_run(hash_jobs *jobs, const char *what, bool quiet)
 	if (jobs->count == 0)
 		return;
 	qsort(jobs->job, jobs->count, sizeof *jobs->job, compare_sizes);
-	progress_begin(&bar, what, jobs->bytes, quiet);
+	progress_begin(&bar, what, jobs->file_bytes, quiet);
 	client_has_threads = true;
 	h.working = threads;
 	for (int i = 0; i < threads; i++)
@@ -100,7 +103,7 @@ hash_run(hash_jobs *jobs, const char *what, bool quiet)
 	while (bar.shown && h.working > 0)
 	{
 		usleep(TICK);
-		progress_reach(&bar, h.done);
+		progress_reach(&bar, (uint64_t) ((double) h.done / (double) (jobs->bytes + !jobs->bytes) * (double) jobs->file_bytes));
 	}
 	for (int i = 0; i < threads; i++)
 		pthread_join(thread[i], NULL);

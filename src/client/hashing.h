@@ -23,6 +23,7 @@ typedef struct hash_jobs
 	hash_job   *job;
 	unsigned long count;
 	uint64_t	bytes;			/* of all */
+	uint64_t	file_bytes;		/* of whole files among them: what people see as read */
 } hash_jobs;
 
 /* Notes a range; the digest comes with hash_run. */

@@ -28,7 +28,7 @@ haves_open(haves *h, const name_list *paths, hash_jobs *jobs)
 {
 	*h = (haves) {0};
 	for (unsigned long i = 0; i < paths->count; i++)
-		folder_walk(paths->name[i], add_file, h);
+		folder_walk(paths->name[i], add_file, NULL, h);
 	/* only now: the array has stopped growing, so that pointers into it last */
 	for (unsigned long i = 0; i < h->count; i++)
 	{

@@ -34,8 +34,8 @@ typedef struct summary
 	tally		mix[SPARSE_PREDICTORS][SPARSE_CODINGS];
 	uint64_t	parts;
 	tally		part;			/* the part at hand */
-	bool		is_tensor;
-	uint64_t	base_bytes;
+	deltafile_part_kind kind;
+	uint64_t	base_bytes;		/* of what it is predicted from */
 	char	   *label;
 } summary;
 
@@ -67,13 +67,22 @@ print_json_head(const deltafile_head *head)
 {
 	char		digest[2 * SHA256_BYTES + 1];
 
-	sha256_text(head->base_sha256, digest);
 	printf("{\n  \"format\": %d,\n  \"kind\": \"%s\",\n  \"child_bytes\": %" PRIu64 ",\n",
-		   DELTAFILE_VERSION, head->kind == DELTAFILE_SAFETENSORS ? "safetensors" : "bytes", head->child_bytes);
-	if (head->has_base)
-		printf("  \"base_bytes\": %" PRIu64 ",\n  \"base_sha256\": \"%s\",\n", head->base_bytes, digest);
+		   head->version, head->kind == DELTAFILE_SAFETENSORS ? "safetensors" : "bytes", head->child_bytes);
+	if (head->bases > 0)
+	{
+		sha256_text(head->base[0].sha256, digest);
+		printf("  \"base_bytes\": %" PRIu64 ",\n  \"base_sha256\": \"%s\",\n", head->base[0].bytes, digest);
+	}
 	else
 		printf("  \"base_bytes\": null,\n  \"base_sha256\": null,\n");
+	printf("  \"parents\": [");
+	for (unsigned i = 1; i < head->bases; i++)
+	{
+		sha256_text(head->base[i].sha256, digest);
+		printf("%s{\"bytes\": %" PRIu64 ", \"sha256\": \"%s\"}", i > 1 ? ", " : "", head->base[i].bytes, digest);
+	}
+	printf("],\n");
 	printf("  \"parts\": [");
 }
 
@@ -82,7 +91,8 @@ print_json_part(const summary *s)
 {
 	printf("%s\n    {\"label\": ", s->parts > 1 ? "," : "");
 	json_string(stdout, s->label);
-	printf(", \"tensor\": %s, \"base_bytes\": %" PRIu64 ", ", s->is_tensor ? "true" : "false", s->base_bytes);
+	printf(", \"tensor\": %s, \"factor\": %s, \"base_bytes\": %" PRIu64 ", ",
+		   s->kind == DELTAFILE_PART_TENSOR ? "true" : "false", s->kind == DELTAFILE_PART_FACTOR ? "true" : "false", s->base_bytes);
 	print_json_tally(&s->part);
 	putchar('}');
 }
@@ -105,7 +115,7 @@ print_json_end(const summary *s, const char *child_sha256)
 			}
 	printf("\n  ],\n  \"chunks\": %" PRIu64 ",\n  \"child_sha256\": \"%s\",\n  \"file_bytes\": %" PRIu64
 		   ",\n  \"fraction\": %.4f\n}\n", s->all.chunks, child_sha256, s->delta.file.bytes,
-		   fraction(s->delta.file.bytes, s->all.content_bytes));
+		   fraction(s->delta.file.bytes, deltafile_get_head(s->delta.reader)->child_bytes));
 }
 
 /* ---- words ---- */
@@ -115,14 +125,14 @@ print_head(const summary *s, const deltafile_head *head)
 {
 	char		digest[2 * SHA256_BYTES + 1];
 
-	printf("delta file  %s, format %d\n", s->path, DELTAFILE_VERSION);
-	if (head->has_base)
-	{
-		sha256_text(head->base_sha256, digest);
-		printf("base        %" PRIu64 " bytes, sha256 %s\n", head->base_bytes, digest);
-	}
-	else
+	printf("delta file  %s, format %d\n", s->path, head->version);
+	if (head->bases == 0)
 		printf("base        none\n");
+	for (unsigned i = 0; i < head->bases; i++)
+	{
+		sha256_text(head->base[i].sha256, digest);
+		printf("%s %" PRIu64 " bytes, sha256 %s\n", i == 0 ? "base       " : "parent     ", head->base[i].bytes, digest);
+	}
 	if (s->tensors)
 		printf("\n%14s %14s %9s  %s\n", "content", "stored", "fraction", "part");
 }
@@ -188,10 +198,11 @@ begin_part(summary *s)
 	finish_part(s);
 	s->parts++;
 	s->part = (tally) {0};
-	s->is_tensor = part->is_tensor;
-	s->base_bytes = part->base_bytes;
-	s->label = allocate(strlen(part->label) + 1);
-	strcpy(s->label, part->label);
+	s->kind = part->kind;
+	s->base_bytes = 0;
+	for (unsigned i = 0; i < part->sources; i++)
+		s->base_bytes += part->source[i].bytes;
+	s->label = format_text("%s", part->kind == DELTAFILE_PART_FACTOR ? "(factor)" : part->label);
 }
 
 static void

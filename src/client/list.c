@@ -13,7 +13,7 @@
 
 /* What describes a version v in a line. */
 #define VERSION_COLUMNS "v.id as version, v.name || '@' || v.revision as name, v.state, v.exact, v.raw_bytes, v.stored_bytes," \
-	" to_char(v.created_at, 'YYYY-MM-DD HH24:MI') as created_at, v.created_by"
+	" v.created_at, v.created_by"
 
 static const char *
 or_default(const char *value, const char *otherwise)

@@ -11,12 +11,9 @@
 #include <openssl/evp.h>
 
 #include "client.h"
-#include "codec/json.h"
-#include "folder.h"
+#include "plan/check.h"
+#include "plan/path.h"
 #include "table.h"
-
-#define MAX_FILES 50000			/* of a version, as the server has it */
-#define MAX_INDEX_BYTES ((uint64_t) 100000000)
 
 /* ---- what is refused ---- */
 
@@ -27,7 +24,7 @@ foreign_kind(const model *content, const char *path)
 	static const char *const endings[] = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".gguf", ".ggml",
 	".h5", ".msgpack", ".onnx", ".npz", ".npy", ".tflite", ".pb"};
 	char		first[8] = {0};
-	const char *ending = strrchr(folder_base_name(path), '.');
+	const char *ending = strrchr(sparse_path_base(path), '.');
 
 	source_read(&content->file, 0, first, content->file.bytes < 8 ? (size_t) content->file.bytes : 8);
 	if (memcmp(first, "GGUF", 4) == 0)
@@ -51,7 +48,7 @@ check_kind(const local_file *file, bool alone, bool as_bytes, const char *error)
 
 	if (file->content.kind == DELTAFILE_SAFETENSORS || as_bytes)
 		return;
-	if (model_is_named_safetensors(file->path))
+	if (sparse_path_is_safetensors(file->path))
 		fail(STATUS_FAILED, "--as-bytes stores it all the same, as plain bytes.",
 			 "\"%s\" is not a valid safetensors file: %s", file->place, error);
 	kind = foreign_kind(&file->content, file->path);
@@ -65,13 +62,26 @@ check_kind(const local_file *file, bool alone, bool as_bytes, const char *error)
 
 /* ---- the files ---- */
 
+typedef struct gathering
+{
+	local_version *version;
+	folder_enter enters;
+	void	   *state;
+} gathering;
+
+static bool
+enters_folder(void *state, const char *path)
+{
+	const gathering *g = state;
+
+	return g->enters == NULL || g->enters(g->state, path);
+}
+
 static void
 add_file(void *state, const char *place, const char *path)
 {
-	local_version *v = state;
+	local_version *v = ((gathering *) state)->version;
 
-	if (v->count == MAX_FILES)
-		fail(STATUS_FAILED, NULL, "a version has at most %d files", MAX_FILES);
 	if (!sparse_utf8_valid(path, strlen(path)))
 		fail(STATUS_FAILED, "Rename it.", "the name of \"%s\" is not valid UTF-8", place);
 	v->file = array_grow(v->file, v->count, sizeof *v->file);
@@ -87,159 +97,102 @@ compare_paths(const void *a, const void *b)
 	return strcmp(((const local_file *) a)->path, ((const local_file *) b)->path);
 }
 
-/* Drops files named twice, as shards are in an index. */
-static void
-sort_files(local_version *v)
-{
-	unsigned long kept = 0;
+/* ---- whether it is whole: plan/check.h ---- */
 
-	qsort(v->file, v->count, sizeof *v->file, compare_paths);
-	for (unsigned long i = 0; i < v->count; i++)
-		if (kept == 0 || strcmp(v->file[kept - 1].path, v->file[i].path) != 0)
-			v->file[kept++] = v->file[i];
-		else
-		{
-			free(v->file[i].path);
-			free(v->file[i].place);
-		}
-	v->count = kept;
+static const char *
+path_of(void *state, uint32_t file)
+{
+	return ((const local_version *) state)->file[file].path;
 }
 
-/* ---- an index ---- */
-
-typedef struct index_reader
+static uint64_t
+bytes_of(void *state, uint32_t file)
 {
-	local_version *version;
-	const char *path;
-	int			depth;			/* of objects and arrays */
-	int			map_depth;		/* within weight_map; 0: outside */
-	bool		key_is_map;
-} index_reader;
-
-static void
-add_shard(index_reader *in, const sparse_json_event *event)
-{
-	char	   *shard = format_text("%.*s", (int) event->bytes, event->text);
-	size_t		folder = (size_t) (folder_base_name(in->path) - in->path);
-	char	   *place = format_text("%.*s%s", (int) folder, in->path, shard);
-	const local_version *v = in->version;
-
-	if (!folder_path_is_safe(shard))
-		fail(STATUS_FAILED, "Shards lie in the folder of their index, or below it.",
-			 "index \"%s\" names an invalid shard: \"%s\"", in->path, shard);
-	/* tensors of one shard stand together, mostly */
-	if (v->count == 0 || strcmp(v->file[v->count - 1].path, shard) != 0)
-		add_file(in->version, place, shard);
-	free(place);
-	free(shard);
-}
-
-static bool
-take_index_event(void *state, const sparse_json_event *event)
-{
-	index_reader *in = state;
-
-	switch (event->kind)
-	{
-		case SPARSE_JSON_OPEN_OBJECT:
-		case SPARSE_JSON_OPEN_ARRAY:
-			in->depth++;
-			if (in->key_is_map && event->kind == SPARSE_JSON_OPEN_OBJECT)
-				in->map_depth = in->depth;
-			in->key_is_map = false;
-			break;
-		case SPARSE_JSON_CLOSE_OBJECT:
-		case SPARSE_JSON_CLOSE_ARRAY:
-			if (in->depth == in->map_depth)
-				in->map_depth = 0;
-			in->depth--;
-			break;
-		case SPARSE_JSON_KEY:
-			in->key_is_map = in->depth == 1 && event->bytes == 10 && memcmp(event->text, "weight_map", 10) == 0;
-			break;
-		case SPARSE_JSON_STRING:
-			if (in->map_depth && in->depth == in->map_depth)
-				add_shard(in, event);
-			in->key_is_map = false;
-			break;
-		default:
-			in->key_is_map = false;
-	}
-	return true;
-}
-
-/* All of a small file, zero-terminated; NULL when it is larger than that. The caller frees it. */
-static char *
-read_text(const char *path, uint64_t most, size_t *bytes)
-{
-	source		file;
-	char	   *text;
-
-	source_open(&file, path);
-	if (file.bytes > most)
-	{
-		source_close(&file);
-		return NULL;
-	}
-	*bytes = (size_t) file.bytes;
-	text = allocate(*bytes + 1);
-	source_read(&file, 0, text, *bytes);
-	text[*bytes] = '\0';
-	source_close(&file);
-	return text;
+	return ((const local_version *) state)->file[file].content.file.bytes;
 }
 
 static void
-add_index(local_version *v, const char *path)
+read_content(void *state, uint32_t file, void *content, uint64_t bytes)
 {
-	index_reader in = {.version = v, .path = path};
-	char		error[SPARSE_MESSAGE];
-	size_t		bytes = 0;
-	char	   *text = read_text(path, MAX_INDEX_BYTES, &bytes);
-
-	if (text == NULL)
-		fail(STATUS_FAILED, NULL, "index \"%s\" is too large", path);
-	if (sparse_json_parse(&sparse_malloc, text, bytes, take_index_event, &in, error, sizeof error) != SPARSE_OK)
-		fail(STATUS_FAILED, NULL, "index \"%s\" is not JSON: %s", path, error);
-	free(text);
-	if (v->count == 0)
-		fail(STATUS_FAILED, "It has no \"weight_map\" of tensors and their files.", "index \"%s\" names no shards", path);
-	add_file(v, path, folder_base_name(path));
+	source_read(&((const local_version *) state)->file[file].content.file, 0, content, (size_t) bytes);
 }
 
-static bool
-is_index(const char *path)
+static sparse_finding
+find_tensor(void *state, const char *path, const char *tensor)
 {
-	size_t		length = strlen(path);
+	const local_file *file = local_find(state, path);
 
-	return length >= 11 && strcmp(path + length - 11, ".index.json") == 0;
+	if (file == NULL)
+		return SPARSE_FOUND_NO_FILE;
+	if (file->content.kind != DELTAFILE_SAFETENSORS)
+		return SPARSE_FOUND_BYTES;
+	return model_find(&file->content, tensor) ? SPARSE_FOUND_TENSOR : SPARSE_FOUND_NO_TENSOR;
+}
+
+static const char *
+native(void *state, const char *name)
+{
+	(void) state;
+	return name;
+}
+
+static void
+tell_index(void *state, const char *index)
+{
+	(void) state;
+	warn("none of the files is there that index \"%s\" names", index);
+}
+
+static sparse_made_version
+made_of(local_version *v)
+{
+	return (sparse_made_version) {
+		.state = v,
+		.files = (uint32_t) v->count,
+		.path = path_of,
+		.bytes = bytes_of,
+		.read = read_content,
+		.find = find_tensor,
+		.native = native,
+		.tell = tell_index
+	};
 }
 
 /* ---- the version ---- */
 
-void
-local_open(local_version *v, const char *path, bool as_bytes)
+/* Files are looked at before their kinds: a pointer is no file of its kind. */
+static void
+check_all(local_version *v, bool alone, bool as_bytes, char (*error)[SPARSE_MESSAGE])
 {
-	bool		folder = folder_is(path);
+	sparse_made_version version = made_of(v);
+	sparse_complaint complaint;
+
+	folder_check(sparse_check_pointers(&version, &complaint), &complaint);
+	for (unsigned long i = 0; i < v->count; i++)
+		check_kind(&v->file[i], alone, as_bytes, error[i]);
+	folder_check(sparse_check_indexes(&version, &sparse_malloc, &complaint), &complaint);
+}
+
+void
+local_open(local_version *v, const char *path, folder_enter enters, void *state, bool as_bytes)
+{
+	gathering	g = {v, enters, state};
+	char	  (*error)[SPARSE_MESSAGE];
 
 	*v = (local_version) {0};
-	if (!folder && is_index(path))
-		add_index(v, path);
-	else
-		folder_walk(path, add_file, v);
-	if (v->count == 0)
-		fail(STATUS_FAILED, NULL, "folder \"%s\" holds no files", path);
-	sort_files(v);
+	folder_walk(path, add_file, enters_folder, &g);
+	qsort(v->file, v->count, sizeof *v->file, compare_paths);
+	error = allocate(v->count * sizeof *error);
 	for (unsigned long i = 0; i < v->count; i++)
 	{
 		local_file *file = &v->file[i];
-		char		error[SPARSE_MESSAGE] = "";
 
-		model_open_any(&file->content, file->place, error);
+		model_open_any(&file->content, file->place, error[i]);
 		source_map(&file->content.file);
-		check_kind(file, v->count == 1 && !folder, as_bytes, error);
 		v->bytes += file->content.file.bytes;
 	}
+	check_all(v, v->count == 1 && !folder_is(path), as_bytes, error);
+	free(error);
 }
 
 void

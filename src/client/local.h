@@ -2,14 +2,15 @@
  * local.h: the files that are to become a version, and what they are: their sizes,
  * headers and SHA-256s.
  *
- * A .safetensors file, an index and the shards that it names, or a folder. Safetensors
- * files must be valid. Others are kept as bytes, except those that hold weights in
+ * A .safetensors file, an index and the shards that it names, or a folder (plan/walk.h).
+ * All of it must be there (plan/check.h). Safetensors files must be valid. Others are kept as bytes, except those that hold weights in
  * another form (pickles, GGUF ...): such are refused unless they are asked for as
  * bytes, since what is kept of them would be neither verified nor well compressed.
  */
 #ifndef SPARSE_CLIENT_LOCAL_H
 #define SPARSE_CLIENT_LOCAL_H
 
+#include "folder.h"
 #include "hashing.h"
 #include "model.h"
 
@@ -29,7 +30,8 @@ typedef struct local_version
 	uint64_t	bytes;			/* of all */
 } local_version;
 
-extern void local_open(local_version *v, const char *path, bool as_bytes);
+/* The files that a path means; `enters` may be NULL, or says which folders below belong to it. */
+extern void local_open(local_version *v, const char *path, folder_enter enters, void *state, bool as_bytes);
 
 /* Notes the SHA-256s that are needed. */
 extern void local_hash(local_version *v, hash_jobs *jobs);
@@ -41,11 +43,5 @@ extern local_file *local_find(const local_version *v, const char *path);
 extern char *local_json(const local_version *v);
 
 extern void local_close(local_version *v);
-
-/*
- * The model that a folder says it was made from, in adapter_config.json or the front
- * matter of README.md; NULL where it says nothing. The caller frees it.
- */
-extern char *local_base_model(const local_version *v);
 
 #endif

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "plan/path.h"
+#include "plan/pointer.h"
 
 static bool
 parse_header(model *m, char error[SPARSE_MESSAGE])
@@ -45,15 +47,6 @@ sort_by_name(model *m)
 }
 
 bool
-model_is_named_safetensors(const char *path)
-{
-	static const char ending[] = ".safetensors";
-	size_t		bytes = strlen(path);
-
-	return bytes >= sizeof ending - 1 && strcmp(path + bytes - (sizeof ending - 1), ending) == 0;
-}
-
-bool
 model_open_any(model *m, const char *path, char error[SPARSE_MESSAGE])
 {
 	*m = (model) {.kind = DELTAFILE_BYTES};
@@ -65,12 +58,27 @@ model_open_any(model *m, const char *path, char error[SPARSE_MESSAGE])
 	return true;
 }
 
+static bool
+is_pointer(const model *m)
+{
+	char		text[SPARSE_POINTER_BYTES];
+
+	if (m->file.bytes >= sizeof text)
+		return false;
+	source_read(&m->file, 0, text, (size_t) m->file.bytes);
+	return sparse_is_pointer(text, (size_t) m->file.bytes);
+}
+
 void
 model_open(model *m, const char *path)
 {
 	char		error[SPARSE_MESSAGE];
 
-	if (!model_open_any(m, path, error) && model_is_named_safetensors(path))
+	if (model_open_any(m, path, error))
+		return;
+	if (is_pointer(m))
+		warn("\"%s\" is a Git-LFS pointer, not the file that it stands for", path);
+	else if (sparse_path_is_safetensors(path))
 		warn("\"%s\" is not a valid safetensors file and is taken as bytes: %s", path, error);
 }
 

@@ -18,16 +18,13 @@ typedef struct model
 } model;
 
 /*
- * Opens a file. What cannot be parsed as safetensors is bytes; if its name says
- * that it ought to be one, the reason is given as a warning.
+ * Opens a file. What cannot be parsed as safetensors is bytes; if its name says that it
+ * ought to be one, or it is a Git-LFS pointer, a warning says so.
  */
 extern void model_open(model *m, const char *path);
 
 /* The same without a word. False: it is bytes, for the reason left in `error`. */
 extern bool model_open_any(model *m, const char *path, char error[SPARSE_MESSAGE]);
-
-/* Whether a name says that the file ought to be one. */
-extern bool model_is_named_safetensors(const char *path);
 
 /* The tensor of that name, or NULL. */
 extern const sparse_tensor *model_find(const model *m, const char *name);

@@ -11,11 +11,20 @@
 
 static const struct option known[] = {
 	{"output", required_argument, NULL, 'o'},
+	{"parent", required_argument, NULL, 'p'},
 	{"no-base", no_argument, NULL, 'n'},
 	{"quiet", no_argument, NULL, 'q'},
 	{"help", no_argument, NULL, 'h'},
 	{0}
 };
+
+static void
+add_parent(options *o, const char *path, char **argv)
+{
+	if (o->parents == OPTIONS_MAX_PARENTS)
+		fail_usage(argv[0], "more than %d parents", OPTIONS_MAX_PARENTS);
+	o->parent[o->parents++] = path;
+}
 
 static void
 take_option(options *o, int letter, bool *no_base, char **argv, void (*print_help) (void))
@@ -24,6 +33,9 @@ take_option(options *o, int letter, bool *no_base, char **argv, void (*print_hel
 	{
 		case 'o':
 			o->output = optarg;
+			break;
+		case 'p':
+			add_parent(o, optarg, argv);
 			break;
 		case 'n':
 			*no_base = true;
@@ -56,6 +68,11 @@ options_parse(options *o, int argc, char **argv, const char *file,
 	if (o->output == NULL)
 		fail_usage(argv[0], "no output given: -o %s is missing", output);
 	if (!no_base && strcmp(argv[optind], "-") != 0)
-		o->base = argv[optind];
+	{
+		/* before those that were named by options */
+		add_parent(o, NULL, argv);
+		memmove(&o->parent[1], &o->parent[0], (o->parents - 1) * sizeof o->parent[0]);
+		o->parent[0] = argv[optind];
+	}
 	o->file = argv[argc - 1];
 }

@@ -1,15 +1,18 @@
 /*
  * options.h: the command line that compress and reconstruct have in common: a
- * base (or none), a file, and an output.
+ * base (or none), other parents, a file, and an output.
  */
 #ifndef SPARSE_CLIENT_OPTIONS_H
 #define SPARSE_CLIENT_OPTIONS_H
 
 #include <stdbool.h>
 
+#define OPTIONS_MAX_PARENTS 16	/* as many as a delta file has bases */
+
 typedef struct options
 {
-	const char *base;			/* NULL: none */
+	const char *parent[OPTIONS_MAX_PARENTS];	/* the base first, if there is one */
+	unsigned	parents;
 	const char *file;
 	const char *output;
 	bool		quiet;

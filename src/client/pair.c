@@ -30,27 +30,6 @@ pair_parent(const pair *p, const sparse_tensor *tensor, uint64_t *shared_bytes)
 	return *shared_bytes > 0 ? parent : NULL;
 }
 
-bool
-pair_reference(bool is_tensor, sparse_dtype dtype, uint64_t parent_bytes,
-			   uint64_t first, uint64_t bytes, sparse_ref *ref)
-{
-	unsigned	element = sparse_dtype_get(dtype)->bytes;
-	uint64_t	begin = first;
-	uint64_t	end = first + bytes;
-
-	if (!is_tensor)
-	{
-		begin = first < PAIR_WINDOW ? 0 : first - PAIR_WINDOW;
-		end += PAIR_WINDOW;
-		if (end > parent_bytes)
-			end = parent_bytes;
-	}
-	if (begin >= end || (is_tensor && first >= parent_bytes))
-		return false;
-	*ref = (sparse_ref) {0, dtype, begin / element, (end - begin) / element};
-	return true;
-}
-
 void
 pair_close(pair *p)
 {

@@ -1,15 +1,12 @@
 /*
- * pair.h: a child and what it may be predicted from: the two as bench and estimate
- * take them from the command line, and the bytes that predict a chunk.
+ * pair.h: a child and what it may be predicted from: the two as bench takes them from
+ * the command line.
  */
 #ifndef SPARSE_CLIENT_PAIR_H
 #define SPARSE_CLIENT_PAIR_H
 
 #include "codec/match.h"
 #include "model.h"
-
-#define PAIR_WINDOW ((uint64_t) 512 << 10)	/* of a parent's bytes, on either side of a chunk of bytes */
-#define PAIR_MAX_PREDICTION (SPARSE_CHUNK_TARGET + 2 * PAIR_WINDOW)
 
 typedef struct pair
 {
@@ -30,14 +27,6 @@ extern void pair_open(pair *p, int argc, char **argv, bool no_base);
  */
 extern const sparse_tensor *pair_parent(const pair *p, const sparse_tensor *tensor,
 										uint64_t *shared_bytes);
-
-/*
- * What predicts the chunk [first, first + bytes) of a tensor, of whose leading bytes
- * parent_bytes are predicted, or of other bytes, whose parent has that many. False:
- * nothing does.
- */
-extern bool pair_reference(bool is_tensor, sparse_dtype dtype, uint64_t parent_bytes,
-						   uint64_t first, uint64_t bytes, sparse_ref *ref);
 
 extern void pair_close(pair *p);
 

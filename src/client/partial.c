@@ -15,37 +15,27 @@
 
 #include "client.h"
 #include "codec/hash.h"
-#include "folder.h"
+#include "plan/path.h"
 
-#define PART "pg_sparse-part"
-#define JOURNAL "pg_sparse-journal"
 #define VERSION 0
 #define MAX_RANGE ((uint64_t) 16 << 20)	/* of one line of the journal */
 #define WRITE_BACK ((uint64_t) 32 << 20)	/* written, after which the disk is asked to begin */
 
 /* ---- names ---- */
 
+/* Short whatever the file's own name, which may have as many bytes as a name can. The caller frees it. */
 static char *
 beside(const char *path, const char *ending)
 {
-	const char *name = folder_base_name(path);
+	const char *name = sparse_path_base(path);
+	sha256	   *sum = sha256_create();
+	uint8_t		digest[SHA256_BYTES];
+	char		digits[2 * SHA256_BYTES + 1];
 
-	return format_text("%.*s.%s.%s", (int) (name - path), path, name, ending);
-}
-
-static bool
-ends_with(const char *text, const char *ending)
-{
-	size_t		length = strlen(text);
-	size_t		wanted = strlen(ending);
-
-	return length >= wanted && strcmp(text + length - wanted, ending) == 0;
-}
-
-bool
-partial_is_name(const char *name)
-{
-	return name[0] == '.' && (ends_with(name, "." PART) || ends_with(name, "." JOURNAL));
+	sha256_add(sum, name, strlen(name));
+	sha256_finish(sum, digest);
+	sha256_text(digest, digits);
+	return format_text("%.*s" SPARSE_PART_PREFIX "%.*s%s", (int) (name - path), path, SPARSE_PART_DIGITS, digits, ending);
 }
 
 /* ---- the journal ---- */
@@ -182,8 +172,8 @@ partial_open(partial *p, const char *path, uint64_t bytes, const uint8_t sha256[
 
 	*p = (partial) {
 		.path = format_text("%s", path),
-		.part = beside(path, PART),
-		.journal_path = beside(path, JOURNAL)
+		.part = beside(path, SPARSE_PART),
+		.journal_path = beside(path, SPARSE_PART_JOURNAL)
 	};
 	sha256_text(sha256, digest);
 	p->file = (source) {.path = p->part, .fd = open_beside(p->part, O_RDWR), .bytes = bytes};

@@ -2,9 +2,10 @@
  * partial.h: a file that arrives in pieces, in any order, over several runs of the
  * program.
  *
- * What has arrived lies in ".NAME.pg_sparse-part" beside the file that it is to
- * become; ".NAME.pg_sparse-journal" says which ranges of it, with the XXH3 of each.
- * The journal is a text:
+ * What has arrived lies in ".pg_sparse-DIGITS.part" beside the file that it is to
+ * become, the digits being the beginning of the SHA-256 of its name; beside it
+ * ".pg_sparse-DIGITS.journal" says which ranges of it, with the XXH3 of each. The
+ * journal is a text:
  *
  *      pg_sparse 0 SHA-256 BYTES           of the whole file
  *      FIRST LENGTH XXH3                   a line for each range written
@@ -49,8 +50,5 @@ extern void partial_publish(partial *p);
 
 /* Leaves nothing of it on disk; what is open stays so, for threads may be writing: the caller ends the program. */
 extern void partial_discard(const partial *p);
-
-/* Whether a name could be that of another file's part or journal. */
-extern bool partial_is_name(const char *name);
 
 #endif

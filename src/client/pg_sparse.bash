@@ -19,7 +19,7 @@ _pg_sparse() {
         -P | --parent)
             COMPREPLY=($(compgen -W "$(_pg_sparse_versions)" -- "$current"))
             return ;;
-        -H | --have | -A | --adapter | -o | --output)
+        -H | --have | -A | --adapter | -o | --output | --root)
             compopt -o filenames 2>/dev/null
             COMPREPLY=($(compgen -f -- "$current"))
             return ;;

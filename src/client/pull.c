@@ -73,7 +73,7 @@ take_chunk(void *state, const wire_delta *row, const uint8_t *content)
 	if (end - first != row->bytes)
 		xxh3 = sparse_hash(content, (size_t) (end - first), sparse_simd_best());
 	partial_put(&file->part, first, content, (size_t) (end - first), xxh3);
-	p->received += row->bytes;
+	p->received += end - first;
 	pthread_mutex_lock(&p->lock);
 	at->piece->reached = end;
 	pthread_cond_signal(&p->moved);
@@ -241,6 +241,7 @@ pull_group(puller *p, conn *c, unsigned long first, unsigned long end, int jobs)
 			continue;
 		partial_open(&file->part, file->place, file->bytes, file->sha256);
 		p->received += bytes_there(&file->part);
+		progress_skip(&p->bar, bytes_there(&file->part));
 		p->version.wanted += file->bytes - bytes_there(&file->part);
 		add_pieces(p, file, piece_bytes(p->version.bytes, jobs));
 	}

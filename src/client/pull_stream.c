@@ -139,22 +139,117 @@ check_names(const PGresult *tensors, const name_list *names)
 	}
 }
 
+/* The bytes of the version's file of that path; none where it has no such file. */
+static uint64_t
+bytes_of_file(const pull_version *v, const char *path)
+{
+	for (unsigned long i = 0; i < v->count; i++)
+		if (strcmp(v->file[i].path, path) == 0)
+			return v->file[i].bytes;
+	return 0;
+}
+
+/* The bytes of a version's file, [0, length). NULL where the server gives others. The caller frees them. */
+static uint8_t *
+read_beginning(conn *c, const pull_version *v, const char *path, uint64_t length)
+{
+	char		number[24];
+	const char *const value[] = {v->id, path, number};
+	PGresult   *result;
+	uint8_t    *bytes = allocate((unsigned long) length + 1);
+
+	snprintf(number, sizeof number, "%llu", (unsigned long long) length);
+	result = conn_query(c, "select encode(@.sparse_read($1::bigint, $2::text, 0, $3::bigint), 'hex')", 3, value);
+	if (!wire_parse_hex(PQgetvalue(result, 0, 0), bytes, (size_t) length))
+	{
+		free(bytes);
+		bytes = NULL;
+	}
+	PQclear(result);
+	return bytes;
+}
+
+/* The pairs of a header's __metadata__, without what stands already in `keys`. */
+static void
+print_metadata(FILE *out, const sparse_safetensors *header, name_list *keys)
+{
+	const char *at = header->metadata;
+
+	for (uint32_t i = 0; i < header->metadata_pairs; i++)
+	{
+		const char *key = at;
+		const char *value = key + strlen(key) + 1;
+		bool		known = false;
+
+		at = value + strlen(value) + 1;
+		for (unsigned long k = 0; k < keys->count; k++)
+			known |= strcmp(keys->name[k], key) == 0;
+		if (known)
+			continue;
+		fputs(keys->count > 0 ? "," : "\"__metadata__\":{", out);
+		json_string(out, key);
+		fputc(':', out);
+		json_string(out, value);
+		keys->name = array_grow(keys->name, keys->count, sizeof *keys->name);
+		keys->name[keys->count++] = format_text("%s", key);
+	}
+}
+
+static void
+add_metadata(FILE *out, conn *c, const pull_version *v, const char *path, name_list *keys)
+{
+	uint64_t	file_bytes = bytes_of_file(v, path);
+	char		error[SPARSE_MESSAGE];
+	uint64_t	length;
+	sparse_safetensors header;
+	uint8_t    *bytes = file_bytes < 8 ? NULL : read_beginning(c, v, path, 8);
+	bool		good = bytes && sparse_safetensors_header_bytes(bytes, file_bytes, &length, error, sizeof error) == SPARSE_OK;
+
+	free(bytes);
+	bytes = good ? read_beginning(c, v, path, length) : NULL;
+	if (bytes == NULL || sparse_safetensors_parse(NULL, NULL, bytes, length, file_bytes, &header, error, sizeof error) != SPARSE_OK)
+		fail(STATUS_DAMAGED, received_damaged_hint, "the header of \"%s\" is malformed", path);
+	print_metadata(out, &header, keys);
+	sparse_safetensors_free(NULL, &header);
+	free(bytes);
+}
+
+/* What the files that the tensors come from say of themselves: loaders look there for the format. Of a key that several have, the first. */
+static bool
+print_metadata_of(FILE *out, conn *c, const pull_version *v, const PGresult *tensors)
+{
+	name_list	keys = {0};
+	bool		some;
+
+	for (int row = 0; row < PQntuples(tensors); row++)
+		if (row == 0 || strcmp(PQgetvalue(tensors, row - 1, COLUMN_FILE), PQgetvalue(tensors, row, COLUMN_FILE)) != 0)
+			add_metadata(out, c, v, PQgetvalue(tensors, row, COLUMN_FILE), &keys);
+	some = keys.count > 0;
+	fputs(some ? "}" : "", out);
+	for (unsigned long k = 0; k < keys.count; k++)
+		free((char *) keys.name[k]);
+	free(keys.name);
+	return some;
+}
+
 /* The header of a file of these tensors alone. The caller frees it. */
 static char *
-make_header(const PGresult *tensors, size_t *bytes)
+make_header(conn *c, const pull_version *v, const PGresult *tensors, size_t *bytes)
 {
 	char	   *text;
 	uint64_t	at = 0;
+	bool		some;
 	FILE	   *out = open_memstream(&text, bytes);
 
 	if (out == NULL)
 		fail(STATUS_FAILED, NULL, "out of memory");
 	fputc('{', out);
+	some = print_metadata_of(out, c, v, tensors);
 	for (int row = 0; row < PQntuples(tensors); row++)
 	{
 		uint64_t	end = at + pull_get_number(tensors, row, COLUMN_BYTES, INT64_MAX - at);
 
-		fputs(row > 0 ? "," : "", out);
+		fputs(row > 0 || some ? "," : "", out);
 		json_string(out, PQgetvalue(tensors, row, COLUMN_NAME));
 		fprintf(out, ":{\"dtype\":");
 		json_string(out, PQgetvalue(tensors, row, COLUMN_DTYPE));
@@ -171,10 +266,10 @@ make_header(const PGresult *tensors, size_t *bytes)
 }
 
 static void
-put_header(const stream *s, const PGresult *tensors)
+put_header(conn *c, const pull_version *v, const stream *s, const PGresult *tensors)
 {
 	size_t		bytes;
-	char	   *header = make_header(tensors, &bytes);
+	char	   *header = make_header(c, v, tensors, &bytes);
 	uint8_t		length[8];
 
 	for (int i = 0; i < 8; i++)
@@ -182,16 +277,6 @@ put_header(const stream *s, const PGresult *tensors)
 	put(s, length, sizeof length);
 	put(s, header, bytes);
 	free(header);
-}
-
-/* The bytes of the version's file of that path; none where it has no such file. */
-static uint64_t
-bytes_of_file(const pull_version *v, const char *path)
-{
-	for (unsigned long i = 0; i < v->count; i++)
-		if (strcmp(v->file[i].path, path) == 0)
-			return v->file[i].bytes;
-	return 0;
 }
 
 static void
@@ -226,7 +311,7 @@ pull_tensors(conn *c, pull_version *v, const haves *h, const remote *options)
 	else
 		output_create(options->output, NULL, 0);
 	receiver_open(&r, c, v, h, s.to_stdout ? NULL : options->output);
-	put_header(&s, tensors);
+	put_header(c, v, &s, tensors);
 	for (int row = 0; row < PQntuples(tensors); row++)
 		put_tensor(&r, &s, v, tensors, row);
 	if (!s.to_stdout)

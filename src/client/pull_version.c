@@ -10,7 +10,7 @@
 
 #include "client.h"
 #include "codec/grid.h"
-#include "folder.h"
+#include "plan/path.h"
 
 __attribute__((noreturn))
 static void
@@ -37,7 +37,7 @@ take_file(pull_version *v, const PGresult *result, int row)
 	const char *path = PQgetvalue(result, row, 0);
 	pull_file  *file = &v->file[v->count++];
 
-	if (!folder_path_is_safe(path) || partial_is_name(folder_base_name(path)))
+	if (!sparse_path_is_safe(path))
 		fail(STATUS_DAMAGED, "Nothing was written.", "a file of the version has a path that leads elsewhere");
 	/* a path that comes twice would be two files of one place */
 	if (row > 0 && strcmp(v->file[row - 1].path, path) >= 0)

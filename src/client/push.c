@@ -18,8 +18,8 @@ static const char interrupted[] = "\npg_sparse: interrupted\n"
 
 /* ---- parents ---- */
 
-static void
-add_parent(push_request *r, const char *reference, const char *role)
+void
+push_add_parent(push_request *r, const char *reference, const char *role)
 {
 	r->role = array_grow(r->role, r->parents.count, sizeof *r->role);
 	r->parents.name = array_grow(r->parents.name, r->parents.count, sizeof *r->parents.name);
@@ -27,12 +27,14 @@ add_parent(push_request *r, const char *reference, const char *role)
 	r->parents.name[r->parents.count++] = reference;
 }
 
-/* The newest ready version of a name, or NULL. The caller frees it. */
+/* The newest ready version of a name, else of one that differs in case; or NULL. The caller frees it. */
 static char *
 find_name(conn *c, const char *name)
 {
 	const char *const value[] = {name};
-	PGresult   *result = conn_query(c, "select id from sparse.version where name = $1 and state = 'ready' order by revision desc limit 1", 1, value);
+	PGresult   *result = conn_query(c, "(select id from sparse.version where name = $1 and state = 'ready' and kind = 'model' order by revision desc limit 1)"
+									" union all (select id from sparse.version where lower(name) = lower($1) and state = 'ready' and kind = 'model'"
+									" order by id desc limit 1) limit 1", 1, value);
 	char	   *id = PQntuples(result) > 0 ? format_text("%s", PQgetvalue(result, 0, 0)) : NULL;
 
 	PQclear(result);
@@ -56,27 +58,72 @@ version_at_hand(const push *p, bool quiet)
 	return NULL;
 }
 
-/* Where no parent was named: that of the model card, or the first version that is at hand. */
-static void
-suggest_parent(push *p, conn *c, push_request *r)
+static bool
+has_parent(const push_request *r, const char *id)
 {
-	char	   *base;
-	char	   *id = NULL;
+	for (unsigned long i = 0; i < r->parents.count; i++)
+		if (strcmp(r->parents.name[i], id) == 0)
+			return true;
+	return false;
+}
 
-	if (r->no_parent || r->parents.count > 0)
-		return;
-	base = local_base_model(&p->local);
-	if (base)
+/* All bases that the model's own files name and the store has. */
+static void
+add_declared(const push *p, conn *c, push_request *r)
+{
+	for (unsigned long i = 0; i < p->card.bases; i++)
+	{
+		const char *base = p->card.base[i];
+		char	   *id;
+
+		if (strcmp(base, r->name) == 0)
+			continue;
 		id = find_name(c, base);
-	if (id && !r->quiet)
-		note("parent: \"%s\", which the model's own files name", base);
-	else if (base && !id && !r->quiet)
-		note("note: the model's own files name \"%s\" as its base, which is not in the store", base);
-	if (id == NULL)
-		id = version_at_hand(p, r->quiet);
-	free(base);
+		if (id && !r->quiet)
+			note("parent: \"%s\", which the model's own files name", base);
+		else if (!r->quiet)
+			note("note: the model's own files name \"%s\" as its base, which is not in the store", base);
+		if (id && !has_parent(r, id))
+			push_add_parent(r, id, p->card.role);
+		else
+			free(id);
+	}
+}
+
+/* Where no parent was named: those of the model card, or the first version that is at hand. */
+static void
+suggest_parents(push *p, conn *c, push_request *r)
+{
+	char	   *id;
+
+	if (r->no_parent || (r->parents.count > 0 && !r->also_declared))
+		return;
+	add_declared(p, c, r);
+	if (r->parents.count > 0)
+		return;
+	id = version_at_hand(p, r->quiet);
 	if (id)
-		add_parent(r, id, "finetune");
+		push_add_parent(r, id, "finetune");
+}
+
+/* ---- the card ---- */
+
+static const char *
+place_of(const local_version *v, const char *path)
+{
+	const local_file *file = local_find(v, path);
+
+	return file ? file->place : NULL;
+}
+
+static void
+read_card(push *p)
+{
+	const card_places places = {
+		place_of(&p->local, "README.md"), place_of(&p->local, "adapter_config.json"), place_of(&p->local, "config.json")
+	};
+
+	card_read(&p->card, &places);
 }
 
 /* ---- the version ---- */
@@ -93,8 +140,9 @@ begin_version(push *p, conn *c, const push_request *r)
 	char	   *files = local_json(&p->local);
 	char	   *parents = wire_text_array(r->parents.name, r->parents.count);
 	char	   *roles = roles_array(r);
-	const char *const value[] = {r->name, files, parents, roles, r->metadata ? r->metadata : "{}", p->haves.array};
-	PGresult   *result = conn_query_again(c, "select @.sparse_begin($1::text, $2::jsonb, $3::text[], $4::text[], $5::jsonb, $6::text[])", 6, value);
+	const char *const value[] = {r->name, files, parents, roles, r->metadata ? r->metadata : "{}", p->haves.array, p->card.metadata};
+	PGresult   *result = conn_query_again(c, "select @.sparse_begin($1::text, $2::jsonb, $3::text[], $4::text[],"
+											" case when jsonb_typeof($5::jsonb) = 'object' then $7::jsonb || $5::jsonb else $5::jsonb end, $6::text[])", 7, value);
 
 	snprintf(p->id, sizeof p->id, "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);
@@ -175,9 +223,10 @@ push_model(push *p, conn *c, const push_request *request)
 	push_request r = *request;
 
 	*p = (push) {0};
-	local_open(&p->local, r.path, r.as_bytes);
+	local_open(&p->local, r.path, r.enters, r.enter_state, r.as_bytes);
+	read_card(p);
 	hash_all(p, c, &r);
-	suggest_parent(p, c, &r);
+	suggest_parents(p, c, &r);
 	begin_version(p, c, &r);
 	p->existed = is_ready(p, c);
 	if (p->existed)
@@ -191,6 +240,7 @@ void
 push_close(push *p)
 {
 	local_close(&p->local);
+	card_close(&p->card);
 	haves_close(&p->haves);
 	free(p->chunk);
 }
@@ -263,11 +313,11 @@ push_run(conn *c, const remote *r)
 
 	open_many_files();
 	for (unsigned long i = 0; i < r->parents.count; i++)
-		add_parent(&request, r->parents.name[i], "finetune");
+		push_add_parent(&request, r->parents.name[i], "finetune");
 	conn_on_interrupt(c, interrupted);
 	conn_resume_hint = "The same command again goes on where it broke off. Nothing is visible before it is complete.";
 	if (r->adapter)
-		add_parent(&request, push_adapter(c, r), "adapter");
+		push_add_parent(&request, push_adapter(c, r), "adapter");
 	push_model(&p, c, &request);
 	print_result(&p, c, r);
 	push_close(&p);

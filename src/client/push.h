@@ -5,6 +5,7 @@
 #ifndef SPARSE_CLIENT_PUSH_H
 #define SPARSE_CLIENT_PUSH_H
 
+#include "card.h"
 #include "have.h"
 #include "local.h"
 #include "remote.h"
@@ -24,6 +25,7 @@ typedef struct push_chunk
 typedef struct push
 {
 	local_version local;
+	model_card	card;
 	haves		haves;
 	char		id[24];
 	push_chunk *chunk;
@@ -37,9 +39,12 @@ typedef struct push
 typedef struct push_request
 {
 	const char *path;
+	folder_enter enters;		/* which folders below belong to it; NULL: all */
+	void	   *enter_state;
 	const char *name;
 	name_list	parents;
 	const char **role;			/* of each parent; NULL: finetune */
+	bool		also_declared;	/* what the model's own files name is a parent though others are given */
 	name_list	haves;
 	const char *metadata;		/* NULL: {} */
 	bool		no_parent;
@@ -47,6 +52,9 @@ typedef struct push_request
 	bool		quiet;
 	int			jobs;
 } push_request;
+
+/* Names one more parent; both texts must outlive the request. */
+extern void push_add_parent(push_request *r, const char *reference, const char *role);
 
 /* Stores it, and leaves its id and what it took; push_close releases the rest. */
 extern void push_model(push *p, conn *c, const push_request *request);

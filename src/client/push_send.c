@@ -1,10 +1,12 @@
 /*
  * push_send.c: makes deltas and sends them (see push.h).
  *
- * A lane takes chunk after chunk, codes each against what is at hand, and queues it in
- * libpq's pipeline; some MiB of deltas form one transaction. It goes on coding while
- * the server works: what became of a batch is asked when the next one is complete. A
- * batch that met another transaction is sent anew.
+ * A lane takes chunk after chunk and codes each against what is at hand; some MiB of deltas
+ * form one transaction, sent as a pipeline. It goes on coding while the server works: what
+ * became of a batch is asked when the next one is complete, and only then is that one sent,
+ * for poolers give the session away between two transactions (PgBouncer 1.18 breaks the
+ * connection when something of the next has come by then). A batch that met another
+ * transaction is sent anew.
  */
 #include "push.h"
 
@@ -36,6 +38,7 @@ typedef struct sender
 typedef struct batch
 {
 	unsigned long chunk[BATCH_CHUNKS];
+	size_t		length[BATCH_CHUNKS];	/* of their deltas */
 	int			chunks;
 	size_t		bytes;
 } batch;
@@ -47,6 +50,8 @@ typedef struct worker
 	wire_buffer content;
 	wire_buffer prediction;
 	batch		now;			/* being filled */
+	uint8_t    *deltas;			/* of it, one behind the other */
+	size_t		room;
 	batch		before;			/* sent, and not heard of */
 } worker;
 
@@ -87,6 +92,7 @@ give_back(sender *s, const batch *b)
 	{
 		s->again = array_grow(s->again, s->agains, sizeof *s->again);
 		s->again[s->agains++] = b->chunk[i];
+		s->done -= s->push->chunk[b->chunk[i]].bytes;
 	}
 	pthread_mutex_unlock(&s->lock);
 }
@@ -143,22 +149,20 @@ make_delta(worker *w, const push_chunk *chunk, const uint8_t **delta)
 
 /* ---- the pipeline ---- */
 
+/* A statement that is prepared lasts as long as the transaction: the next may meet another session. */
 static void
-begin_pipeline(lane *l)
+begin_batch(const lane *l)
 {
 	char	   *sql = conn_sql(l->conn, "select @.sparse_write_delta($1::bigint, $2::text, $3::int, $4::@.sdelta, $5::text)");
-	PGresult   *result = PQprepare(l->conn->pg, "", sql, 0, NULL);
 
-	if (PQresultStatus(result) != PGRES_COMMAND_OK)
-		conn_fail(l->conn, result);
-	PQclear(result);
-	free(sql);
-	if (!PQenterPipelineMode(l->conn->pg))
+	conn_begin(l->conn);
+	if (!PQsendPrepare(l->conn->pg, "", sql, 0, NULL))
 		conn_fail(l->conn, NULL);
+	free(sql);
 }
 
 static void
-queue_delta(worker *w, const push_chunk *chunk, const uint8_t *delta, size_t delta_bytes)
+queue_delta(const worker *w, const push_chunk *chunk, const uint8_t *delta, size_t delta_bytes)
 {
 	uint8_t		seq[4];
 	const char *value[] = {
@@ -206,14 +210,39 @@ hear_of_batch(worker *w)
 static void
 end_batch(worker *w)
 {
+	const uint8_t *delta = w->deltas;
+
 	if (w->now.chunks == 0)
 		return;
-	if (!PQpipelineSync(w->lane->conn->pg))
-		conn_fail(w->lane->conn, NULL);
 	hear_of_batch(w);
+	begin_batch(w->lane);
+	for (int i = 0; i < w->now.chunks; i++)
+	{
+		queue_delta(w, &w->sender->push->chunk[w->now.chunk[i]], delta, w->now.length[i]);
+		delta += w->now.length[i];
+	}
+	conn_end(w->lane->conn);
 	w->before = w->now;
 	w->now.chunks = 0;
 	w->now.bytes = 0;
+}
+
+/* Keeps a delta until its batch is sent. */
+static void
+keep_delta(worker *w, const uint8_t *delta, size_t delta_bytes)
+{
+	if (w->room - w->now.bytes < delta_bytes)
+	{
+		uint8_t    *wider = allocate(w->now.bytes + delta_bytes + BATCH_BYTES);
+
+		if (w->now.bytes > 0)
+			memcpy(wider, w->deltas, w->now.bytes);
+		free(w->deltas);
+		w->deltas = wider;
+		w->room = w->now.bytes + delta_bytes + BATCH_BYTES;
+	}
+	memcpy(w->deltas + w->now.bytes, delta, delta_bytes);
+	w->now.bytes += delta_bytes;
 }
 
 static void
@@ -223,9 +252,9 @@ send_chunk(worker *w, unsigned long number)
 	const uint8_t *delta;
 	size_t		delta_bytes = make_delta(w, chunk, &delta);
 
-	queue_delta(w, chunk, delta, delta_bytes);
+	keep_delta(w, delta, delta_bytes);
+	w->now.length[w->now.chunks] = delta_bytes;
 	w->now.chunk[w->now.chunks++] = number;
-	w->now.bytes += delta_bytes;
 	w->sender->done += chunk->bytes;
 	w->sender->sent += delta_bytes;
 	if (w->now.bytes >= BATCH_BYTES || w->now.chunks == BATCH_CHUNKS)
@@ -240,7 +269,6 @@ work(lane *l)
 	unsigned long number;
 
 	*w = (worker) {.sender = l->state, .lane = l};
-	begin_pipeline(l);
 	do
 	{
 		while (take_chunk(w->sender, &number))
@@ -248,10 +276,10 @@ work(lane *l)
 		end_batch(w);
 		hear_of_batch(w);
 	} while (has_again(w->sender));
-	PQexitPipelineMode(l->conn->pg);
 	w->sender->working--;
 	wire_release(&w->content);
 	wire_release(&w->prediction);
+	free(w->deltas);
 	free(w);
 }
 

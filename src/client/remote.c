@@ -18,7 +18,7 @@
 /* Options without a short form. */
 enum
 {
-	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_APPROX, OPTION_RECORD, OPTION_HELP
+	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_APPROX, OPTION_RECORD, OPTION_ROOT, OPTION_HELP
 };
 
 /* An option of some commands (by its mark), or of all. */
@@ -47,6 +47,7 @@ static const remote_option known[] = {
 	{'l', "all", 'a', NULL, "everything"},
 	{'d', "delete", 'D', NULL, "take the tag away"},
 	{'g', "older-than", 'O', "INTERVAL", "also what was begun so long ago and never finished (1 day)"},
+	{'R', "root", OPTION_ROOT, "DIR", "names are paths below this folder, wherever in it DIR lies (DIR)"},
 	{'q', "quiet", 'q', NULL, "no progress bar, no notes"},
 	{'q', "progress", OPTION_PROGRESS, NULL, "show progress though standard error is no terminal"},
 	{'f', "json", OPTION_JSON, NULL, "as JSON"},
@@ -71,8 +72,10 @@ const remote_command remote_commands[] = {
 		"Deltas travel and are decoded here; with --have only what the local files lack. The SHA-256 of each\n"
 		"file is checked before it gets its name. After an interruption the same command goes on where it\n"
 	"broke off.", pull_run},
-	{"adopt", "DIR", 1, 1, "jbqf", "store all models of a tree of folders",
-	"Each folder with a model in it is a version named after its path; what is stored already is passed over.", adopt_run},
+	{"adopt", "DIR", 1, 1, "Rjbqf", "store all models of a tree of folders",
+		"Each folder with a model in it is a version named after its path below the root, with all that lies below\n"
+		"it but the checkpoint-* of a run, which are versions of their own. In the cache of Hugging Face's tools\n"
+	"each snapshot is a version of ORG/NAME, that of refs/main the newest. What is stored already is passed over.", adopt_run},
 	{"log", "[REF]", 0, 1, "nf", "list versions, newest first; or one and its ancestors", NULL, log_run},
 	{"show", "REF", 1, 1, "lf", "what a version is, its files and parents",
 	"With --all its tensors too, and how each is stored.", show_run},
@@ -220,6 +223,9 @@ take_option(remote *r, const remote_command *command, int letter)
 			break;
 		case OPTION_APPROX:
 			r->approx = true;
+			break;
+		case OPTION_ROOT:
+			r->root = optarg;
 			break;
 		case OPTION_RECORD:
 			r->record = true;

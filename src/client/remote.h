@@ -31,6 +31,7 @@ typedef struct remote
 	const char *adapter;
 	const char *metadata;
 	const char *output;
+	const char *root;			/* that names of models begin below */
 	const char *count;			/* of lines */
 	const char *older_than;
 	int			jobs;			/* connections */

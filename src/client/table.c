@@ -14,7 +14,7 @@
 enum
 {
 	TYPE_BOOL = 16, TYPE_INT8 = 20, TYPE_INT2 = 21, TYPE_INT4 = 23, TYPE_OID = 26, TYPE_JSON = 114,
-	TYPE_FLOAT4 = 700, TYPE_FLOAT8 = 701, TYPE_NUMERIC = 1700, TYPE_JSONB = 3802
+	TYPE_FLOAT4 = 700, TYPE_FLOAT8 = 701, TYPE_TIMESTAMPTZ = 1184, TYPE_NUMERIC = 1700, TYPE_JSONB = 3802
 };
 
 static bool
@@ -58,6 +58,19 @@ is_json_number(const char *text)
 	return strspn(text, "0123456789+-.eE") == strlen(text);
 }
 
+/* PostgreSQL's ISO form of a moment, 2026-01-31 12:00:00.5+00, as that of ISO 8601: to the microsecond, with its zone. */
+static void
+print_json_time(const char *value)
+{
+	char	   *text = format_text("%s", value);
+	size_t		length = strlen(text);
+
+	if (length > 10 && text[4] == '-' && text[10] == ' ')
+		text[10] = 'T';
+	printf("\"%s%s\"", text, length > 3 && (text[length - 3] == '+' || text[length - 3] == '-') ? ":00" : "");
+	free(text);
+}
+
 static void
 print_json_value(const PGresult *result, int row, int column)
 {
@@ -70,6 +83,8 @@ print_json_value(const PGresult *result, int row, int column)
 		fputs(value[0] == 't' ? "true" : "false", stdout);
 	else if (type == TYPE_JSON || type == TYPE_JSONB || (is_number(result, column) && is_json_number(value)))
 		fputs(value, stdout);
+	else if (type == TYPE_TIMESTAMPTZ)
+		print_json_time(value);
 	else
 		json_string(stdout, value);
 }
@@ -222,7 +237,8 @@ cell_text(const PGresult *result, int row, int column)
 		return in_units(value);
 	if (PQftype(result, column) == TYPE_BOOL)
 		return format_text("%s", value[0] == 't' ? "yes" : "no");
-	text = format_text("%s", value);
+	/* of a moment people read the minute */
+	text = format_text("%.*s", PQftype(result, column) == TYPE_TIMESTAMPTZ ? 16 : (int) strlen(value), value);
 	make_safe(text);
 	return text;
 }

@@ -4,7 +4,8 @@
  *
  * In a table, columns whose name ends in "bytes" are shown in units, heads are bold
  * on a terminal (unless NO_COLOR is set), and what could steer a terminal is shown as
- * '?'. JSON and CSV give every value as it is.
+ * '?', and moments to the minute. JSON and CSV give every value in full, moments in JSON
+ * as ISO 8601 has them.
  */
 #ifndef SPARSE_CLIENT_TABLE_H
 #define SPARSE_CLIENT_TABLE_H

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "client.h"
-#include "folder.h"
+#include "plan/path.h"
 
 /* As docs/wire.md has it: so much, and so many times what was asked for. */
 #define MOST_BYTES ((uint64_t) 64 << 20)
@@ -23,7 +23,7 @@ folder_of(const tape *t)
 	const char *folder = getenv("TMPDIR");
 
 	if (t->beside != NULL)
-		return format_text("%.*s.", (int) (folder_base_name(t->beside) - t->beside), t->beside);
+		return format_text("%.*s.", (int) (sparse_path_base(t->beside) - t->beside), t->beside);
 	return format_text("%s/.", folder != NULL && folder[0] != '\0' ? folder : "/tmp");
 }
 
@@ -62,31 +62,37 @@ tape_begin(tape *t, uint64_t wanted)
 	t->left = MOST_BYTES + (wanted < UINT64_MAX / 8 ? wanted : UINT64_MAX / 8) * MOST_TIMES;
 }
 
-const char *
-tape_put(tape *t, uint64_t first, const void *bytes, size_t length)
+void
+tape_keep(tape *t, const void *bytes, size_t length)
 {
 	const char *at = bytes;
 
-	if (first != 0 && first != t->length)
-		return "what a chunk needs is out of order";
-	if (length > t->left)
-		return "the server sent more than chunks may need";
 	if (!t->opened)
 		open_file(t);
-	t->left -= length;
-	t->length = first + length;
 	while (length > 0)
 	{
-		ssize_t		written = pwrite(t->fd, at, length, (off_t) first);
+		ssize_t		written = pwrite(t->fd, at, length, (off_t) t->length);
 
 		if (written < 0 && errno == EINTR)
 			continue;
 		if (written < 0)
 			fail_file("write", "a temporary file");
 		at += written;
-		first += (uint64_t) written;
+		t->length += (uint64_t) written;
 		length -= (size_t) written;
 	}
+}
+
+const char *
+tape_put(tape *t, uint64_t first, const void *bytes, size_t length)
+{
+	if (first != 0 && first != t->length)
+		return "what a chunk needs is out of order";
+	if (length > t->left)
+		return "the server sent more than chunks may need";
+	t->left -= length;
+	t->length = first;
+	tape_keep(t, bytes, length);
 	return NULL;
 }
 

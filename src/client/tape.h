@@ -26,6 +26,9 @@ extern void tape_begin(tape *t, uint64_t wanted);
 /* Takes what is said to lie at byte `first`. NULL, or why not. */
 extern const char *tape_put(tape *t, uint64_t first, const void *bytes, size_t length);
 
+/* Adds to what is kept, for a caller who knows how much that may be. */
+extern void tape_keep(tape *t, const void *bytes, size_t length);
+
 /* Reads from it; false: it has no such bytes. */
 extern bool tape_get(const tape *t, uint64_t first, void *bytes, size_t length);
 

@@ -33,7 +33,7 @@ check_info(const sparse_delta_info *info, size_t size)
 {
 	uint64_t	prediction_bytes = 0;
 
-	REQUIRE(info->version == SPARSE_FORMAT && info->predictor < SPARSE_PREDICTORS);
+	REQUIRE(info->version >= 1 && info->version <= SPARSE_FORMAT && info->predictor < SPARSE_PREDICTORS);
 	REQUIRE(info->coding < SPARSE_CODINGS && info->dtype < SPARSE_DTYPES);
 	REQUIRE(info->delta_bytes == size && info->content_bytes <= SPARSE_MAX_CONTENT);
 	REQUIRE(info->refs <= SPARSE_MAX_REFS);

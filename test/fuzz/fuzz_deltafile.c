@@ -1,6 +1,6 @@
 /*
  * fuzz_deltafile.c: any delta file at all, read and rebuilt as pg_sparse
- * reconstruct does, against a base of pseudo-random bytes. Checksums would keep a
+ * reconstruct does, against bases of pseudo-random bytes. Checksums would keep a
  * fuzzer at the door, so the sums of head and end are put right first.
  *
  * What is accepted must keep the promises of docs/delta-file.md: chunks side by
@@ -32,7 +32,7 @@ prepare(void)
 		state = state * 6364136223846793005u + 1442695040888963407u;
 		base[i] = (uint8_t) (state >> 56);
 	}
-	prediction = malloc(DELTAFILE_MAX_PREDICTION);
+	prediction = malloc(SPARSE_MAX_PREDICTION);
 	content = malloc(DELTAFILE_MAX_CHUNK);
 	codec = sparse_codec_create(NULL);
 }
@@ -55,30 +55,36 @@ get_input(void *state, void *bytes, size_t length)
 static void
 mend_sums(uint8_t *file, size_t size)
 {
-	if (size >= DELTAFILE_HEAD)
-		store64(file + 64, XXH3_64bits(file, 64));
-	if (size >= DELTAFILE_HEAD + DELTAFILE_END)
+	size_t		head = size > 9 ? DELTAFILE_HEAD(file[7] == 1 ? 1 : file[9]) : SIZE_MAX;
+
+	if (size >= head)
+		store64(file + head - 8, XXH3_64bits(file, head - 8));
+	if (size >= head && size - head >= DELTAFILE_END)
 		store64(file + size - 8, XXH3_64bits(file, size - 8));
 }
 
-/* Rebuilds a chunk if its references fall into the base that is there. */
+/* Rebuilds a chunk if its references fall into bases, as far as those are there. */
 static void
-rebuild(const deltafile_part *part, const deltafile_chunk *chunk)
+rebuild(const deltafile_head *head, const deltafile_part *part, const deltafile_chunk *chunk)
 {
 	size_t		bytes = 0;
 
 	REQUIRE(chunk->bytes <= DELTAFILE_MAX_CHUNK);
+	REQUIRE(part->kind == DELTAFILE_PART_FACTOR || part->place + chunk->first + chunk->bytes <= head->child_bytes);
 	for (unsigned i = 0; i < chunk->info.refs; i++)
 	{
 		const sparse_ref *ref = &chunk->info.ref[i];
+		const deltafile_source *source = &part->source[ref->parent];
 		unsigned	element = sparse_dtype_get(ref->dtype)->bytes;
 
-		REQUIRE((ref->first + ref->count) * element <= part->base_bytes);
-		if (part->base_first + (ref->first + ref->count) * element > BASE_BYTES)
+		REQUIRE(ref->parent < part->sources);
+		REQUIRE((ref->first + ref->count) * element <= source->bytes);
+		if (source->number >= head->bases || source->first + (ref->first + ref->count) * element > BASE_BYTES)
 			return;
-		memcpy(prediction + bytes, base + part->base_first + ref->first * element, ref->count * element);
+		REQUIRE(source->first + source->bytes <= head->base[source->number].bytes);
+		memcpy(prediction + bytes, base + source->first + ref->first * element, ref->count * element);
 		bytes += ref->count * element;
-		REQUIRE(bytes <= DELTAFILE_MAX_PREDICTION);
+		REQUIRE(bytes <= SPARSE_MAX_PREDICTION);
 	}
 	sparse_delta_apply(codec, chunk->delta, chunk->delta_bytes, prediction, bytes, content, (size_t) chunk->bytes);
 }
@@ -99,8 +105,9 @@ read_file(deltafile_reader *reader)
 		}
 		REQUIRE(deltafile_get_chunk(reader)->first == at);
 		at += deltafile_get_chunk(reader)->bytes;
-		total += deltafile_get_chunk(reader)->bytes;
-		rebuild(deltafile_get_part(reader), deltafile_get_chunk(reader));
+		if (deltafile_get_part(reader)->kind != DELTAFILE_PART_FACTOR)
+			total += deltafile_get_chunk(reader)->bytes;
+		rebuild(deltafile_get_head(reader), deltafile_get_part(reader), deltafile_get_chunk(reader));
 	}
 	if (next == DELTAFILE_IS_END)
 		REQUIRE(total == deltafile_get_head(reader)->child_bytes);

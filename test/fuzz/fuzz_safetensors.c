@@ -33,14 +33,15 @@ check_accepted(const sparse_safetensors *parsed, uint64_t data_bytes)
 	for (uint32_t i = 0; i < parsed->tensors; i++)
 	{
 		const sparse_tensor *tensor = &parsed->tensor[i];
-		uint64_t	bytes = sparse_dtype_get(tensor->dtype)->bytes;
+		unsigned	element = sparse_dtype_bits(tensor->dtype_name, strlen(tensor->dtype_name));
+		uint64_t	bits = element;
 
 		REQUIRE(tensor->first == end);
 		REQUIRE(sparse_utf8_valid(tensor->name, strlen(tensor->name)));
 		REQUIRE(sparse_utf8_valid(tensor->dtype_name, strlen(tensor->dtype_name)));
 		for (uint32_t j = 0; j < tensor->rank; j++)
-			bytes *= tensor->shape[j];
-		REQUIRE(tensor->dtype == SPARSE_BYTES || bytes == tensor->bytes);
+			bits *= tensor->shape[j];
+		REQUIRE(element == 0 || (bits % 8 == 0 && bits / 8 == tensor->bytes));
 		end += tensor->bytes;
 	}
 	REQUIRE(end == data_bytes);

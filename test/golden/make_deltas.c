@@ -23,6 +23,7 @@ static sparse_codec *codec;
 static FILE *deltas;
 static FILE *list;
 static uint8_t predictions[1 << 18];
+static uint8_t fraction[1 << 17];	/* of the prediction at hand */
 static size_t pool_at[SPARSE_DTYPES];
 static size_t long_at;
 static size_t deltas_at;
@@ -159,7 +160,7 @@ make_content(const plan *p, const uint8_t *predicted, uint8_t *content)
 		}
 		else if (p->coding == SPARSE_CODE_MASK && i >= 128 && bits % 37 == 1)
 			x[0] ^= 5;
-		else if (p->coding == SPARSE_CODE_RESIDUAL && p->predictor != SPARSE_PREDICT_NONE && i / 128 != 1)
+		else if ((p->coding == SPARSE_CODE_RESIDUAL || p->coding == SPARSE_CODE_FRACTION) && p->predictor != SPARSE_PREDICT_NONE && i / 128 != 1)
 		{
 			x[0] ^= (uint8_t) (bits & ((1u << (p->noise < 8 ? p->noise : 8)) - 1));
 			if (unit > 1 && p->noise > 8)
@@ -194,8 +195,11 @@ encode_payload(const plan *p, const uint8_t *content, size_t bytes, const uint8_
 			status = planes_encode(codec, content, bytes, unit, &out);
 			break;
 		case SPARSE_CODE_RESIDUAL:
-			status = residual_encode(codec, content, prediction, p->elements, p->dtype,
+			status = residual_encode(codec, content, prediction, NULL, p->elements, p->dtype,
 									 p->predictor == SPARSE_PREDICT_CAST, &out);
+			break;
+		case SPARSE_CODE_FRACTION:
+			status = residual_encode(codec, content, prediction, fraction, p->elements, p->dtype, false, &out);
 			break;
 		case SPARSE_CODE_FLOAT:
 			status = floats_encode(codec, content, p->elements, p->dtype, &out);
@@ -282,7 +286,8 @@ predict(const plan *p, const uint8_t *joined, uint8_t *predicted, size_t bytes)
 	memcpy(info.ref, p->ref, sizeof info.ref);
 	if (sparse_predictor_computes(p->predictor))
 		must(formula_check(&info, &p->formula) == SPARSE_OK
-			 && formula_predict(codec, &info, &p->formula, joined, predicted) == SPARSE_OK, "a formula does not fit");
+			 && formula_predict(codec, &info, &p->formula, joined, predicted,
+								p->coding == SPARSE_CODE_FRACTION ? fraction : NULL) == SPARSE_OK, "a formula does not fit");
 	else if (p->predictor == SPARSE_PREDICT_NONE || p->predictor == SPARSE_PREDICT_BYTES)
 		memcpy(predicted, predictions + (p->elements == LONG ? long_at : pool_at[p->dtype]), bytes);
 	else
@@ -366,6 +371,16 @@ add_references(plan *p)
 			p->formula = (sparse_formula) {.style = SPARSE_PRUNE_GROUPS, .keep = 2, .of = 4};
 			refer(p, d, 0, p->elements);
 			break;
+		case SPARSE_PREDICT_SUM:
+			p->formula = (sparse_formula) {
+				.bases = 2, .coefficient = {1.5, -0.5}, .rank = 3, .columns = 40, .row = 2, .offset = 7, .power = -14,
+				.exponent = {0, 3, SPARSE_MAX_SUM_SHIFT}
+			};
+			refer(p, d, 0, p->elements);
+			refer(p, another_float(d), 200, p->elements);
+			refer(p, SPARSE_I8, 100, 3 * (2 + (7 + p->elements + 39) / 40));
+			refer(p, SPARSE_I8, 0, 120);
+			break;
 		case SPARSE_PREDICT_MAXIMA:
 			p->formula = (sparse_formula) {.group = 4, .factor = 127};
 			refer(p, another_float(d), 0, 4 * p->elements);
@@ -386,7 +401,7 @@ make_combinations(void)
 				plan		p = {.predictor = predictor, .coding = coding, .dtype = d, .elements = nothing ? 0 : COUNT, .noise = 3};
 				char		name[64];
 
-				if (!golden_occurs(predictor, coding, d))
+				if (!golden_occurs(SPARSE_FORMAT, predictor, coding, d))
 					continue;
 				add_references(&p);
 				snprintf(name, sizeof name, "%s-%s-%s", sparse_predictor_name(predictor), sparse_coding_name(coding),
@@ -515,6 +530,44 @@ make_variants(void)
 	make_scaled();
 }
 
+/* Of sums: without a product, of one component, and of so many elements and so large changes that every path of the coder is gone. */
+static void
+make_sums(void)
+{
+	static const struct
+	{
+		const char *name;
+		sparse_dtype dtype;
+		int			noise;
+	}			coded[] = {{"sum-none-bf16", SPARSE_BF16, 1}, {"sum-large-bf16", SPARSE_BF16, 12}, {"sum-large-f16", SPARSE_F16, 14},
+	{"sum-large-f32", SPARSE_F32, 16}};
+
+	for (size_t i = 0; i < sizeof coded / sizeof coded[0]; i++)
+	{
+		plan		p = {
+			.predictor = SPARSE_PREDICT_SUM, .coding = SPARSE_CODE_FRACTION, .dtype = coded[i].dtype, .elements = COUNT,
+			.noise = coded[i].noise, .formula = {.bases = 1, .coefficient = {0.9}}
+		};
+
+		refer(&p, another_float(p.dtype), 0, COUNT);
+		make_delta(&p, coded[i].name);
+	}
+	for (int rank = 1; rank <= 2; rank++)
+	{
+		plan		p = {
+			.predictor = SPARSE_PREDICT_SUM, .coding = SPARSE_CODE_FRACTION, .dtype = SPARSE_BF16, .elements = LONG,
+			.noise = 2, .refs = 1,
+			.formula = {.bases = 1, .coefficient = {1}, .rank = (uint16_t) rank, .columns = 300, .power = -17, .exponent = {1, 0}}
+		};
+
+		p.ref[0] = (sparse_ref) {.dtype = SPARSE_BF16, .first = 5, .count = LONG};
+		p.piece_at[0] = long_at;
+		refer(&p, SPARSE_I8, 0, (size_t) rank * 57);
+		refer(&p, SPARSE_I8, 200, (size_t) rank * 300);
+		make_delta(&p, rank == 1 ? "sum-long-1" : "sum-long-2");
+	}
+}
+
 static FILE *
 create(const char *folder, const char *name)
 {
@@ -543,8 +596,13 @@ main(int argc, char **argv)
 	bytes = make_pools();
 	must(bytes <= sizeof predictions && fwrite(predictions, 1, bytes, file) == bytes && fclose(file) == 0, "cannot write");
 	make_combinations();
-	make_residuals();
-	make_variants();
+	if (SPARSE_FORMAT == 1)
+	{
+		make_residuals();
+		make_variants();
+	}
+	if (SPARSE_FORMAT == 2)
+		make_sums();
 	must(fclose(deltas) == 0 && fclose(list) == 0, "cannot write");
 	sparse_codec_free(codec);
 	return 0;

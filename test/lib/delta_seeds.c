@@ -176,7 +176,15 @@ static const formula_seed formula_seeds[] = {
 	{"pruned", SPARSE_PREDICT_PRUNED, SPARSE_BF16, 400, {.threshold = 0x3c00}, 1, {REF(0, BF16, 400)}},
 	{"two-of-four", SPARSE_PREDICT_PRUNED, SPARSE_F32, 200, {.style = SPARSE_PRUNE_GROUPS, .keep = 2, .of = 4}, 1,
 		{REF(0, F32, 200)}},
-	{"maxima", SPARSE_PREDICT_MAXIMA, SPARSE_F32, 50, {.group = 10, .factor = 127}, 1, {REF(0, BF16, 500)}}
+	{"maxima", SPARSE_PREDICT_MAXIMA, SPARSE_F32, 50, {.group = 10, .factor = 127}, 1, {REF(0, BF16, 500)}},
+	{"sum", SPARSE_PREDICT_SUM, SPARSE_BF16, 300,
+		{.bases = 1, .coefficient = {1}, .rank = 3, .columns = 40, .row = 1, .offset = 7, .power = -12, .exponent = {0, 8, 1}}, 3,
+		{REF(0, BF16, 300), REF(1, I8, 30), REF(2, I8, 120)}},
+	{"sum-of-two", SPARSE_PREDICT_SUM, SPARSE_F16, 200, {.bases = 2, .coefficient = {1.5, -.5}}, 2,
+		{REF(0, F16, 200), REF(1, F32, 200)}},
+	{"sum-wide", SPARSE_PREDICT_SUM, SPARSE_F32, 100,
+		{.bases = 1, .coefficient = {1}, .rank = 2, .columns = 50, .power = -20}, 3,
+		{REF(0, F32, 100), REF(1, I8, 4), REF(2, I8, 100)}}
 };
 
 static void
@@ -199,7 +207,7 @@ write_formula_seed(sparse_codec *codec, const formula_seed *s, int change, const
 	prediction = malloc(prediction_bytes);
 	make_prediction(prediction_seed, prediction, prediction_bytes);
 	if (formula_check(&info, &s->formula) != SPARSE_OK
-		|| formula_predict(codec, &info, &s->formula, prediction, content) != SPARSE_OK)
+		|| formula_predict(codec, &info, &s->formula, prediction, content, NULL) != SPARSE_OK)
 		abort();
 	for (size_t i = 0; i < s->elements && change > 0; i += 5)
 		if (change == 1)

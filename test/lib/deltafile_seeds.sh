@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes the corpus of fuzz_deltafile: delta files against the fuzzer's base of
-# pseudo-random bytes, and of small models. To be run again whenever a format
-# changes, for the old seeds then end at the first check:
+# pseudo-random bytes, and of small models, in the format that is written: their names end
+# in it, those of format 1 stay as they are. To be run again when there is a new one:
 #
 #   make && bash test/lib/deltafile_seeds.sh test/fuzz/corpus/fuzz_deltafile
 
@@ -39,8 +39,40 @@ perl -e '
     to_file("model-grown", model(24, @words, map { 0x3c10 + $_ % 90 } 1 .. 32 * 4));
 ' "$work"
 
-seed() { ./pg_sparse compress --quiet "$@"; }
-for child in same bytes constant empty; do seed "$work/base" "$work/$child" -o "$corpus/$child"; done
-for child in model-tuned model-grown; do seed "$work/model" "$work/$child" -o "$corpus/$child"; done
-seed --no-base "$work/alone" -o "$corpus/alone"
-seed --no-base "$work/model" -o "$corpus/model-alone"
+seed() { ./pg_sparse compress --quiet "${@:2}" -o "$corpus/$1-2"; }
+for child in same bytes constant empty; do seed "$child" "$work/base" "$work/$child"; done
+for child in model-tuned model-grown; do seed "$child" "$work/model" "$work/$child"; done
+seed alone --no-base "$work/alone"
+seed model-alone --no-base "$work/model"
+# several bases; a part that another is computed from: scales
+python3 - "$work" <<'END'
+import json, struct, sys
+def model(name, tensors):
+    entries, data = {}, b""
+    for key, (dtype, shape, content) in tensors.items():
+        entries[key] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    header = json.dumps(entries).encode()
+    open(f"{sys.argv[1]}/{name}", "wb").write(struct.pack("<Q", len(header)) + header + data)
+rows, columns = 64, 64
+def noise(seed, scale):
+    out, state = [], seed
+    for _ in range(rows * columns):
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2 ** 64
+        out.append((state / 2 ** 64 - .5) * scale)
+    return out
+def floats(x): return struct.pack(f"<{len(x)}f", *x)
+base, other = noise(1, 1), noise(2, 1)
+mix = [struct.unpack("<f", struct.pack("<f", .75 * a + .25 * b))[0] for a, b in zip(base, other)]
+scales, levels = [], []
+for r in range(rows):
+    row = base[r * columns:(r + 1) * columns]
+    scale = struct.unpack("<f", struct.pack("<f", max(map(abs, row)) / 127))[0]
+    scales.append(scale)
+    levels += [max(-127, min(127, round(x / scale))) for x in row]
+one = lambda x: {"w": ("F32", [rows, columns], floats(x))}
+model("m-base", one(base)); model("m-other", one(other)); model("m-mix", one(mix))
+model("m-int8", {"w": ("I8", [rows, columns], struct.pack(f"<{len(levels)}b", *levels)), "w_scale": ("F32", [rows, 1], floats(scales))})
+END
+seed mix "$work/m-base" "$work/m-mix" --parent "$work/m-other"
+seed int8 "$work/m-base" "$work/m-int8"

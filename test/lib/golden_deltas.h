@@ -12,15 +12,17 @@
 
 #include "codec/delta.h"
 
-/* Whether format 1 has such deltas (docs/format.md: the tables of predictors and codings). */
+/* Whether a format added such deltas (docs/format.md: the tables of predictors and codings). */
 static inline bool
-golden_occurs(unsigned predictor, unsigned coding, sparse_dtype type)
+golden_occurs(int format, unsigned predictor, unsigned coding, sparse_dtype type)
 {
 	const sparse_dtype_info *dtype = sparse_dtype_get(type);
 	const bool	is_float = dtype->exponent_bits > 0;
 	const bool	quantised = predictor == SPARSE_PREDICT_QUANTISED;
 	const bool	computed = sparse_predictor_computes(predictor);
 
+	if ((format == 2) != (predictor == SPARSE_PREDICT_SUM))
+		return false;
 	if (computed && !quantised && !is_float)
 		return false;
 	if (quantised && (dtype->bytes > 1 || type == SPARSE_BYTES || type == SPARSE_BOOL))
@@ -39,6 +41,8 @@ golden_occurs(unsigned predictor, unsigned coding, sparse_dtype type)
 			return is_float && predictor == SPARSE_PREDICT_NONE;
 		case SPARSE_CODE_PALETTE:
 			return dtype->bytes > 1 && predictor == SPARSE_PREDICT_NONE;
+		case SPARSE_CODE_FRACTION:
+			return format == 2 && (dtype->bytes == 2 || dtype->bytes == 4);
 		default:				/* raw, constant, planes */
 			return predictor == SPARSE_PREDICT_NONE;
 	}

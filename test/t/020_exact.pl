@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use Digest::SHA ();
 use File::Basename;
 use File::Path qw(make_path);
 use IPC::Run;
@@ -175,6 +176,14 @@ my (undef, undef, $no_equivalent) = $node->psql('latin', "select sparse_import_b
 like($no_equivalent, qr/has no equivalent in encoding "LATIN1"/, 'a name that the encoding cannot hold is an error');
 like($no_equivalent, qr/CONTEXT: .*tensor 1\b.* of file "model.safetensors"/, 'which says of which tensor');
 
+# A tensor of a data file.
+sub tensor_in
+{
+	my ($file) = @_;
+	sql("select sparse_import_file('$file', '" . data_file($file) . "')");
+	return sql("select name from sparse_tensors('$file') limit 1");
+}
+
 # ---- a folder, as the hub's tools lay it out ----
 
 my $base = data_file('mini-base');
@@ -185,18 +194,20 @@ write_file("$cache/snapshot/empty.txt", '');
 write_file("$cache/snapshot/.gitattributes", '*.safetensors filter=lfs');
 write_file("$cache/snapshot/.git/HEAD", 'ref: refs/heads/main');
 write_file("$cache/snapshot/original/deep/params.bin", "\0\1\2" x 1000);
+write_file("$cache/snapshot/.private/key", 'secret');
 symlink $base, "$cache/snapshot/model.safetensors" or die $!;
 symlink "$cache/snapshot/original", "$cache/snapshot/elsewhere" or die $!;
 
 my ($code, undef, $notices) =
   $node->psql('postgres', "select sparse_import_file('hub/model', '$cache/snapshot', '{mini-base}')");
 is($code, 0, 'a folder is imported');
-like($notices, qr/skipping ".*elsewhere"/, 'a link to a folder is passed over, and that is said');
+like($notices, qr/skipping ".*\.private": its name begins with a dot/, 'a hidden folder is passed over, and that is said');
+unlike($notices, qr/\.git"/, '... but of those of tools');
 my %expected = map { $_ => "$cache/snapshot/$_" }
-  ('.gitattributes', 'config.json', 'empty.txt', 'model.safetensors', 'original/deep/params.bin', 'tokenizer.json');
+  ('.gitattributes', 'config.json', 'elsewhere/deep/params.bin', 'empty.txt', 'model.safetensors', 'original/deep/params.bin', 'tokenizer.json');
 is(sql("select string_agg(path, ' ' order by ordinal) from sparse_files('hub/model')"),
 	join(' ', sort keys %expected),
-	'its files are listed in order of path, without those of hidden folders');
+	'its files are listed in order of path, those of linked folders too, without those of hidden ones');
 for my $path (sort keys %expected)
 {
 	is(sha256_of_version_file('hub/model', $path), sha256_of_file($expected{$path}),
@@ -212,7 +223,7 @@ like(failure("select sparse_reconstruct_file('hub/model', '../config.json')"),
 write_file("$cache/snapshot/config.json", '{"model_type": "llama", "vocab_size": 1024}');
 sql("select sparse_import_file('hub/model', '$cache/snapshot')");
 is( sql("select revision, new_objects, files from sparse.version where name = 'hub/model' order by id desc limit 1"),
-	'2|1|6', 'a folder of which one file changed is a new revision with one new object');
+	'2|1|7', 'a folder of which one file changed is a new revision with one new object');
 
 # ---- shards and their index ----
 
@@ -222,7 +233,8 @@ symlink $base, "$shards/model-00001-of-00002.safetensors" or die $!;
 symlink data_file('mini-lora-adapter'), "$shards/more/model-00002-of-00002.safetensors" or die $!;
 write_file("$shards/unrelated.txt", 'not of the model');
 write_file("$shards/model.safetensors.index.json",
-	'{"metadata": {"total_size": 1}, "weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00001-of-00002.safetensors", "c": "more/model-00002-of-00002.safetensors"}}');
+	'{"metadata": {"total_size": 1}, "weight_map": {"model.embed_tokens.weight": "model-00001-of-00002.safetensors", "model.norm.weight": "model-00001-of-00002.safetensors", "'
+	  . tensor_in('mini-lora-adapter') . '": "more/model-00002-of-00002.safetensors"}}');
 sql("select sparse_import_file('sharded', '$shards/model.safetensors.index.json')");
 is( sql("select string_agg(path, ' ' order by ordinal) from sparse_files('sharded')"),
 	'model-00001-of-00002.safetensors model.safetensors.index.json more/model-00002-of-00002.safetensors',
@@ -232,7 +244,7 @@ is(sha256_of_version_file('sharded', 'more/model-00002-of-00002.safetensors'),
 
 symlink $base, "$shards/copy.safetensors" or die $!;
 write_file("$shards/twice.index.json",
-	'{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "copy.safetensors"}}');
+	'{"weight_map": {"model.embed_tokens.weight": "model-00001-of-00002.safetensors", "model.norm.weight": "copy.safetensors"}}');
 sql("select sparse_import_file('twice', '$shards/twice.index.json')");
 like(failure("select sparse_tensor('twice', 'model.embed_tokens.weight')"),
 	qr/several files of version "twice\@1" have a tensor/, 'a tensor name that stands in two files is ambiguous');
@@ -246,7 +258,12 @@ for my $case (
 	[ '{"weight_map": {"a": "missing.safetensors"}}', qr/could not stat/, 'that is missing' ],
 	[ '{"weight_map": {}}', qr/names no shards/, 'that it does not name' ],
 	[ '{"weights": 1}', qr/names no shards/, 'without a weight_map' ],
-	[ 'not JSON', qr/invalid input syntax for type json/, 'when it is not JSON' ],
+	[ '{"weight_map": {"a": "copy.safetensors"}}', qr/index "bad.index.json" looks for tensor "a" in "copy.safetensors", which has none/, 'that has not the tensor' ],
+	[ '{"weight_map": {"model.norm.weight": "copy.safetensors", "model.norm.weight": "model-00001-of-00002.safetensors"}}',
+		qr/names tensor "model.norm.weight" twice/, 'of a tensor that it names twice' ],
+	[ '{"weight_map": {"a": {"b": "copy.safetensors"}}}', qr/invalid shard/, 'that is an object' ],
+	[ '{"weight_map": ["copy.safetensors"]}', qr/is not an object/, 'in a list' ],
+	[ 'not JSON', qr/is not JSON/, 'when it is not JSON' ],
 	[ "{}\0", qr/is not JSON/, 'when it holds a NUL' ])
 {
 	my ($index, $error, $what) = @$case;
@@ -258,6 +275,55 @@ for my $case (
 symlink $base, $node->data_dir . '/relative.safetensors' or die $!;
 like(failure("select sparse_import_file('bad', 'relative.safetensors')"), qr/path must be absolute/, 'a relative path is not imported');
 like(failure("select sparse_export('mini-base', 'relative-too.safetensors')"), qr/path must be absolute/, 'nor exported to');
+
+# ---- what is not whole ----
+
+my $pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" . ('4d' x 32) . "\nsize 12345\n";
+for my $case (
+	[ 'shard', { 'model.safetensors.index.json' => '{"weight_map": {"model.norm.weight": "a.safetensors", "x": "b.safetensors"}}' },
+		qr/index "model.safetensors.index.json" names a shard that is not there: "b.safetensors"/ ],
+	[ 'tensor', { 'sub/model.safetensors.index.json' => '{"weight_map": {"x": "a.safetensors"}}', 'sub/a.safetensors' => 'link' },
+		qr/index "sub\/model.safetensors.index.json" looks for tensor "x" in "sub\/a.safetensors", which has none/ ],
+	[ 'end', { 'model.safetensors.index.json' => '{"weight_map": {"model.norm' }, qr/index "model.safetensors.index.json" is not JSON/ ],
+	[ 'weights', { 'b.safetensors' => $pointer }, qr/"b.safetensors" is a Git-LFS pointer/ ],
+	[ 'tokenizer', { 'tokenizer.json' => $pointer }, qr/"tokenizer.json" is a Git-LFS pointer/ ],
+	[ 'way out', { 'sub/up' => 'loop' }, qr/link ".*sub\/up" leads to a folder that it lies in/ ],
+	[ 'pipe', { 'pipe' => 'fifo' }, qr/"[^"]*\/pipe" is not a regular file/ ])
+{
+	my ($what, $files, $error) = @$case;
+	my $place = "$folder/lacks-$what";
+	make_path("$place/sub");
+	symlink $base, "$place/a.safetensors" or die $!;
+	for my $path (keys %$files)
+	{
+		if ($files->{$path} eq 'link') { symlink $base, "$place/$path" or die $! }
+		elsif ($files->{$path} eq 'loop') { symlink '..', "$place/$path" or die $! }
+		elsif ($files->{$path} eq 'fifo') { POSIX::mkfifo("$place/$path", 0600) or die $! }
+		else { write_file("$place/$path", $files->{$path}) }
+	}
+	like(failure("select sparse_import_file('bad', '$place')"), $error, "a folder that lacks its $what is refused by name");
+}
+make_path("$folder/no-bin");
+symlink $base, "$folder/no-bin/model.safetensors" or die $!;
+write_file("$folder/no-bin/pytorch_model.bin.index.json", '{"weight_map": {"x": "pytorch_model-1.bin"}}');
+(undef, undef, $notices) = $node->psql('postgres', "select sparse_import_file('no-bin', '$folder/no-bin')");
+like($notices, qr/NOTICE: .*none of the files is there that index "pytorch_model.bin.index.json" names/, 'an index of a form that was not downloaded is kept, and that is said');
+like(failure("select sparse_import_bytes('bad', '$pointer')"), qr/"model.safetensors" is a Git-LFS pointer/, 'bytes that are a pointer are refused');
+
+sub upload
+{
+	my ($name, %file) = @_;
+	my $files = join ', ', map { my $bytes = $file{$_}; $bytes =~ s/'/''/g;
+		sprintf '{"path": "%s", "size": %d, "sha256": "%s"}', $_, length $file{$_}, Digest::SHA::sha256_hex($file{$_}) } sort keys %file;
+	my $id = sql("select sparse_begin('$name', '[$files]')");
+	sql("select sparse_write($id, null, 0, convert_to(\$q\$$file{$_}\$q\$, 'UTF8'), '$_')") for sort keys %file;
+	my $error = failure("select sparse_commit($id)");
+	sql("select sparse_abort($id)");
+	return $error;
+}
+like(upload('bad', 'model.safetensors.index.json' => '{"weight_map": {"x": "b.safetensors"}}', 'c.json' => '{}'),
+	qr/names a shard that is not there: "b.safetensors"/, 'an upload of an index without its shard is not made ready');
+like(upload('bad', 'b.safetensors' => $pointer), qr/"b.safetensors" is a Git-LFS pointer/, 'nor one of a pointer');
 
 make_path("$folder/empty");
 like(failure("select sparse_import_file('bad', '$folder/empty')"), qr/holds no files/, 'an empty folder is refused');
@@ -333,14 +399,17 @@ like(failure("select sparse_export('hub/model', '$folder/exported')"),
 	qr/is not empty/, 'several files go only into an empty directory');
 sql("update sparse.file set sha256 = sha256('') where version = sparse_version_id('mini-base') and ordinal = 0");
 like(failure("select sparse_export('mini-base', '$folder/corrupt.safetensors')"), qr/is corrupt/, 'a corrupt file is not exported');
-is_deeply([ grep { /corrupt|sparse-/ } map { basename($_) } glob "$folder/*" ], [], 'nor is anything left of it');
+is_deeply([ grep { /corrupt|sparse-/ } map { basename($_) } glob "$folder/{,.}*" ], [], 'nor is anything left of it');
 like(failure("select sparse_export('main-base', '/nonexistent/x')"), qr/could not create file/, 'nor one into a folder that is not there');
 
-my $stranger = failure(qq{
-	do \$\$ begin execute format('copy (select 1) to %L', '$folder/strange.safetensors.sparse-' || pg_backend_pid() || '.tmp'); end \$\$;
-	select sparse_export('main-base', '$folder/strange.safetensors')});
-like($stranger, qr/could not create file .*File exists/, 'a temporary file that is there already stops an export');
-is(scalar(() = glob "$folder/strange.safetensors.sparse-*.tmp"), 1, 'and is left to whoever made it');
+for my $length (236, 237, 240, 246, 255)
+{
+	my $name = 'n' x $length;
+	sql("select sparse_export('main-base', '$folder/$name')");
+	is(sha256_of_file("$folder/$name"), sha256_of_file(data_file('main-base')), "a name of $length bytes can be written");
+	unlink "$folder/$name";
+}
+is_deeply([ glob "$folder/.sparse-*" ], [], 'and no temporary file stays');
 
 $node->stop;
 done_testing();

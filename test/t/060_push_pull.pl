@@ -148,7 +148,61 @@ cmp_ok(receives('... unless he may not call what sends them', 'near-svd', @base,
 psql_one('grant execute on function sparse_delta_factors(bigint, text[], text, bigint, bigint) to public');
 leaves_nothing_beside($folder, 'nothing of them is left');
 
+# ---- long names ----
+
+for my $length (230, 237, 241, 255)
+{
+	my $name = 'n' x $length;
+	mkdir scratch("long$length") or die;
+	write_whole(scratch("long$length/$name"), "content of $length");
+	write_whole(scratch("long$length/other"), '{}');
+	client_works("a file whose name has $length bytes", 'push', scratch("long$length"), "long/$length", '-q');
+	client_works('... comes back', 'pull', "long/$length", '-o', scratch("long-back$length"), '-q');
+	is_file(scratch("long-back$length/$name"), scratch("long$length/$name"), '... as it was');
+	client_works('... alone too', 'compress', '--no-base', scratch("long$length/$name"), '-o', scratch('delta'), '-q');
+	unlink scratch("long-back$length/$name");
+	client_works('... from a delta', 'reconstruct', '--no-base', scratch('delta'), '-o', scratch("long-back$length/$name"), '-q');
+	is_file(scratch("long-back$length/$name"), scratch("long$length/$name"), '... as it was');
+}
+mkdir scratch('left');
+write_whole(scratch('left/.pg_sparse-0123456789abcdef0123456789abcdef.part'), 'half a file');
+client_fails(1, 'no path that a file of a version may have', 'what an interrupted pull has left is no part of a model', 'push', scratch('left'), 'left');
+
+# ---- one line of progress ----
+
+my $terminal = <<'END';
+import fcntl, os, pty, struct, subprocess, sys, termios
+widest, drawn = -999, 0
+for columns in (80, 50, 20):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
+    process = subprocess.Popen(['pg_sparse', 'push', sys.argv[1], 'progress/%d' % columns, '--no-parent', '--as-bytes'], stderr=theirs, stdout=subprocess.DEVNULL)
+    os.close(theirs)
+    text = b''
+    try:
+        while True:
+            bytes = os.read(ours, 65536)
+            if not bytes: break
+            text += bytes
+    except OSError: pass
+    process.wait()
+    for line in text.replace(b'\n', b'\r').split(b'\r'):
+        line = line.replace(b'\033[K', b'')
+        drawn += len(line) > 0
+        widest = max(widest, len(line) - columns)
+print(widest, drawn)
+END
+{
+	my $large = write_whole(scratch('large'), pack('L*', map { int rand 2**32 } 1 .. 5_000_000));
+	my $out = '';
+	PostgreSQL::Test::Utils::run_log([ 'python3', '-c', $terminal, $large ], '>', \$out);
+	my ($widest, $drawn) = split ' ', $out;
+	cmp_ok($drawn, '>', 0, 'progress is drawn on a terminal');
+	cmp_ok($widest, '<', 0, '... and never wraps');
+}
+
 # ---- tensors ----
+
 
 my $tensor = 'model.layers.0.self_attn.q_proj.weight';
 client_works('some tensors are pulled', 'pull', 'alone/mini-finetune', '-o', scratch('some'),
@@ -159,6 +213,16 @@ is( psql_one("select count(*) from sparse_tensors('some') s join sparse_tensors(
 	'2', '... with their bytes');
 client_fails(6, 'no tensor "nothing"', 'a tensor that is not there is an error', 'pull', 'some', '-o', scratch('none'), '--tensor', 'nothing');
 ok(!-e scratch('none'), '... and leaves no file');
+{
+	my $header = '{"__metadata__":{"format":"pt","a \"b\"":"\u00e9\\n"},"x":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"y":{"dtype":"F4","shape":[2],"data_offsets":[3,4]}}';
+	write_whole(scratch('with-metadata'), pack('Q<', length $header) . $header . 'abcd');
+	client_works('a model with metadata', 'push', scratch('with-metadata'), 'with-metadata', '-q');
+	client_works('one tensor of it is pulled', 'pull', 'with-metadata', '-o', scratch('one'), '--tensor', 'y', '-q');
+	my $pulled = read_whole(scratch('one'));
+	my $read = JSON::PP::decode_json(substr $pulled, 8, unpack 'Q<', $pulled);
+	is_deeply($read->{__metadata__}, JSON::PP::decode_json($header)->{__metadata__}, '... with the metadata of its file');
+	is(join(' ', sort keys %$read), '__metadata__ y', '... and nothing else');
+}
 
 # ---- folders ----
 

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use ClientTest;
+use Digest::SHA qw(sha256_hex);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SparseTest;
@@ -17,6 +18,7 @@ my $folder = PostgreSQL::Test::Utils::tempdir();
 my $base = data_file('main-base');
 my $model = data_file('main-finetune');
 my $out = "$folder/out";
+my ($part, $journal) = map { "$folder/.pg_sparse-" . substr(sha256_hex('out'), 0, 32) . ".$_" } qw(part journal);
 
 $node->append_conf('postgresql.conf', 'restart_after_crash = on');
 $node->reload;
@@ -114,7 +116,7 @@ for my $case ([ 'client', $kill_client ], [ 'server', $kill_server ])
 		my ($status) = interrupt_run($after, $kill, @pull);
 		$broken++ if $status != 0;
 		ok(!-e $out || sha256_of_file($out) eq sha256_of_file($model), "$name: no half file is in place");
-		$with_rest++ if -e "$folder/.out.pg_sparse-part";
+		$with_rest++ if -e $part;
 		client_works("$name: the same command again works", @pull);
 		is_file($out, $model, '... and gives the file');
 		leaves_nothing_beside($folder, '... alone');
@@ -148,14 +150,14 @@ cmp_ok($with_rest, '>', 0, 'and some left a part to go on with');
 
 my $digest = sha256_of_file($model);
 my $size = -s $model;
-write_whole("$folder/.out.pg_sparse-part", "\0" x $size);
-write_whole("$folder/.out.pg_sparse-journal", "pg_sparse 0 $digest $size\n0 1048576 0123456789abcdef\n1048576 99999999999999 0\n18446744073709551615 2 0\nrubbish\n5 ");
+write_whole($part, "\0" x $size);
+write_whole($journal, "pg_sparse 0 $digest $size\n0 1048576 0123456789abcdef\n1048576 99999999999999 0\n18446744073709551615 2 0\nrubbish\n5 ");
 unlink $out;
 client_works('a journal that tells lies is not believed', @pull);
 is_file($out, $model, '... and the file is right');
 unlink $out;
-write_whole("$folder/.out.pg_sparse-part", 'of another file');
-write_whole("$folder/.out.pg_sparse-journal", "pg_sparse 0 " . ('0' x 64) . " 15\n0 15 0\n");
+write_whole($part, 'of another file');
+write_whole($journal, "pg_sparse 0 " . ('0' x 64) . " 15\n0 15 0\n");
 client_works('the part of another file is no matter', @pull);
 is_file($out, $model, '... and the file is right');
 leaves_nothing_beside($folder, '... alone');

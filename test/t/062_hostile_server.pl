@@ -48,7 +48,7 @@ sub is_refused
 		my ($code, undef, $err) = client('pull', $pulled, '-q', @$arguments);
 		ok($code eq $damaged && $err =~ /\Apg_sparse: error: [^\n]+\n(hint: [^\n]+\n)?\z/ && !-e $out, "$name is refused$how")
 		  or diag("exit $code: $err");
-		unlink glob("$folder/.out.*");
+		unlink glob("$folder/.pg_sparse-*");
 	}
 }
 
@@ -127,7 +127,7 @@ sub is_refused_with_base
 		my ($code, undef, $err) = client('pull', 'near', '-q', '-o', $out, @have, '-j', $jobs);
 		ok($code eq $damaged && $err =~ /\Apg_sparse: error: [^\n]+\n(hint: [^\n]+\n)?\z/ && !-e $out, "$name is refused on $jobs connections")
 		  or diag("exit $code: $err");
-		unlink glob("$folder/.out.pg_sparse-part $folder/.out.pg_sparse-journal");
+		unlink glob("$folder/.pg_sparse-*");
 	}
 }
 
@@ -221,13 +221,13 @@ psql_one(qq{
 	end \$\$});
 for my $jobs (1, 4)
 {
-	unlink $out, glob("$folder/.out.*");
+	unlink $out, glob("$folder/.pg_sparse-*");
 	my ($code, undef, $err) = client('pull', 'large', '-q', '-o', $out, '-j', $jobs);
 	ok($code eq '0' ? sha256_of_file($out) eq sha256_of_file($large) : !-e $out,
 		"what comes before a piece changes nothing that was checked, on $jobs connections") or diag("exit $code: $err");
 	note("exit $code: $err");
 }
-unlink $out, glob("$folder/.out.*");
+unlink $out, glob("$folder/.pg_sparse-*");
 
 # ---- what it says of the files ----
 
@@ -245,7 +245,7 @@ sub tell_of_files
 		as \$\$ select $columns from real_files(version) \$\$});
 }
 
-for my $path ('../escaped', '/tmp/escaped', 'a/../../escaped', './x', 'a//b', '', '.', '.x.pg_sparse-part')
+for my $path ('../escaped', '/tmp/escaped', 'a/../../escaped', './x', 'a//b', '', '.', '.pg_sparse-0123456789abcdef0123456789abcdef.part')
 {
 	tell_of_files("ordinal, '$path'::text, format, bytes, sha256, tensors");
 	mkdir "$folder/into";

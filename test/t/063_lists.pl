@@ -42,6 +42,17 @@ my @rows = parse_csv(client_works('log as CSV', 'log', '--csv'));
 is(scalar @rows, 3, '... has a head and a line for each');
 is($rows[1][-1], $log->[0]{message}, '... with the same message');
 is(scalar @{ client_json('log of one', 'log', '-n', 1) }, 1, '... is one');
+{
+	my $iso = q{to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')};
+	local $ENV{PGOPTIONS} = '-c datestyle=German -c timezone=UTC';
+	for my $rows ($log, client_json('log in another style of dates', 'log'), client_json('show', 'show', 'org/tuned')->{version})
+	{
+		like($rows->[0]{created_at}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d:\d\d$/, '... has its times in full, as ISO 8601 writes them');
+	}
+	my ($first) = grep { $_->{name} eq 'org/tuned@1' } @{ client_json('log', 'log') };
+	is(substr($first->{created_at}, 0, 19), psql_one("select $iso from sparse.version where name = 'org/tuned' and revision = 1"), '... to the second, and right');
+	like(client_works('log for people', 'log'), qr/ \d{4}-\d\d-\d\d \d\d:\d\d  /, '... shows the minute');
+}
 client_fails(2, 'takes a number', "a count of $_ is a wrong command line", 'log', '-n', $_) for 'x', '-1', '1x', '99999999999999999999';
 my $out = client_works('log as a table', 'log');
 unlike($out, qr/\e/, '... lets no escape through');

@@ -47,8 +47,111 @@ is(join(' ', map { "$_:$model{$_}{outcome}" } sort keys %model),
 client_fails(1, 'holds .safetensors files', 'a tree without models is an error', 'adopt', "$tree/no-model");
 client_fails(1, 'not a folder', 'a file is no tree', 'adopt', "$tree/no-model/text.txt");
 
-my ($code, undef, $words) = client('adopt', "$tree/acme/base");
-ok($code eq '1' && $words =~ /hint: Give the folder above it, or push it/, 'a folder that is a model itself is refused, and why is said');
+# ---- one model, wherever it is named from ----
+
+sub adopted
+{
+	my ($name, @arguments) = @_;
+	my ($status, $text, $words) = client('adopt', @arguments, '--json');
+	is($status, '0', $name) or diag($words);
+	return join ' ', map { "$_->{name}:$_->{outcome}" } @{ JSON::PP::decode_json($text) };
+}
+sub parents_of
+{
+	my ($name) = @_;
+	return psql_one(qq{select coalesce(string_agg(p.name || '@' || p.revision || ' ' || e.role, ', ' order by e.ordinal), '')
+		from sparse.parent e join sparse.version v on v.id = e.child join sparse.version p on p.id = e.parent
+		where v.id = sparse_version_id('$name')});
+}
+is(adopted('a folder that is a model itself is adopted', "$tree/acme/base/"), 'base:stored', '... by its own name');
+is(adopted('names begin below a root', "$tree/acme/base", '--root', $tree), 'acme/base:known', '... wherever below it adopt begins');
+is(adopted('...', "$tree/acme/../acme", '--root', "$tree/."), 'acme/a-tuned:known acme/base:known', '... however it is written');
+client_fails(2, 'does not lie below the root', 'the root must be above', 'adopt', "$tree/acme", '--root', "$tree/no-model");
+
+# ---- a run and its checkpoints ----
+
+my $runs = PostgreSQL::Test::Utils::tempdir() . '/runs';
+sub place
+{
+	my ($path, $file) = @_;
+	my ($folder) = "$runs/$path" =~ m{(.*)/};
+	system('mkdir', '-p', $folder) == 0 or die;
+	ref $file ? write_whole("$runs/$path", $$file) : symlink data_file($file), "$runs/$path" or die;
+}
+place('run/model.safetensors', 'mini-finetune-fp16');
+place('run/config.json', \'{"model_type": "llama"}');
+place('run/README.md', \"---\nbase_model: acme/base\n---\n");
+place('run/checkpoint-100/model.safetensors', 'mini-chain-2');
+place('run/checkpoint-20/model.safetensors', 'mini-chain-1');
+place('run/checkpoint-20/config.json', \'{}');
+is(adopted('a run is adopted', $runs), 'run/checkpoint-20:stored run/checkpoint-100:stored run:stored', '... with its checkpoints, in their order');
+is(psql_one(q{select string_agg(path, ' ' order by ordinal) from sparse_files('run')}), 'README.md config.json model.safetensors', '... which are versions of their own');
+is(parents_of('run/checkpoint-100'), 'run/checkpoint-20@1 checkpoint', 'a checkpoint has the one before it as parent');
+is(parents_of('run'), 'run/checkpoint-100@1 checkpoint, acme/base@1 finetune', 'and the end of the run the last, beside its base');
+is(adopted('again from within', "$runs/run"), 'run/checkpoint-20:known run/checkpoint-100:known run:known', '... the names are the same');
+is(psql_one(q{select metadata -> 'config' ->> 'model_type' from sparse.version where id = sparse_version_id('run')}), 'llama', 'the config is metadata');
+
+# ---- a pipeline, with a part on another disk ----
+
+place('pipe/model_index.json', \'{}');
+place('pipe/unet/diffusion.safetensors', 'mini-base-int8');
+place('elsewhere/vae/diffusion.safetensors', 'mini-base');
+symlink '../elsewhere/vae', "$runs/pipe/vae" or die;
+is(adopted('a pipeline is adopted by itself', "$runs/pipe"), 'pipe:stored', '... as a whole');
+is(psql_one(q{select string_agg(path, ' ' order by ordinal) from sparse_files('pipe')}),
+	'model_index.json unet/diffusion.safetensors vae/diffusion.safetensors', '... with its linked folder');
+
+# ---- snapshots of the hub's cache ----
+
+my $cache = "$runs/hub/models--org--model";
+place('hub/models--org--model/snapshots/aaaa1111/model.safetensors', 'mini-finetune');
+place('hub/models--org--model/snapshots/bbbb2222/model.safetensors', 'mini-finetune-light');
+place('hub/models--org--model/refs/main', \'aaaa1111');
+is(adopted('a cache is adopted', "$runs/hub"), 'org/model:stored org/model:stored', '... with all its snapshots');
+is(psql_one(q{select string_agg(concat_ws(' ', revision, metadata ->> 'commit', metadata ->> 'ref'), ', ' order by revision) from sparse.version where name = 'org/model'}),
+	'1 bbbb2222, 2 aaaa1111 main', '... that of refs/main is the newest, and commits are kept');
+is(parents_of('org/model@2'), 'org/model@1 revision', '... and follows the one before');
+
+# ---- what cannot be adopted is said ----
+
+place('left/old/pytorch_model.bin', \("PK\3\4" . 'x' x 100));
+place('left/pointer/model.safetensors', \("version https://git-lfs.github.com/spec/v1\noid sha256:" . ('4d' x 32) . "\nsize 12345\n"));
+place('left/shards/model.safetensors.index.json', \'{"weight_map": {"a": "model-1.safetensors"}}');
+mkdir "$runs/left/loop";
+symlink '..', "$runs/left/loop/up" or die;
+symlink 'nowhere', "$runs/left/dangling" or die;
+my ($status, undef, $words) = client('adopt', "$runs/left");
+is($status, '1', 'a tree of what cannot be stored ends with exit code 1');
+like($words, qr/old\/pytorch_model.bin" is a zip archive/, '... weights in another form are named');
+like($words, qr/"model.safetensors" is a Git-LFS pointer/, '... pointers');
+like($words, qr/names a shard that is not there: "model-1.safetensors"/, '... missing shards');
+like($words, qr/loop\/up" is passed over: it is a link to a folder that it lies in/, '... links in circles');
+like($words, qr/dangling" is passed over: No such file/, '... and links that lead nowhere');
+
+# ---- cards ----
+
+sub card_says
+{
+	my ($sentence, $card, $parents, $metadata) = @_;
+	our $number;
+	my $folder = "$runs/card" . ++$number;
+	mkdir $folder or die;
+	write_whole("$folder/README.md", $card);
+	write_model("$folder/model.safetensors", [ 'w', 'U8', '4', pack('N', $number) ]);
+	client_works($sentence, 'push', $folder, "card/$number", '-q');
+	is(parents_of("card/$number"), $parents, '... parents');
+	is(psql_one("select metadata - 'base_model' from sparse.version where name = 'card/$number'"), $metadata, '... metadata') if defined $metadata;
+}
+card_says('a block list, quotes and comments', "---\nbase_model: # two\n  - \"acme/base\"   # one\n  - 'acme/a-tuned'\nlicense: mit\ntags: [a, \"b c\"]\n---\ntext",
+	'acme/base@1 merge, acme/a-tuned@1 merge', '{"tags": ["a", "b c"], "license": "mit"}');
+card_says('a flow list after a byte order mark, with CRLF', "\xEF\xBB\xBF---\r\nlicense: apache-2.0\r\nbase_model: [acme/base, 'acme/a-tuned',]\r\nbase_model_relation: merge\r\n---\r\n",
+	'acme/base@1 merge, acme/a-tuned@1 merge', '{"license": "apache-2.0"}');
+card_says('a folded scalar', "---\nbase_model: >-\n  acme/base\nbase_model_relation: quantized\n---\n", 'acme/base@1 quantized');
+card_says('a URL of the hub', "---\nbase_model: https://huggingface.co/acme/base/tree/main\nbase_model_relation: adapter\n---\n", 'acme/base@1 adapter');
+card_says('a name in other case', "\n---   \nBase_Model: Acme/BASE\n---\n", 'acme/base@1 finetune');
+card_says('a key further down is none', "---\nx:\n  base_model: acme/base\n---\n", '', '{}');
+card_says('what is no YAML says nothing', "---\nbase_model: [acme/base\n---\n", '');
+card_says('text without front matter says nothing', "# base_model: acme/base\n", '');
 
 $node->stop;
 done_testing();

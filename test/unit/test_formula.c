@@ -119,7 +119,7 @@ predicts(sparse_predictor predictor, const sparse_formula *f, sparse_dtype dtype
 		info.refs = (uint16_t) refs;
 		memcpy(info.ref, ref, refs * sizeof(*ref));
 		good = formula_check(&info, f) == SPARSE_OK
-			&& formula_predict(codec, &info, f, references, content) == SPARSE_OK;
+			&& formula_predict(codec, &info, f, references, content, NULL) == SPARSE_OK;
 	}
 	else
 		good = info.coding == SPARSE_CODE_EMPTY
@@ -229,6 +229,112 @@ product_vectors_hold(void)
 	ref[0].count = 3;
 	ok(predicts(SPARSE_PREDICT_LOW_RANK, &f, SPARSE_F32, ref, 3, &part, sizeof part, expected + 2, 12),
 	   "low-rank: transposed factors, and a part that begins within a row");
+}
+
+static void
+sum_vectors_hold(void)
+{
+	struct
+	{
+		float		base[6];
+		float		other[6];
+		int8_t		left[6];	/* 2 components x 3 rows, of which the first is passed over */
+		int8_t		right[6];	/* 2 x 3 */
+	}			from = {{1, 2, 3, 4, 5, 6}, {1, 1, 1, 2, 2, 2}, {9, 1, 3, 9, 2, -4}, {1, 0, -1, 2, 1, 3}};
+	/* base x 2 - other + (1 x 1 + 2 x 2 x 2, ...) / 4 */
+	const float expected[6] = {1 + 9 / 4.0f, 3 + 1, 5 + 11 / 4.0f, 6 - 13 / 4.0f, 8 - 2, 10 - 27 / 4.0f};
+	sparse_ref	ref[4] = {REF(0, SPARSE_F32, 6), REF(1, SPARSE_F32, 6), REF(2, SPARSE_I8, 6), REF(3, SPARSE_I8, 6)};
+	sparse_formula f = {
+		.bases = 2, .coefficient = {2, -1}, .rank = 2, .columns = 3, .row = 1, .power = -2, .exponent = {0, 1}
+	};
+	const sparse_formula alone = {.bases = 1, .coefficient = {0.5}};
+	const float halved[2] = {0.5f, -1.5f};
+
+	ok(predicts(SPARSE_PREDICT_SUM, &f, SPARSE_F32, ref, 4, &from, sizeof from, expected, 24),
+	   "sum: weighted bases, and the product of integers, shifted and scaled");
+	ref[0].count = 2;
+	ok(predicts(SPARSE_PREDICT_SUM, &alone, SPARSE_F32, ref, 1, (float[]) {1, -3}, 8, halved, 8), "sum: of one base, without a product");
+}
+
+/* What a bf16 and an f16 keep of sums that lie between two elements. */
+static void
+fractions_hold(void)
+{
+	/* 1 + 0, 1/32, 15/32 and 20/32 of the distance to the next; and below zero */
+	const float sums[5] = {1, 1 + 1 / 4096.0f, 1 + 15 / 4096.0f, 1 + 20 / 4096.0f, -1 - 20 / 4096.0f};
+	const uint8_t expected[5] = {0, 0, 7, 6 | 8, 6 | 8};
+	const sparse_formula f = {.bases = 1, .coefficient = {1}};
+	const sparse_delta_info info = {
+		.predictor = SPARSE_PREDICT_SUM, .dtype = SPARSE_BF16, .content_bytes = 10, .refs = 1, .ref = {REF(0, SPARSE_F32, 5)}
+	};
+	uint16_t	predicted[5];
+	uint8_t		fraction[5];
+
+	ok(formula_check(&info, &f) == SPARSE_OK
+	   && formula_predict(codec, &info, &f, (const uint8_t *) sums, (uint8_t *) predicted, fraction) == SPARSE_OK
+	   && memcmp(fraction, expected, sizeof expected) == 0, "sum: the fraction is how far it lies from what it was rounded to");
+}
+
+/* Content near sums of many rows, long and short ones: by every set of instructions the same delta, and the content again. */
+static void
+sums_come_back(void)
+{
+	enum {ROWS = 60, COLUMNS = 1037, RANK = 5, N = ROWS * COLUMNS};
+	static struct
+	{
+		uint16_t	base[N];
+		int8_t		left[RANK * ROWS];
+		int8_t		right[RANK * COLUMNS];
+	}			from;
+	static uint16_t content[N];
+	static uint16_t again[N];
+	static uint8_t first[2 * N + 1024];
+	const sparse_ref ref[3] = {REF(0, SPARSE_BF16, N - 40), REF(1, SPARSE_I8, RANK * ROWS), REF(2, SPARSE_I8, RANK * COLUMNS)};
+	const sparse_formula f = {
+		.bases = 1, .coefficient = {1}, .rank = RANK, .columns = COLUMNS, .offset = 40, .power = -22, .exponent = {0, 1, 2, 3, 8}
+	};
+	const size_t bytes = 2 * (N - 40);
+	size_t		first_bytes = 0;
+	sparse_delta_info info = {.predictor = SPARSE_PREDICT_SUM, .dtype = SPARSE_BF16, .content_bytes = bytes, .refs = 3};
+	bool		good = true;
+
+	for (size_t i = 0; i < N; i++)
+	{
+		const float x = weight();
+
+		store_floats(SPARSE_BF16, &x, 1, (uint8_t *) &from.base[i]);
+	}
+	for (size_t i = 0; i < sizeof from.left; i++)
+		from.left[i] = (int8_t) (random_bits() % 255 - 127);
+	for (size_t i = 0; i < sizeof from.right; i++)
+		from.right[i] = (int8_t) (random_bits() % 255 - 127);
+	memcpy(info.ref, ref, sizeof ref);
+	/* the base's last elements are not referred to: what follows must lie right behind */
+	memmove((uint8_t *) &from + bytes, from.left, sizeof from.left + sizeof from.right);
+	good &= formula_check(&info, &f) == SPARSE_OK
+		&& formula_predict(codec, &info, &f, (const uint8_t *) &from, (uint8_t *) content, NULL) == SPARSE_OK;
+	for (size_t i = 0; i < N - 40; i++)
+		content[i] = (uint16_t) (content[i] + (random_bits() >> 20) % 3 - 1);
+	content[77] ^= 0x8000;
+	content[777] = 0x7f80;
+	for (int level = 0; level <= (int) sparse_simd_best(); level++)
+	{
+		sparse_codec *own = sparse_codec_create(NULL);
+		const size_t reference_bytes = bytes + sizeof from.left + sizeof from.right;
+		const uint8_t *delta;
+		size_t		size;
+
+		sparse_codec_restrict(own, (sparse_simd) level);
+		good &= sparse_delta_encode_formula(own, content, bytes, SPARSE_BF16, SPARSE_PREDICT_SUM, &f, ref, 3, &from, reference_bytes,
+											&delta, &size) == SPARSE_OK && size < sizeof first;
+		good &= delta[0] == 2 && delta[2] == SPARSE_CODE_FRACTION && (level == 0 || (size == first_bytes && memcmp(first, delta, size) == 0));
+		memcpy(first, delta, size);
+		first_bytes = size;
+		good &= sparse_delta_apply(own, first, size, &from, reference_bytes, again, bytes) == SPARSE_OK
+			&& memcmp(again, content, bytes) == 0;
+		sparse_codec_free(own);
+	}
+	ok(good, "sum: the same delta by every set of instructions, and the content again");
 }
 
 /* ---- round trips ---- */
@@ -387,12 +493,12 @@ the_environment_does_not_matter(void)
 		parents[0][i] = weight() * (i % 2 ? 1e-38f : 1);
 		parents[1][i] = weight() * (i % 2 ? 1e-38f : 1);
 	}
-	(void) formula_predict(codec, &info, &blend, (const uint8_t *) parents, (uint8_t *) expected);
+	(void) formula_predict(codec, &info, &blend, (const uint8_t *) parents, (uint8_t *) expected, NULL);
 	fesetround(FE_UPWARD);
 #ifdef __SSE2__
 	_mm_setcsr(_mm_getcsr() | FLUSH_TO_ZERO);
 #endif
-	(void) formula_predict(codec, &info, &blend, (const uint8_t *) parents, (uint8_t *) predicted);
+	(void) formula_predict(codec, &info, &blend, (const uint8_t *) parents, (uint8_t *) predicted, NULL);
 	ok(fegetround() == FE_UPWARD, "the caller's rounding is left as it was");
 	fesetenv(FE_DFL_ENV);
 	ok(memcmp(expected, predicted, 128) == 0, "a prediction does not depend on the caller's rounding");
@@ -408,6 +514,11 @@ what_does_not_fit_is_refused(void)
 	sparse_formula pruned = {.style = SPARSE_PRUNE_GROUPS, .keep = 4, .of = 4};
 	sparse_formula product = {.rank = 300, .columns = 10};
 	sparse_formula scaled = {.group = 0};
+	sparse_formula sum[] = {
+		{.bases = 0}, {.bases = 9}, {.bases = 1, .rank = 129, .columns = 10}, {.bases = 1, .columns = 1}, {.bases = 1, .power = 1},
+		{.bases = 1, .rank = 1, .columns = 10, .exponent = {9}}, {.bases = 1, .rank = 1, .columns = 0}, {.bases = 2, .rank = 1, .columns = 10}
+	};
+	bool		refused = true;
 	const uint8_t *delta;
 	size_t		size;
 
@@ -419,6 +530,9 @@ what_does_not_fit_is_refused(void)
 	ok(REFUSED(SPARSE_PREDICT_PRUNED, &pruned, 1), "pruning that keeps all is refused");
 	ok(REFUSED(SPARSE_PREDICT_LOW_RANK, &product, 2), "a rank beyond the limit is refused");
 	ok(REFUSED(SPARSE_PREDICT_DEQUANTISED, &scaled, 2), "values without a group are refused");
+	for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
+		refused &= REFUSED(SPARSE_PREDICT_SUM, &sum[i], 1);
+	ok(refused, "sums that contradict themselves are refused");
 #undef REFUSED
 	free(f);
 }
@@ -475,6 +589,9 @@ main(void)
 	vectors_hold();
 	scaled_vectors_hold();
 	product_vectors_hold();
+	sum_vectors_hold();
+	fractions_hold();
+	sums_come_back();
 	merges_are_nearly_free();
 	pruned_ones_are_masks();
 	lost_bits_are_all_that_is_left();

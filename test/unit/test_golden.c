@@ -7,6 +7,7 @@
 #include "../../src/core/codec/bytes.h"
 #include "../../src/core/codec/delta.h"
 #include "../../src/core/codec/family.h"
+#include "../../src/core/codec/fraction.h"
 #include "../lib/golden_deltas.h"
 
 #include <stdio.h>
@@ -214,14 +215,14 @@ check_delta(const golden_delta *g, const golden_file *deltas, const golden_file 
 }
 
 static bool
-sees_everything(const findings *f)
+sees_everything(int format, const findings *f)
 {
 	bool		good = true;
 
-	for (unsigned p = 0; p <= SPARSE_PREDICT_MAXIMA; p++)
-		for (unsigned c = 0; c <= SPARSE_CODE_MASK; c++)
+	for (unsigned p = 0; p < SPARSE_PREDICTORS; p++)
+		for (unsigned c = 0; c < SPARSE_CODINGS; c++)
 			for (unsigned d = 0; d <= SPARSE_F64; d++)
-				if (f->seen[p][c][d] != golden_occurs(p, c, (sparse_dtype) d))
+				if (f->seen[p][c][d] != golden_occurs(format, p, c, (sparse_dtype) d))
 				{
 					good = false;
 					printf("# predictor %u, coding %u, dtype %u\n", p, c, d);
@@ -254,7 +255,7 @@ check_format(int format)
 	ok(f.deltas > 0 && f.misread == 0, "... their heads say what they said");
 	ok(f.deltas > 0 && f.wrong == 0, "... and what they hold comes out, by every set of instructions");
 	ok(f.deltas > 0 && f.unguarded == 0, "... but not with any bit of the head changed");
-	ok(sees_everything(&f), "every predictor, coding and dtype that go together are among them");
+	ok(sees_everything(format, &f), "every predictor, coding and dtype that go together are among them");
 	free(list.bytes);
 	free(deltas.bytes);
 	free(predictions.bytes);
@@ -273,6 +274,17 @@ family_is(const char *expected)
 		for (unsigned c = 0; c < FAMILY_CONTEXTS; c++)
 			memcpy(frequency[shape][c], t.frequency[c], sizeof frequency[shape][c]);
 	}
+	return has_hash(frequency, sizeof frequency, expected);
+}
+
+/* Nor all of those by fraction. */
+static bool
+fraction_is(const char *expected)
+{
+	static uint16_t frequency[FRACTION_TABLES][RANS_SYMBOLS];
+
+	for (unsigned t = 0; t < FRACTION_TABLES; t++)
+		fraction_frequencies(t, frequency[t]);
 	return has_hash(frequency, sizeof frequency, expected);
 }
 
@@ -295,7 +307,10 @@ main(void)
 	for (int format = 1; format <= SPARSE_FORMAT; format++)
 		check_format(format);
 	ok(family_is("b7db81a7f432b5613709e420597a1564"), "the tables of the family are those of format 1");
-	ok(read_version(SPARSE_FORMAT) == SPARSE_OK, "nothing is a delta of this format");
+	ok(fraction_is("9c6e08579c6b8ceb2a43ffcec8044602"), "the tables by fraction are those of format 2");
+	ok(read_version(1) == SPARSE_OK, "nothing is a delta of format 1");
+	for (uint8_t version = 2; version <= SPARSE_FORMAT; version++)
+		ok(read_version(version) == SPARSE_CORRUPT, "... and of no higher one, which it does not need");
 	ok(read_version(0) == SPARSE_GIVEN_UP, "format 0 is refused as such");
 	for (int version = SPARSE_FORMAT + 1; version < 256; version++)
 		newer &= read_version((uint8_t) version) == SPARSE_NEWER_VERSION;

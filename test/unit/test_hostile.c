@@ -49,7 +49,7 @@ begin(sparse_predictor predictor, sparse_coding coding, sparse_dtype dtype,
 {
 	made		m = {.size = SPARSE_DELTA_HEADER};
 
-	m.bytes[0] = SPARSE_FORMAT;
+	m.bytes[0] = 1;
 	m.bytes[1] = (uint8_t) predictor;
 	m.bytes[2] = (uint8_t) coding;
 	m.bytes[3] = (uint8_t) dtype;

@@ -134,6 +134,39 @@ refuses(const char *json, uint64_t data, const char *words)
 
 /* ---- what is accepted ---- */
 
+/* Four elements of each dtype of the format: exactly the bytes that they take are accepted. */
+static bool
+sizes_are_checked(void)
+{
+	static const struct
+	{
+		const char *dtype;
+		unsigned	bytes;
+	}			known[] = {
+		{"BOOL", 4}, {"F4", 2}, {"F6_E2M3", 3}, {"F6_E3M2", 3}, {"U8", 4}, {"I8", 4}, {"F8_E5M2", 4}, {"F8_E4M3", 4},
+		{"F8_E8M0", 4}, {"F8_E4M3FNUZ", 4}, {"F8_E5M2FNUZ", 4}, {"I16", 8}, {"U16", 8}, {"F16", 8}, {"BF16", 8},
+		{"I32", 16}, {"U32", 16}, {"F32", 16}, {"C64", 32}, {"F64", 32}, {"I64", 32}, {"U64", 32}
+	};
+	bool		good = true;
+
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+		for (unsigned bytes = 0; bytes <= 40; bytes++)
+		{
+			char		json[200];
+			char		error[SPARSE_MESSAGE];
+			sparse_safetensors parsed;
+			bool		accepted;
+
+			snprintf(json, sizeof json, "{\"t\":{\"dtype\":\"%s\",\"shape\":[2,2],\"data_offsets\":[0,%u]}}",
+					 known[i].dtype, bytes);
+			accepted = parse(json, bytes, &parsed, error) == SPARSE_OK;
+			good &= accepted == (bytes == known[i].bytes);
+			if (accepted)
+				sparse_safetensors_free(NULL, &parsed);
+		}
+	return good;
+}
+
 static bool
 reads_everything(void)
 {
@@ -141,7 +174,7 @@ reads_everything(void)
 		"{\"__metadata__\":{\"format\":\"pt\",\"\\u00e9\":\"a\\u0000b\\n\"},"
 		"\"w\":{\"dtype\":\"BF16\",\"shape\":[2,3],\"data_offsets\":[4,16]},"
 		"\"\\ud83d\\ude00 \xC3\xA9\":{\"data_offsets\":[0,4],\"shape\":[],\"dtype\":\"F32\"},"
-		"\"odd\":{\"dtype\":\"F4\",\"shape\":[5],\"data_offsets\":[16,19]}}   ";
+		"\"odd\":{\"dtype\":\"F3\",\"shape\":[5],\"data_offsets\":[16,19]}}   ";
 	sparse_safetensors parsed;
 	char		error[SPARSE_MESSAGE];
 	const sparse_tensor *t;
@@ -155,7 +188,7 @@ reads_everything(void)
 		t[0].rank == 0 && t[0].first == 0 && t[0].bytes == 4 &&
 		strcmp(t[1].name, "w") == 0 && t[1].dtype == SPARSE_BF16 && t[1].rank == 2 &&
 		t[1].shape[0] == 2 && t[1].shape[1] == 3 && t[1].first == 4 && t[1].bytes == 12 &&
-		strcmp(t[2].dtype_name, "F4") == 0 && t[2].dtype == SPARSE_BYTES && t[2].shape[0] == 5 &&
+		strcmp(t[2].dtype_name, "F3") == 0 && t[2].dtype == SPARSE_BYTES && t[2].shape[0] == 5 &&
 		parsed.metadata_pairs == 2 &&
 		memcmp(parsed.metadata, "format\0pt\0\xC3\xA9\0a\xEF\xBF\xBD" "b\n", 20) == 0;
 	sparse_safetensors_free(NULL, &parsed);
@@ -247,7 +280,8 @@ test_accepted(void)
 	ok(accepts("{\"a\":{\"dtype\":\"F32\",\"shape\":[0,4],\"data_offsets\":[0,0]}}", 0), "a shape may hold zeros");
 	ok(accepts("{\"a\":{\"dtype\":\"F32\",\"shape\":[0,9223372036854775807,9223372036854775807],\"data_offsets\":[0,0]}}", 0),
 	   "after a zero no dimension overflows");
-	ok(accepts("{\"a\":{\"dtype\":\"C64\",\"shape\":[2],\"data_offsets\":[0,16]}}", 16), "an unknown dtype may have any size");
+	ok(accepts("{\"a\":{\"dtype\":\"C65\",\"shape\":[2],\"data_offsets\":[0,16]}}", 16), "an unknown dtype may have any size");
+	ok(sizes_are_checked(), "a tensor of any dtype of the format has as many bytes as its shape asks for, no more and no fewer");
 	ok(accepts("{\"a\":{\"dtype\":\"\",\"shape\":[2],\"data_offsets\":[0,0]}}", 0), "an unknown dtype may be empty");
 	ok(accepts("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"x\":{\"y\":[1,{\"z\":null}]},\"x\":-1.5e3,\"w\":true}}", 1),
 	   "unknown keys of an entry are ignored, whatever they hold");
@@ -327,7 +361,8 @@ static const refusal refusals[] = {
 	{"a shape whose product overflows is refused", ENTRY(D ",\"shape\":[4294967296,4294967296]," O), 1, "shape of tensor \"t\" overflows"},
 	{"a shape that overflows with its dtype is refused", ENTRY("\"dtype\":\"F64\",\"shape\":[2305843009213693952]," O), 1, "shape of tensor \"t\" overflows"},
 	{"a shape that overflows before its zero is refused", ENTRY(D ",\"shape\":[4294967296,4294967296,0]," O), 1, "shape of tensor \"t\" overflows"},
-	{"an unknown dtype's shape may not overflow either", ENTRY("\"dtype\":\"F4\",\"shape\":[4294967296,4294967296]," O), 1, "shape of tensor \"t\" overflows"},
+	{"an unknown dtype's shape may not overflow either", ENTRY("\"dtype\":\"F3\",\"shape\":[4294967296,4294967296]," O), 1, "shape of tensor \"t\" overflows"},
+	{"three elements of four bits are refused", ENTRY("\"dtype\":\"F4\",\"shape\":[3]," O), 1, "tensor \"t\" is no whole number of bytes: its shape and dtype ask for 12 bits"},
 	{"a shape that asks for other bytes is refused", ENTRY(D ",\"shape\":[2]," O), 1, "tensor \"t\" has 1 bytes, its shape and dtype ask for 2"},
 	{"a tensor twice is refused", "{" U8("b", 0, 1, 1) "," U8("a", 1, 2, 1) "," U8("b", 2, 3, 1) "}", 3, "tensor \"b\" stands there twice"},
 	{"a tensor twice in two spellings is refused", "{" U8("a", 0, 1, 1) "," U8("\\u0061", 1, 2, 1) "}", 2, "tensor \"a\" stands there twice"},

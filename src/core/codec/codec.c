@@ -6,7 +6,8 @@
 /* What a codec keeps from call to call. */
 #define BUFFERS(codec) { \
 		&(codec)->payload, &(codec)->other, &(codec)->raw, &(codec)->token, \
-		&(codec)->table, &(codec)->scale, &(codec)->predicted, &(codec)->wide, &(codec)->slots, &(codec)->symbols}
+		&(codec)->table, &(codec)->scale, &(codec)->predicted, &(codec)->fraction, \
+		&(codec)->mirrored, &(codec)->wide, &(codec)->slots, &(codec)->symbols}
 
 sparse_codec *
 sparse_codec_create(const sparse_allocator *allocator)
@@ -43,12 +44,13 @@ sparse_codec_free(sparse_codec *codec)
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		allocator.release(allocator.state, all[i]->bytes);
-	for (unsigned shape = 0; shape < FAMILY_SHAPES; shape++)
+	for (unsigned i = 0; i < FIXED_TABLES; i++)
 	{
-		allocator.release(allocator.state, codec->shape_slots[shape].bytes);
-		allocator.release(allocator.state, codec->shape_symbols[shape].bytes);
-		allocator.release(allocator.state, codec->shape_prices[shape].bytes);
+		allocator.release(allocator.state, codec->shape_slots[i].bytes);
+		allocator.release(allocator.state, codec->shape_symbols[i].bytes);
 	}
+	for (unsigned shape = 0; shape < FAMILY_SHAPES; shape++)
+		allocator.release(allocator.state, codec->shape_prices[shape].bytes);
 	ZSTD_freeCCtx(codec->compressor);
 	ZSTD_freeDCtx(codec->decompressor);
 	allocator.release(allocator.state, codec);
@@ -77,8 +79,10 @@ sparse_codec_held(const sparse_codec *codec)
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		held += all[i]->size;
+	for (unsigned i = 0; i < FIXED_TABLES; i++)
+		held += codec->shape_slots[i].size + codec->shape_symbols[i].size;
 	for (unsigned shape = 0; shape < FAMILY_SHAPES; shape++)
-		held += codec->shape_slots[shape].size + codec->shape_symbols[shape].size + codec->shape_prices[shape].size;
+		held += codec->shape_prices[shape].size;
 	return held;
 }
 

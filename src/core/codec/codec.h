@@ -19,6 +19,8 @@
 
 #define MOST_TOKEN_ROOM 128
 
+#define FIXED_TABLES (2 * FAMILY_SHAPES)	/* a shape's alone, and with those by fraction (WITH_FRACTION) */
+
 /* A reusable block of memory. */
 typedef struct buffer
 {
@@ -40,6 +42,8 @@ struct sparse_codec
 	buffer		table;			/* a byte an element: its context, then its table */
 	buffer		scale;			/* a byte a block */
 	buffer		predicted;		/* what a formula predicts */
+	buffer		fraction;		/* a byte an element: how far that was from what it was rounded to (fraction.h) */
+	buffer		mirrored;		/* content, as it is coded by its fraction */
 	buffer		wide;			/* planes, scratch of the stream, of a formula */
 	buffer		slots;			/* decoding tables that a chunk describes */
 	buffer		symbols;		/* encoding tables that a chunk describes: rans_symbol, then rans_packed */
@@ -47,8 +51,8 @@ struct sparse_codec
 	tables_histogram histogram;
 	tables_histogram odd;		/* the histogram of every other element, while counting */
 	/* of the fixed tables, made when first needed (shapes.c) */
-	buffer		shape_slots[FAMILY_SHAPES];
-	buffer		shape_symbols[FAMILY_SHAPES];
+	buffer		shape_slots[FIXED_TABLES];
+	buffer		shape_symbols[FIXED_TABLES];
 	buffer		shape_prices[FAMILY_SHAPES];
 	uint8_t		most_token[FAMILY_SHAPES][MOST_TOKEN_ROOM];	/* of each context; and room for vectors */
 };
@@ -92,11 +96,14 @@ extern sparse_status shape_slots(sparse_codec *codec, unsigned shape, const rans
 extern sparse_status shape_encoder(sparse_codec *codec, unsigned shape, rans_encoder *encoder);
 extern sparse_status shape_prices(sparse_codec *codec, unsigned shape, const uint16_t **price);
 
-/* Encoding tables of as many contexts as a stream may have, in a buffer. */
-extern sparse_status encoder_in(const sparse_codec *codec, buffer *b, rans_encoder *encoder);
+/* Encoding tables of `contexts` contexts, in a buffer. */
+extern sparse_status encoder_in(const sparse_codec *codec, buffer *b, unsigned contexts, rans_encoder *encoder);
 
 /* Which tables code the tokens of a stream: a shape of the family, or some that the chunk describes. */
 #define TABLES_DESCRIBED FAMILY_SHAPES
+
+/* Added to a shape: its tables follow those by fraction (fraction.h), whose numbers contexts then are. */
+#define WITH_FRACTION (TABLES_DESCRIBED + 1)
 
 /*
  * Block scales, and the tokens of an element stream: shared by the residual,
@@ -125,12 +132,12 @@ extern sparse_status token_stream_open(sparse_codec *codec, cursor *in, size_t e
 /*
  * The residual coder: content against a prediction of the same dtype and count
  * (or NULL: zeros). Elements are `dtype`'s. flat: the expected change is counted in units in the last place,
- * whatever the prediction's exponent.
+ * whatever the prediction's exponent. fraction: of the prediction, which then is a second context; or NULL.
  */
 extern sparse_status residual_encode(sparse_codec *codec, const void *content, const void *prediction,
-									 size_t elements, sparse_dtype dtype, bool flat, output *out);
+									 const uint8_t *fraction, size_t elements, sparse_dtype dtype, bool flat, output *out);
 extern sparse_status residual_decode(sparse_codec *codec, cursor payload, const void *prediction,
-									 size_t elements, sparse_dtype dtype, void *content);
+									 const uint8_t *fraction, size_t elements, sparse_dtype dtype, void *content);
 
 /* The coder for floats that nothing predicts. */
 extern sparse_status floats_encode(sparse_codec *codec, const void *content,

@@ -25,7 +25,7 @@ const char *
 sparse_predictor_name(sparse_predictor predictor)
 {
 	static const char *const names[SPARSE_PREDICTORS] = {
-		"none", "same", "parent", "bytes", "cast", "blend", "low-rank", "quantised", "dequantised", "pruned", "maxima"
+		"none", "same", "parent", "bytes", "cast", "blend", "low-rank", "quantised", "dequantised", "pruned", "maxima", "sum"
 	};
 
 	return names[predictor];
@@ -35,7 +35,7 @@ const char *
 sparse_coding_name(sparse_coding coding)
 {
 	static const char *const names[SPARSE_CODINGS] = {
-		"empty", "raw", "constant", "zstd", "planes", "residual", "float", "palette", "mask"
+		"empty", "raw", "constant", "zstd", "planes", "residual", "float", "palette", "mask", "fraction"
 	};
 
 	return names[coding];
@@ -73,6 +73,22 @@ predicts_elements(const sparse_delta_info *info)
 		|| (info->predictor == SPARSE_PREDICT_PARENT && info->prediction_bytes == info->content_bytes);
 }
 
+/* Whether a prediction keeps its fraction: sums, of types that reals have more bits than. */
+static bool
+has_fraction(sparse_predictor predictor, sparse_dtype dtype)
+{
+	const unsigned bytes = sparse_dtype_get(dtype)->bytes;
+
+	return predictor == SPARSE_PREDICT_SUM && bytes > 1 && bytes < 8;
+}
+
+/* The lowest version that describes what a predictor does. */
+static uint8_t
+version_of(sparse_predictor predictor)
+{
+	return predictor == SPARSE_PREDICT_SUM ? 2 : 1;
+}
+
 /* Which coders go with which predictors, and what sizes that asks for. */
 static bool
 coder_fits(const sparse_delta_info *info, size_t payload_bytes)
@@ -106,6 +122,8 @@ coder_fits(const sparse_delta_info *info, size_t payload_bytes)
 			return info->predictor == SPARSE_PREDICT_NONE && dtype->bytes > 1;
 		case SPARSE_CODE_MASK:
 			return predicts_elements(info) && dtype->exponent_bits > 0;
+		case SPARSE_CODE_FRACTION:
+			return has_fraction(info->predictor, info->dtype);
 	}
 	return false;
 }
@@ -134,11 +152,12 @@ sparse_delta_read(const void *delta, size_t available, size_t total, sparse_delt
 
 	if (available < 1)
 		return SPARSE_TRUNCATED;
-	if (at[0] != SPARSE_FORMAT)
+	if (at[0] == 0 || at[0] > SPARSE_FORMAT)
 		return at[0] == 0 ? SPARSE_GIVEN_UP : SPARSE_NEWER_VERSION;
 	if (available < SPARSE_DELTA_HEADER)
 		return SPARSE_TRUNCATED;
 	SPARSE_CHECK(at[1] < SPARSE_PREDICTORS && at[2] < SPARSE_CODINGS && at[3] < SPARSE_DTYPES);
+	SPARSE_CHECK(at[0] == version_of((sparse_predictor) at[1]));
 	info->version = at[0];
 	info->predictor = (sparse_predictor) at[1];
 	info->coding = (sparse_coding) at[2];
@@ -210,8 +229,10 @@ decode_payload(sparse_codec *codec, const sparse_delta_info *info, cursor payloa
 		case SPARSE_CODE_PLANES:
 			return planes_decode(codec, payload, content, bytes, element_bytes);
 		case SPARSE_CODE_RESIDUAL:
-			return residual_decode(codec, payload, info->refs ? prediction : NULL,
+			return residual_decode(codec, payload, info->refs ? prediction : NULL, NULL,
 								   bytes / element_bytes, info->dtype, content);
+		case SPARSE_CODE_FRACTION:
+			return residual_decode(codec, payload, prediction, codec->fraction.bytes, bytes / element_bytes, info->dtype, content);
 		case SPARSE_CODE_FLOAT:
 			return floats_decode(codec, payload, bytes / element_bytes, info->dtype, content);
 		case SPARSE_CODE_PALETTE:
@@ -222,13 +243,15 @@ decode_payload(sparse_codec *codec, const sparse_delta_info *info, cursor payloa
 	return SPARSE_CORRUPT;
 }
 
-/* Computes what a delta's formula predicts, into memory of the codec. */
+/* Computes what a delta's formula predicts, into memory of the codec; with its fraction, where it has one that is wanted. */
 static sparse_status
 compute_prediction(sparse_codec *codec, const sparse_delta_info *info, const sparse_formula *formula,
-				   const void *references)
+				   const void *references, bool fraction)
 {
 	SPARSE_TRY(buffer_reserve(codec, &codec->predicted, (size_t) info->content_bytes));
-	return formula_predict(codec, info, formula, references, codec->predicted.bytes);
+	if (fraction)
+		SPARSE_TRY(buffer_reserve(codec, &codec->fraction, (size_t) info->content_bytes / sparse_dtype_get(info->dtype)->bytes));
+	return formula_predict(codec, info, formula, references, codec->predicted.bytes, fraction ? codec->fraction.bytes : NULL);
 }
 
 /* Decodes a delta whose header was read, and whose prediction is as long as it must be. */
@@ -242,7 +265,7 @@ decode(sparse_codec *codec, const sparse_delta_info *info, const uint8_t *delta,
 	if (sparse_predictor_computes(info->predictor))
 	{
 		SPARSE_TRY(read_formula(delta, info, &formula));
-		SPARSE_TRY(compute_prediction(codec, info, &formula, references));
+		SPARSE_TRY(compute_prediction(codec, info, &formula, references, info->coding == SPARSE_CODE_FRACTION));
 		prediction = codec->predicted.bytes;
 	}
 	return decode_payload(codec, info, cursor_over(delta + head, (size_t) info->delta_bytes - head), prediction, content);
@@ -335,8 +358,10 @@ run_coder(contest *c, const way *w, sparse_coding coding, output *out)
 		case SPARSE_CODE_PLANES:
 			return planes_encode(c->codec, c->content, c->bytes, c->element_bytes, out);
 		case SPARSE_CODE_RESIDUAL:
-			return residual_encode(c->codec, c->content, w->predicted, elements, c->dtype,
+			return residual_encode(c->codec, c->content, w->predicted, NULL, elements, c->dtype,
 								   w->predictor == SPARSE_PREDICT_CAST, out);
+		case SPARSE_CODE_FRACTION:
+			return residual_encode(c->codec, c->content, w->predicted, c->codec->fraction.bytes, elements, c->dtype, false, out);
 		case SPARSE_CODE_FLOAT:
 			return floats_encode(c->codec, c->content, elements, c->dtype, out);
 		case SPARSE_CODE_PALETTE:
@@ -445,7 +470,7 @@ try_predicted(contest *c, const way *w)
 		return try_coder(c, w, SPARSE_CODE_ZSTD);
 	if (was_masked(c, w->predicted))
 		SPARSE_TRY(try_coder(c, w, SPARSE_CODE_MASK));
-	return try_coder(c, w, SPARSE_CODE_RESIDUAL);
+	return try_coder(c, w, has_fraction(w->predictor, c->dtype) ? SPARSE_CODE_FRACTION : SPARSE_CODE_RESIDUAL);
 }
 
 /* A prediction that leaves more than one part in `share` of the content may be no relative at all. */
@@ -530,7 +555,7 @@ write_head(const contest *c, const sparse_ref *ref, const sparse_formula *formul
 	uint8_t    *at = c->codec->payload.bytes + SPARSE_DELTA_HEAD - head;
 
 	memset(at, 0, SPARSE_DELTA_HEADER);
-	at[0] = SPARSE_FORMAT;
+	at[0] = version_of(w->predictor);
 	at[1] = (uint8_t) w->predictor;
 	at[2] = (uint8_t) c->coding;
 	at[3] = (uint8_t) c->dtype;
@@ -584,14 +609,15 @@ go_computed(const contest *c, sparse_predictor predictor, const sparse_formula *
 
 	if (!sparse_predictor_computes(predictor) || refs == 0
 		|| (predictor == SPARSE_PREDICT_BLEND && refs > SPARSE_MAX_BLEND)
-		|| (predictor == SPARSE_PREDICT_LOW_RANK && formula->rank > SPARSE_MAX_RANK))
+		|| (predictor == SPARSE_PREDICT_LOW_RANK && formula->rank > SPARSE_MAX_RANK)
+		|| (predictor == SPARSE_PREDICT_SUM && (formula->rank > SPARSE_MAX_SUM_RANK || formula->bases > SPARSE_MAX_BASES)))
 		return SPARSE_BAD_ARGUMENT;
 	memcpy(info.ref, ref, refs * sizeof(*ref));
 	computed->parameter_bytes = formula_write(predictor, formula, refs, parameters);
 	if (formula_read(predictor, refs, parameters, computed->parameter_bytes, &read) != SPARSE_OK
 		|| formula_check(&info, &read) != SPARSE_OK)
 		return SPARSE_BAD_ARGUMENT;
-	SPARSE_TRY(compute_prediction(c->codec, &info, &read, prediction));
+	SPARSE_TRY(compute_prediction(c->codec, &info, &read, prediction, has_fraction(predictor, c->dtype)));
 	computed->predictor = predictor;
 	computed->refs = refs;
 	computed->reference = prediction;

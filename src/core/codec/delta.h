@@ -23,7 +23,7 @@
 #include "memory.h"
 #include "status.h"
 
-#define SPARSE_FORMAT 1			/* the version byte of every delta written; what is read: docs/format.md, "Versions" */
+#define SPARSE_FORMAT 2			/* the highest version byte that is written; what is read: docs/format.md, "Versions" */
 #define SPARSE_DELTA_HEADER 48	/* bytes before the references */
 #define SPARSE_DELTA_REF 24		/* bytes of a reference */
 #define SPARSE_MAX_REFS 16
@@ -47,10 +47,11 @@ typedef enum sparse_predictor
 	SPARSE_PREDICT_QUANTISED = 7,	/* the first divided by scales, and rounded */
 	SPARSE_PREDICT_DEQUANTISED = 8, /* the first times scales */
 	SPARSE_PREDICT_PRUNED = 9,	/* without its small elements */
-	SPARSE_PREDICT_MAXIMA = 10	/* of groups of elements, divided: scales */
+	SPARSE_PREDICT_MAXIMA = 10, /* of groups of elements, divided: scales */
+	SPARSE_PREDICT_SUM = 11		/* weighted references, and a product of small integers: from version 2 on */
 } sparse_predictor;
 
-#define SPARSE_PREDICTORS 11
+#define SPARSE_PREDICTORS 12
 
 /* Whether the prediction is computed. */
 static inline bool
@@ -70,10 +71,11 @@ typedef enum sparse_coding
 	SPARSE_CODE_RESIDUAL = 5,	/* ordered-integer differences, rANS */
 	SPARSE_CODE_FLOAT = 6,		/* exponents by rANS, signs and mantissas raw */
 	SPARSE_CODE_PALETTE = 7,	/* indices into a list of few distinct elements, rANS */
-	SPARSE_CODE_MASK = 8		/* which elements of the prediction became zero, rANS */
+	SPARSE_CODE_MASK = 8,		/* which elements of the prediction became zero, rANS */
+	SPARSE_CODE_FRACTION = 9	/* as residual, by the fraction of the prediction as well: from version 2 on */
 } sparse_coding;
 
-#define SPARSE_CODINGS 9
+#define SPARSE_CODINGS 10
 
 /* A range of elements of a parent. */
 typedef struct sparse_ref

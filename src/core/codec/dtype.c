@@ -41,3 +41,26 @@ sparse_dtype_find(const char *name, size_t len, sparse_dtype *dtype)
 		}
 	return false;
 }
+
+/* Dtypes of the format that are kept as bytes. */
+static const struct
+{
+	const char *name;
+	unsigned	bits;
+}			kept_as_bytes[] = {
+	{"F4", 4}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"C64", 64}
+};
+
+unsigned
+sparse_dtype_bits(const char *name, size_t len)
+{
+	sparse_dtype dtype;
+
+	/* "BYTES" is our word, not the format's */
+	if (sparse_dtype_find(name, len, &dtype))
+		return dtype == SPARSE_BYTES ? 0 : 8u * dtypes[dtype].bytes;
+	for (size_t i = 0; i < sizeof kept_as_bytes / sizeof kept_as_bytes[0]; i++)
+		if (strlen(kept_as_bytes[i].name) == len && memcmp(kept_as_bytes[i].name, name, len) == 0)
+			return kept_as_bytes[i].bits;
+	return 0;
+}

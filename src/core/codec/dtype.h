@@ -49,4 +49,10 @@ extern const sparse_dtype_info *sparse_dtype_get(sparse_dtype dtype);
 /* Finds a dtype by its name of len bytes; false when this version does not know it. */
 extern bool sparse_dtype_find(const char *name, size_t len, sparse_dtype *dtype);
 
+/*
+ * Bits of an element of any dtype of the safetensors format, those too that this version
+ * keeps as SPARSE_BYTES (F4 has 4, C64 has 64); 0 where the format has none of that name.
+ */
+extern unsigned sparse_dtype_bits(const char *name, size_t len);
+
 #endif

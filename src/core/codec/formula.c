@@ -10,6 +10,8 @@
  *   dequantised  the same
  *   pruned       u8 mode, u8 signed zeros, u8 keep, u8 of, u32 zero, u64 threshold
  *   maxima       u64 group, f64 divisor
+ *   sum          u8 bases, u8 zero, u16 rank, u32 columns, u64 row, u64 offset, i16 power, 6 zeros, f64 coefficient of each
+ *                base, u8 shift of each component
  *
  * The arithmetic (formula_real.h) is compiled twice, for float and for double; the loops over
  * elements do the same operations in the same order whatever vectors a compiler makes of them.
@@ -20,6 +22,8 @@
 #include "codec.h"
 #include "convert.h"
 #include "formula.h"
+#include "fraction.h"
+#include "product.h"
 
 #if FLT_EVAL_METHOD != 0
 #error "floats must be computed as floats: on 32-bit x86 compile with -msse2 -mfpmath=sse"
@@ -28,6 +32,9 @@
 #define STRETCH 512				/* elements that are worked on at a time */
 
 #define SCALED_BYTES 32			/* parameters of quantised and dequantised */
+#define SUM_BYTES 32			/* of a sum, before its coefficients */
+
+#define SUM_MOST_POWER 1000
 
 /* Multiplications of a product: a few seconds of what nobody can interrupt. */
 #define MOST_PRODUCTS (UINT64_C(1) << 32)
@@ -64,6 +71,8 @@ parameter_bytes(unsigned predictor, const sparse_formula *f, unsigned refs)
 		case SPARSE_PREDICT_PRUNED:
 		case SPARSE_PREDICT_MAXIMA:
 			return 16;
+		case SPARSE_PREDICT_SUM:
+			return SUM_BYTES + 8 * (size_t) f->bases + f->rank;
 		default:
 			return 0;
 	}
@@ -80,6 +89,21 @@ write_product(const sparse_formula *f, uint8_t *at)
 	store_real(at + 24, f->factor);
 	if (f->style & SPARSE_PRODUCT_EXPONENTS)
 		memcpy(at + 32, f->exponent, f->rank);
+}
+
+static void
+write_sum(const sparse_formula *f, uint8_t *at)
+{
+	at[0] = f->bases;
+	store16(at + 2, f->rank);
+	store32(at + 4, f->columns);
+	store64(at + 8, f->row);
+	store64(at + 16, f->offset);
+	store16(at + 24, (uint16_t) f->power);
+	at += SUM_BYTES;
+	for (unsigned i = 0; i < f->bases; i++, at += 8)
+		store_real(at, f->coefficient[i]);
+	memcpy(at, f->exponent, f->rank);
 }
 
 static void
@@ -125,6 +149,9 @@ formula_write(unsigned predictor, const sparse_formula *f, unsigned refs, uint8_
 			store64(at, f->group);
 			store_real(at + 8, f->factor);
 			break;
+		case SPARSE_PREDICT_SUM:
+			write_sum(f, at);
+			break;
 		default:
 			break;
 	}
@@ -144,6 +171,28 @@ read_product(const uint8_t *at, sparse_formula *f)
 	SPARSE_CHECK(f->rank >= 1 && f->rank <= SPARSE_MAX_RANK);
 	SPARSE_CHECK(f->offset < f->columns && f->row <= INT64_MAX / 8);
 	SPARSE_CHECK(f->style & SPARSE_LEFT_TRANSPOSED || f->row == 0);
+	return SPARSE_OK;
+}
+
+static sparse_status
+read_sum(const uint8_t *at, sparse_formula *f)
+{
+	f->columns = load32(at + 4);
+	f->row = load64(at + 8);
+	f->offset = load64(at + 16);
+	f->power = (int16_t) load16(at + 24);
+	SPARSE_CHECK(at[1] == 0 && load16(at + 26) == 0 && load32(at + 28) == 0);
+	SPARSE_CHECK(f->bases >= 1 && f->power >= -SUM_MOST_POWER && f->power <= SUM_MOST_POWER);
+	if (f->rank == 0)
+		SPARSE_CHECK(f->columns == 0 && f->row == 0 && f->offset == 0 && f->power == 0);
+	else
+		SPARSE_CHECK(f->offset < f->columns && f->row <= INT64_MAX / 8);
+	at += SUM_BYTES;
+	for (unsigned i = 0; i < f->bases; i++, at += 8)
+		f->coefficient[i] = load_real(at);
+	memcpy(f->exponent, at, f->rank);
+	for (unsigned k = 0; k < f->rank; k++)
+		SPARSE_CHECK(at[k] <= SPARSE_MAX_SUM_SHIFT);
 	return SPARSE_OK;
 }
 
@@ -189,6 +238,13 @@ formula_read(unsigned predictor, unsigned refs, const uint8_t *at, size_t length
 		f->style = at[0];
 		f->rank = load16(at + 2);
 	}
+	if (predictor == SPARSE_PREDICT_SUM)
+	{
+		SPARSE_CHECK(length >= 4);
+		f->bases = at[0];
+		f->rank = load16(at + 2);
+		SPARSE_CHECK(f->bases <= SPARSE_MAX_BASES && f->rank <= SPARSE_MAX_SUM_RANK);
+	}
 	SPARSE_CHECK(length == parameter_bytes(predictor, f, refs));
 	switch (predictor)
 	{
@@ -213,6 +269,8 @@ formula_read(unsigned predictor, unsigned refs, const uint8_t *at, size_t length
 			f->factor = load_real(at + 8);
 			SPARSE_CHECK(f->group >= 1 && f->group <= SPARSE_MAX_PREDICTION);
 			return SPARSE_OK;
+		case SPARSE_PREDICT_SUM:
+			return read_sum(at, f);
 		default:
 			return SPARSE_OK;
 	}
@@ -250,6 +308,25 @@ check_product(const sparse_delta_info *info, const sparse_formula *f, uint64_t e
 		SPARSE_CHECK(left->count % f->rank == 0 && f->row <= left->count / f->rank && rows <= left->count / f->rank - f->row);
 	else
 		SPARSE_CHECK(left->count == rows * f->rank);
+	return SPARSE_OK;
+}
+
+static sparse_status
+check_sum(const sparse_delta_info *info, const sparse_formula *f, uint64_t elements)
+{
+	const sparse_ref *left = &info->ref[f->bases];
+	const sparse_ref *right = left + 1;
+	uint64_t	rows;
+
+	SPARSE_CHECK(is_float(info->dtype) && info->refs == f->bases + (f->rank > 0 ? 2u : 0u));
+	for (unsigned i = 0; i < f->bases; i++)
+		SPARSE_CHECK(is_float(info->ref[i].dtype) && info->ref[i].count == elements);
+	if (f->rank == 0)
+		return SPARSE_OK;
+	rows = (f->offset + elements + f->columns - 1) / f->columns;
+	SPARSE_CHECK(left->dtype == SPARSE_I8 && right->dtype == SPARSE_I8);
+	SPARSE_CHECK(right->count == (uint64_t) f->rank * f->columns && f->rank * elements <= MOST_PRODUCTS);
+	SPARSE_CHECK(left->count % f->rank == 0 && f->row <= left->count / f->rank && rows <= left->count / f->rank - f->row);
 	return SPARSE_OK;
 }
 
@@ -324,6 +401,8 @@ formula_check(const sparse_delta_info *info, const sparse_formula *f)
 			SPARSE_CHECK(info->refs == 1 && is_float(info->dtype) && is_float(info->ref[0].dtype));
 			SPARSE_CHECK(info->ref[0].count / f->group == elements && info->ref[0].count % f->group == 0);
 			return SPARSE_OK;
+		case SPARSE_PREDICT_SUM:
+			return check_sum(info, f, elements);
 		default:
 			return SPARSE_CORRUPT;
 	}
@@ -340,16 +419,122 @@ typedef struct work
 	unsigned	element_bytes;	/* of the content */
 	const uint8_t *from[SPARSE_MAX_REFS];	/* where each reference begins */
 	uint8_t    *to;
+	uint8_t    *fraction;		/* of a sum; or NULL */
 	uint8_t    *scratch;
+	sparse_simd simd;
 } work;
 
+/* The left factor's numbers of a row of a sum, two and two; what is missing of the last pair is 0. */
+static void
+load_left_pairs(const work *w, size_t row, int16_t *left)
+{
+	const sparse_formula *f = w->formula;
+	const size_t rows = (size_t) w->info->ref[f->bases].count / f->rank;
+	const int8_t *from = (const int8_t *) w->from[f->bases] + (size_t) f->row + row;
+
+	for (unsigned k = 0; k < f->rank; k++)
+		left[k] = from[k * rows];
+	left[f->rank] = 0;
+}
+
+/* The right factor under `count` columns from `first` on, with its shifts, as product_row wants it. */
+static void
+load_right_pairs(const work *w, size_t first, size_t count, int16_t *right)
+{
+	const sparse_formula *f = w->formula;
+	const int8_t *from = (const int8_t *) w->from[f->bases + 1] + first;
+
+	for (unsigned k = 0; k < f->rank; k++)
+		for (size_t j = 0; j < count; j++)
+			right[((size_t) k / 2 * PRODUCT_STRETCH + j) * 2 + k % 2] = (int16_t) (from[k * (size_t) f->columns + j] * (1 << f->exponent[k]));
+	for (size_t j = 0; f->rank % 2 == 1 && j < count; j++)
+		right[((size_t) f->rank / 2 * PRODUCT_STRETCH + j) * 2 + 1] = 0;
+}
+
+/*
+ * The commonest sum at once: a bf16 and a product, as a bf16 and its fraction. It is what sum_stretch gives, and four times as
+ * fast: a bf16 is the upper half of a float.
+ */
+static inline __attribute__((always_inline)) void
+add_to_bf16(const uint8_t *base, const int32_t *product, float unit, size_t count, uint8_t *to, uint8_t *fraction)
+{
+	for (size_t i = 0; i < count; i++)
+	{
+		uint16_t	b;
+		uint32_t	bits;
+		float		x;
+
+		memcpy(&b, base + 2 * i, 2);
+		bits = (uint32_t) b << 16;
+		memcpy(&x, &bits, 4);
+		x = x + (float) product[i] * unit;
+		memcpy(&bits, &x, 4);
+		{
+			const uint32_t exact = bits & 0x7fffffff;
+			const uint32_t rounded = (exact + 0x7fff + (exact >> 16 & 1)) & 0xffff0000;
+			const uint32_t apart = exact - rounded;
+			const uint32_t below = 0 - (apart >> 31);
+			const uint32_t level = ((apart ^ below) - below) >> 12;
+			const uint32_t kept = (level < FRACTION_LEVELS ? level : FRACTION_LEVELS - 1) | (below & FRACTION_BELOW);
+			const uint32_t is_finite = 0 - (uint32_t) (rounded < 0x7f800000);
+			const uint32_t is_number = 0 - (uint32_t) (exact <= 0x7f800000);
+
+			b = (uint16_t) ((((rounded | (bits & 0x80000000)) >> 16) & is_number) | (0x7fc0 & ~is_number));
+			fraction[i] = (uint8_t) (kept & is_finite);
+		}
+		memcpy(to + 2 * i, &b, 2);
+	}
+}
+
+static void
+add_to_bf16_portable(const uint8_t *base, const int32_t *product, float unit, size_t count, uint8_t *to, uint8_t *fraction)
+{
+	add_to_bf16(base, product, unit, count, to, fraction);
+}
+
+#ifdef SPARSE_HAVE_AVX2
+TARGET_AVX2 static void
+add_to_bf16_avx2(const uint8_t *base, const int32_t *product, float unit, size_t count, uint8_t *to, uint8_t *fraction)
+{
+	add_to_bf16(base, product, unit, count, to, fraction);
+}
+#endif
+
+/* Whether a sum is of that kind. */
+static bool
+adds_to_bf16(const work *w)
+{
+	return w->info->dtype == SPARSE_BF16 && w->formula->bases == 1 && w->info->ref[0].dtype == SPARSE_BF16
+		&& w->formula->coefficient[0] == 1;
+}
+
+static void
+sum_to_bf16(const work *w, size_t first, size_t count, const int32_t *product, float unit)
+{
+	uint8_t		unwanted[STRETCH];
+	uint8_t    *fraction = w->fraction ? w->fraction + first : unwanted;
+
+#ifdef SPARSE_HAVE_AVX2
+	if (w->simd >= SPARSE_SIMD_AVX2)
+	{
+		add_to_bf16_avx2(w->from[0] + 2 * first, product, unit, count, w->to + 2 * first, fraction);
+		return;
+	}
+#endif
+	add_to_bf16_portable(w->from[0] + 2 * first, product, unit, count, w->to + 2 * first, fraction);
+}
+
 #define REAL float
+#define BITS uint32_t
+#define REAL_MANTISSA 23
 #define LOAD_REALS load_floats
 #define STORE_REALS store_floats
 #define NAME(x) x##_float
 #include "formula_real.h"
 
 #define REAL double
+#define BITS uint64_t
+#define REAL_MANTISSA 52
 #define LOAD_REALS load_doubles
 #define STORE_REALS store_doubles
 #define NAME(x) x##_double
@@ -361,7 +546,7 @@ wants_doubles(const sparse_delta_info *info)
 {
 	return info->dtype == SPARSE_F64
 		|| (info->dtype == SPARSE_F32 && (info->predictor == SPARSE_PREDICT_BLEND || info->predictor == SPARSE_PREDICT_LOW_RANK
-										  || info->ref[0].dtype == SPARSE_F64));
+										  || info->predictor == SPARSE_PREDICT_SUM || info->ref[0].dtype == SPARSE_F64));
 }
 
 /* The magnitude of an element of `bytes` bytes as an integer, and where it is. */
@@ -459,10 +644,12 @@ predict_pruned(const work *w)
 		prune_below(w);
 }
 
-/* Scratch of a product: the right factor's part under a stretch of columns, as reals. */
+/* Scratch of a product: the right factor's part under a stretch of columns, as reals; of a sum, as pairs of integers. */
 static size_t
 scratch_bytes(const sparse_delta_info *info, const sparse_formula *f)
 {
+	if (info->predictor == SPARSE_PREDICT_SUM)
+		return ((size_t) f->rank + 1) * PRODUCT_STRETCH * sizeof(int16_t);
 	return info->predictor == SPARSE_PREDICT_LOW_RANK ? (size_t) f->rank * STRETCH * sizeof(double) : 0;
 }
 
@@ -494,10 +681,11 @@ predict_as_ieee(const work *w)
 
 sparse_status
 formula_predict(sparse_codec *codec, const sparse_delta_info *info, const sparse_formula *f,
-				const uint8_t *references, uint8_t *predicted)
+				const uint8_t *references, uint8_t *predicted, uint8_t *fraction)
 {
 	work		w = {
-		.info = info, .formula = f, .element_bytes = sparse_dtype_get(info->dtype)->bytes, .to = predicted
+		.info = info, .formula = f, .element_bytes = sparse_dtype_get(info->dtype)->bytes, .to = predicted,
+		.fraction = fraction, .simd = codec->simd
 	};
 
 	w.elements = (size_t) info->content_bytes / w.element_bytes;

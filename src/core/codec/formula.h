@@ -26,6 +26,9 @@ struct sparse_codec;
 
 #define SPARSE_MAX_BLEND 16		/* parents of a blend */
 #define SPARSE_MAX_RANK 256		/* of a product */
+#define SPARSE_MAX_BASES 8		/* of a sum */
+#define SPARSE_MAX_SUM_RANK 128 /* of a sum's product */
+#define SPARSE_MAX_SUM_SHIFT 8
 #define SPARSE_MAX_PARAMETERS 320	/* bytes of any formula's parameters */
 
 /* How a blend is computed. Stored: values never change their meaning. */
@@ -78,7 +81,9 @@ typedef struct sparse_formula
 	uint64_t	threshold;		/* pruned: the least magnitude that is kept, as an integer */
 	double		factor;			/* product: the scale; (de)quantised: of the scales; maxima: the divisor */
 	double		coefficient[SPARSE_MAX_BLEND];
-	int8_t		exponent[SPARSE_MAX_RANK];	/* product, with SPARSE_PRODUCT_EXPONENTS: of each component */
+	int8_t		exponent[SPARSE_MAX_RANK];	/* product, with SPARSE_PRODUCT_EXPONENTS, and sum: of each component */
+	uint8_t		bases;			/* sum: the references that are added up, each times its coefficient */
+	int16_t		power;			/* sum: the product is counted in units of two to it */
 } sparse_formula;
 
 /* Writes a formula's parameters, as many bytes as it returns (at most SPARSE_MAX_PARAMETERS). */
@@ -96,9 +101,10 @@ extern sparse_status formula_check(const struct sparse_delta_info *info, const s
 
 /*
  * The predicted content, info->content_bytes of it, from the concatenated references.
- * Needs formula_check. Scratch memory is the codec's.
+ * Needs formula_check. Scratch memory is the codec's. fraction (fraction.h), a byte an element: NULL where it is not wanted, and but for sums.
  */
 extern sparse_status formula_predict(struct sparse_codec *codec, const struct sparse_delta_info *info,
-									 const sparse_formula *formula, const uint8_t *references, uint8_t *predicted);
+									 const sparse_formula *formula, const uint8_t *references, uint8_t *predicted,
+									 uint8_t *fraction);
 
 #endif

@@ -198,6 +198,100 @@ NAME(predict_product)(const work *w)
 	}
 }
 
+/* Stores sums, and how far they lie from what was stored, in sixteenths of the distance between two elements, where that is wanted. */
+static void
+NAME(store_sums)(const work *w, size_t first, size_t count, const REAL *x)
+{
+	const BITS	magnitude = (BITS) -1 >> 1;
+	const BITS	infinite = magnitude >> REAL_MANTISSA << REAL_MANTISSA;
+	const unsigned shift = REAL_MANTISSA - sparse_dtype_get(w->info->dtype)->mantissa_bits - 4;
+	BITS		exact[STRETCH];
+	BITS		stored[STRETCH];
+	REAL		back[STRETCH];
+
+	NAME(store_content)(w, first, count, x);
+	if (w->fraction == NULL)
+		return;
+	LOAD_REALS(w->info->dtype, w->to + first * w->element_bytes, count, back);
+	memcpy(exact, x, count * sizeof(REAL));
+	memcpy(stored, back, count * sizeof(REAL));
+	for (size_t i = 0; i < count; i++)
+	{
+		const BITS	s = stored[i] & magnitude;
+		const BITS	apart = (exact[i] & magnitude) - s;
+		const BITS	below = 0 - (apart >> (8 * sizeof(BITS) - 1));
+		const BITS	level = ((apart ^ below) - below) >> shift;
+		const uint8_t fraction = (uint8_t) ((level < FRACTION_LEVELS ? level : FRACTION_LEVELS - 1) | (below & FRACTION_BELOW));
+
+		w->fraction[first + i] = s < infinite ? fraction : 0;
+	}
+}
+
+/* `count` elements from `first` on: the bases, each times its coefficient, and the product. */
+static void
+NAME(sum_stretch)(const work *w, size_t first, size_t count, const int32_t *product)
+{
+	const sparse_formula *f = w->formula;
+	REAL		sum[STRETCH];
+	REAL		x[STRETCH];
+
+	if (product != NULL && adds_to_bf16(w))
+	{
+		sum_to_bf16(w, first, count, product, (float) NAME(power_of_two)(f->power));
+		return;
+	}
+	for (unsigned k = 0; k < f->bases; k++)
+	{
+		const REAL	c = (REAL) f->coefficient[k];
+
+		NAME(load_reference)(w, k, first, count, x);
+		for (size_t i = 0; i < count; i++)
+			sum[i] = k == 0 ? c * x[i] : sum[i] + c * x[i];
+	}
+	if (product != NULL)
+	{
+		const REAL	unit = NAME(power_of_two)(f->power);
+
+		for (size_t i = 0; i < count; i++)
+			sum[i] = sum[i] + (REAL) product[i] * unit;
+	}
+	NAME(store_sums)(w, first, count, sum);
+}
+
+/* All rows under one stretch of columns, as a product. */
+static void
+NAME(predict_sum)(const work *w)
+{
+	const sparse_formula *f = w->formula;
+	const size_t columns = f->columns;
+	const size_t offset = (size_t) f->offset;
+	const size_t end = offset + w->elements;
+	int16_t    *right = (int16_t *) (void *) w->scratch;
+	int16_t		left[SPARSE_MAX_SUM_RANK + 1];
+	int32_t		product[STRETCH];
+
+	for (size_t at = 0; f->rank == 0 && at < w->elements; at += STRETCH)
+		NAME(sum_stretch)(w, at, w->elements - at < STRETCH ? w->elements - at : STRETCH, NULL);
+	for (size_t column = 0; column < columns; column += STRETCH)
+	{
+		const size_t width = columns - column < STRETCH ? columns - column : STRETCH;
+
+		load_right_pairs(w, column, width, right);
+		for (size_t row = 0; row * columns + column < end; row++)
+		{
+			const size_t from = row * columns + column;
+			const size_t skip = from < offset ? (offset - from < width ? offset - from : width) : 0;
+			const size_t until = end - from < width ? end - from : width;
+
+			if (skip >= until)
+				continue;
+			load_left_pairs(w, row, left);
+			product_row(w->simd, left, right + 2 * skip, (f->rank + 1) / 2, until - skip, product);
+			NAME(sum_stretch)(w, from + skip - offset, until - skip, product);
+		}
+	}
+}
+
 /* Scales of `count` values from `first` on, and what is their zero. */
 static void
 NAME(load_scales)(const work *w, size_t first, size_t count, REAL *scale, REAL *zero)
@@ -383,6 +477,9 @@ NAME(predict)(const work *w)
 		case SPARSE_PREDICT_MAXIMA:
 			stretch = NAME(maxima_stretch);
 			break;
+		case SPARSE_PREDICT_SUM:
+			NAME(predict_sum)(w);
+			return;
 		default:
 			NAME(predict_product)(w);
 			return;
@@ -392,6 +489,8 @@ NAME(predict)(const work *w)
 }
 
 #undef REAL
+#undef BITS
+#undef REAL_MANTISSA
 #undef LOAD_REALS
 #undef STORE_REALS
 #undef NAME

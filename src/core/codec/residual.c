@@ -20,9 +20,13 @@
  * A prediction that was rounded (a cast) is wrong by as many units in the last place
  * whatever its exponent: then it is left out of q (flat).
  *
+ * A prediction that was computed may keep its fraction: then the content is mirrored towards it, and
+ * its level is a second context (fraction.h).
+ *
  * Payload: u8 which tables, u8 flat, i16 base, section raw bits, then the stream
  * (stream.c). A block's scale is the stored one + base.
  */
+#include "fraction.h"
 #include "residual.h"
 
 static shape
@@ -176,7 +180,7 @@ cost_of_tokens(const survey *m, const price_list *prices)
  * rounding errors, which are spread evenly, as no shape is.
  */
 static sparse_status
-choose_tables(sparse_codec *codec, survey *m, unsigned *which, price_list *prices)
+choose_tables(sparse_codec *codec, survey *m, bool fixed, unsigned *which, price_list *prices)
 {
 	const size_t every = m->blocks > SAMPLE_BLOCKS ? m->blocks / SAMPLE_BLOCKS : 1;
 	uint64_t	least = UINT64_MAX;
@@ -199,6 +203,8 @@ choose_tables(sparse_codec *codec, survey *m, unsigned *which, price_list *price
 			*prices = these;
 		}
 	}
+	if (fixed)
+		return SPARSE_OK;
 	survey_blocks(codec, m, &(price_list) {prices->price, NULL, 0, MOST_SCALE}, every);
 	contexts = count_tokens(codec, m, &used);
 	own = tables_cost(codec->histogram, contexts, used, (unsigned) every) / (65536 / PRICE_UNIT)
@@ -269,9 +275,36 @@ limit_scales(sparse_codec *codec, const survey *m, price_list *prices)
 	prices->lowest = prices->highest < SCALES ? 0 : prices->highest - (SCALES - 1);
 }
 
+/* Of the elements of changed blocks: the tables by their fractions, in place of their contexts. */
+static void
+tables_by_fraction(const survey *m, const uint8_t *fraction)
+{
+	uint8_t    *context = m->context;
+
+	for (size_t b = 0; b < m->blocks; b++)
+	{
+		const size_t count = block_count(m->elements, b * BLOCK);
+
+		if (m->block[b] == UNCHANGED)
+			continue;
+		for (size_t i = 0; i < count; i++)
+			context[i] = fraction_table(context[i], fraction[b * BLOCK + i]);
+		context += count;
+	}
+}
+
+static sparse_status
+mirror_content(sparse_codec *codec, survey *m, const uint8_t *fraction)
+{
+	SPARSE_TRY(buffer_reserve(codec, &codec->mirrored, m->elements * m->shape->element_bytes));
+	fraction_mirror(m->content, m->prediction, fraction, m->elements, m->shape->element_bytes, codec->mirrored.bytes);
+	m->content = codec->mirrored.bytes;
+	return SPARSE_OK;
+}
+
 sparse_status
 residual_encode(sparse_codec *codec, const void *content, const void *prediction,
-				size_t elements, sparse_dtype dtype, bool flat, output *out)
+				const uint8_t *fraction, size_t elements, sparse_dtype dtype, bool flat, output *out)
 {
 	shape		s = shape_of(dtype, flat);
 	survey		m = {
@@ -283,7 +316,9 @@ residual_encode(sparse_codec *codec, const void *content, const void *prediction
 	uint8_t		head[4];
 
 	SPARSE_TRY(survey_begin(codec, &m));
-	SPARSE_TRY(choose_tables(codec, &m, &which, &prices));
+	if (fraction)
+		SPARSE_TRY(mirror_content(codec, &m, fraction));
+	SPARSE_TRY(choose_tables(codec, &m, fraction != NULL, &which, &prices));
 	survey_blocks(codec, &m, &prices, 1);
 	if (!scales_fit(&m))
 	{
@@ -295,6 +330,11 @@ residual_encode(sparse_codec *codec, const void *content, const void *prediction
 	store16(head + 2, (uint16_t) store_scales(&m, codec->scale.bytes));
 	if (which == TABLES_DESCRIBED)
 		count_tokens(codec, &m, &(unsigned) {0});
+	if (fraction)
+	{
+		tables_by_fraction(&m, fraction);
+		which += WITH_FRACTION;
+	}
 	output_put(out, head, sizeof(head));
 	output_section(out, codec->raw.bytes, bits_written(&m.raw));
 	return token_stream_write(codec, out, m.blocks, m.tokens, which, FAMILY_CONTEXTS);
@@ -320,10 +360,41 @@ typedef struct rebuilding
 	const shape *shape;
 	int			base;
 	const void *prediction;
+	const uint8_t *fraction;	/* of the prediction; or NULL */
 	size_t		elements;
 	bit_reader	raw;
 	void	   *content;
 } rebuilding;
+
+/* The elements of block b of a batch. */
+static size_t
+count_in(const batch *k, unsigned b)
+{
+	return b + 1 < k->blocks ? BLOCK : k->elements - (k->blocks - 1u) * BLOCK;
+}
+
+/* The tables by fraction, in place of contexts; and then the content as it was before it was mirrored. */
+static void
+batch_tables(const rebuilding *r, batch *k)
+{
+	for (unsigned b = 0; b < k->blocks; b++)
+		for (size_t i = 0, count = count_in(k, b); i < count; i++)
+			k->table[b * BLOCK + i] = fraction_table(k->table[b * BLOCK + i], r->fraction[k->at[b] + i]);
+}
+
+static void
+batch_mirror(const rebuilding *r, const batch *k)
+{
+	const unsigned bytes = r->shape->element_bytes;
+
+	for (unsigned b = 0; b < k->blocks; b++)
+	{
+		uint8_t    *content = (uint8_t *) r->content + k->at[b] * bytes;
+
+		fraction_mirror(content, (const uint8_t *) r->prediction + k->at[b] * bytes, r->fraction + k->at[b], count_in(k, b), bytes,
+						content);
+	}
+}
 
 static bool
 flush_batch(rebuilding *r, batch *k)
@@ -338,8 +409,12 @@ flush_batch(rebuilding *r, batch *k)
 						  (const uint8_t *) r->content + next);
 	}
 	r->loop->contexts(r->prediction, r->shape, r->stream.of_context, k);
+	if (r->fraction)
+		batch_tables(r, k);
 	rans_decode(&r->stream.decoder, r->stream.slots, k->table, k->elements, k->token);
 	ok = r->loop->rebuild(r->prediction, r->shape, k, &r->raw, r->content);
+	if (ok && r->fraction)
+		batch_mirror(r, k);
 	k->blocks = 0;
 	k->elements = 0;
 	return ok;
@@ -375,14 +450,14 @@ decode_blocks(rebuilding *r)
 
 sparse_status
 residual_decode(sparse_codec *codec, cursor payload, const void *prediction,
-				size_t elements, sparse_dtype dtype, void *content)
+				const uint8_t *fraction, size_t elements, sparse_dtype dtype, void *content)
 {
 	uint32_t	head = cursor_u32(&payload);
 	shape		s = shape_of(dtype, head >> 8 & 1);
 	cursor		bits = cursor_section(&payload);
 	unsigned	which = head & 0xff;
 	rebuilding	r = {
-		.loop = loops_of(codec, &s), .shape = &s, .base = (int16_t) (head >> 16), .prediction = prediction,
+		.loop = loops_of(codec, &s), .shape = &s, .base = (int16_t) (head >> 16), .prediction = prediction, .fraction = fraction,
 		.elements = elements, .raw = {bits.at, 0, 0}, .content = content
 	};
 
@@ -390,6 +465,11 @@ residual_decode(sparse_codec *codec, cursor payload, const void *prediction,
 		return SPARSE_TRUNCATED;
 	SPARSE_CHECK(which <= TABLES_DESCRIBED && (head >> 8 & 0xff) <= s.floats);
 	SPARSE_CHECK(which == TABLES_DESCRIBED || s.element_bytes > 1);
+	if (fraction)
+	{
+		SPARSE_CHECK(which != TABLES_DESCRIBED && (head >> 8 & 0xff) == 0);
+		which += WITH_FRACTION;
+	}
 	r.raw.length = cursor_left(&bits);
 	SPARSE_TRY(token_stream_open(codec, &payload, elements, which, FAMILY_CONTEXTS, &r.stream));
 	return decode_blocks(&r);

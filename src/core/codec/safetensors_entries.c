@@ -70,6 +70,7 @@ typedef struct parser
 	unsigned	keys;			/* HAS_... */
 	unsigned	offsets;		/* how many of them are there */
 	sparse_tensor entry;
+	unsigned	bits;			/* of an element; 0: its dtype is unknown */
 	uint64_t	shape[SPARSE_SAFETENSORS_MAX_RANK];
 	uint64_t	offset[2];
 	char		shown[SPARSE_SHOWN];	/* the entry's name, for messages */
@@ -162,16 +163,33 @@ parse_number(const event *number, uint64_t *value)
 	return true;
 }
 
-/* The bytes that the shape and the dtype ask for; false when they overflow. */
+/* The bits that the shape and the dtype ask for: none where the dtype is unknown; false when they overflow. */
 static bool
-shape_bytes(const parser *p, uint64_t *bytes)
+shape_bits(const parser *p, uint64_t *bits)
 {
 	uint64_t	product = 1;
 
 	for (uint32_t i = 0; i < p->entry.rank; i++)
 		if (__builtin_mul_overflow(product, p->shape[i], &product))
 			return false;
-	return !__builtin_mul_overflow(product, sparse_dtype_get(p->entry.dtype)->bytes, bytes);
+	return !__builtin_mul_overflow(product, p->bits, bits);
+}
+
+/* Whether the tensor has as many bytes as its shape and dtype ask for; of an unknown dtype, any number. */
+static bool
+check_size(parser *p)
+{
+	uint64_t	bits;
+
+	if (!shape_bits(p, &bits))
+		return REFUSE(p, "shape of tensor \"%s\" overflows", p->shown);
+	if (bits % 8 != 0)
+		return REFUSE(p, "tensor \"%s\" is no whole number of bytes: its shape and dtype ask for %llu bits", p->shown,
+					  (unsigned long long) bits);
+	if (p->bits != 0 && bits / 8 != p->entry.bytes)
+		return REFUSE(p, "tensor \"%s\" has %llu bytes, its shape and dtype ask for %llu", p->shown,
+					  (unsigned long long) p->entry.bytes, (unsigned long long) bits / 8);
+	return true;
 }
 
 static bool
@@ -189,19 +207,14 @@ check_keys(parser *p)
 static bool
 finish_entry(parser *p)
 {
-	uint64_t	expected;
-
 	if (!check_keys(p))
 		return false;
 	if (p->offset[0] > p->offset[1])
 		return REFUSE(p, "data_offsets of tensor \"%s\" end before they begin", p->shown);
 	p->entry.first = p->offset[0];
 	p->entry.bytes = p->offset[1] - p->offset[0];
-	if (!shape_bytes(p, &expected))
-		return REFUSE(p, "shape of tensor \"%s\" overflows", p->shown);
-	if (p->entry.dtype != SPARSE_BYTES && expected != p->entry.bytes)
-		return REFUSE(p, "tensor \"%s\" has %llu bytes, its shape and dtype ask for %llu", p->shown,
-					  (unsigned long long) p->entry.bytes, (unsigned long long) expected);
+	if (!check_size(p))
+		return false;
 	keep_entry(p);
 	p->at = IN_HEADER;
 	return true;
@@ -228,6 +241,7 @@ take_dtype(parser *p, const event *e)
 	/* "BYTES" is our word, not the format's: a dtype of that name is unknown. */
 	if (!sparse_dtype_find(e->text, e->bytes, &p->entry.dtype))
 		p->entry.dtype = SPARSE_BYTES;
+	p->bits = sparse_dtype_bits(e->text, e->bytes);
 	p->entry.dtype_name = keep_string(p, e);
 	p->at = IN_ENTRY;
 	return true;

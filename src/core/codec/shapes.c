@@ -2,34 +2,56 @@
  * shapes.c: the fixed tables as coders use them, made once a codec.
  */
 #include "codec.h"
+#include "fraction.h"
 #include "price.h"
 
-static void
-make_slots(const tables *t, rans_slot *slots)
+/* The frequencies of a fixed table, whose shape the codec's tables hold; in `own` where they are none of these. */
+static const uint16_t *
+frequencies_of(const sparse_codec *codec, unsigned which, unsigned table, uint16_t *own)
 {
-	for (unsigned c = 0; c < FAMILY_CONTEXTS; c++)
-		rans_decode_table(t->frequency[c], slots + (size_t) c * RANS_SLOTS);
+	if (which < WITH_FRACTION)
+		return codec->tables.frequency[table];
+	if (table >= FRACTION_TABLES)
+		return codec->tables.frequency[table - FRACTION_TABLES + FRACTION_CONTEXTS];
+	fraction_frequencies(table, own);
+	return own;
+}
+
+/* Where a codec keeps them. */
+static unsigned
+place_of(unsigned which)
+{
+	return which < WITH_FRACTION ? which : FAMILY_SHAPES + which - WITH_FRACTION;
+}
+
+static unsigned
+count_of(unsigned which)
+{
+	return which < WITH_FRACTION ? FAMILY_CONTEXTS : FRACTION_ALL_TABLES;
 }
 
 sparse_status
-shape_slots(sparse_codec *codec, unsigned shape, const rans_slot **slots)
+shape_slots(sparse_codec *codec, unsigned which, const rans_slot **slots)
 {
-	buffer	   *b = &codec->shape_slots[shape];
+	buffer	   *b = &codec->shape_slots[place_of(which)];
 
 	if (b->size == 0)
 	{
-		SPARSE_TRY(buffer_reserve(codec, b, (FAMILY_CONTEXTS * RANS_SLOTS + RANS_SLOT_SLACK) * sizeof(rans_slot)));
-		family_load(shape, &codec->tables);
-		make_slots(&codec->tables, (rans_slot *) (void *) b->bytes);
+		uint16_t	own[RANS_SYMBOLS];
+
+		SPARSE_TRY(buffer_reserve(codec, b, ((size_t) count_of(which) * RANS_SLOTS + RANS_SLOT_SLACK) * sizeof(rans_slot)));
+		family_load(which % WITH_FRACTION, &codec->tables);
+		for (unsigned t = 0; t < count_of(which); t++)
+			rans_decode_table(frequencies_of(codec, which, t, own), (rans_slot *) (void *) b->bytes + (size_t) t * RANS_SLOTS);
 	}
 	*slots = (const rans_slot *) (const void *) b->bytes;
 	return SPARSE_OK;
 }
 
 sparse_status
-encoder_in(const sparse_codec *codec, buffer *b, rans_encoder *encoder)
+encoder_in(const sparse_codec *codec, buffer *b, unsigned contexts, rans_encoder *encoder)
 {
-	const size_t entries = TABLES_CONTEXTS * RANS_SYMBOLS;
+	const size_t entries = (size_t) contexts * RANS_SYMBOLS;
 
 	SPARSE_TRY(buffer_reserve(codec, b, entries * (sizeof(rans_symbol) + sizeof(rans_packed))));
 	encoder->symbol = (rans_symbol *) (void *) b->bytes;
@@ -39,17 +61,18 @@ encoder_in(const sparse_codec *codec, buffer *b, rans_encoder *encoder)
 }
 
 sparse_status
-shape_encoder(sparse_codec *codec, unsigned shape, rans_encoder *encoder)
+shape_encoder(sparse_codec *codec, unsigned which, rans_encoder *encoder)
 {
-	buffer	   *b = &codec->shape_symbols[shape];
+	buffer	   *b = &codec->shape_symbols[place_of(which)];
+	uint16_t	own[RANS_SYMBOLS];
 	bool		made = b->size > 0;
 
-	SPARSE_TRY(encoder_in(codec, b, encoder));
+	SPARSE_TRY(encoder_in(codec, b, count_of(which), encoder));
 	if (made)
 		return SPARSE_OK;
-	family_load(shape, &codec->tables);
-	for (unsigned c = 0; c < FAMILY_CONTEXTS; c++)
-		rans_encode_table(codec->tables.frequency[c], c, encoder);
+	family_load(which % WITH_FRACTION, &codec->tables);
+	for (unsigned t = 0; t < count_of(which); t++)
+		rans_encode_table(frequencies_of(codec, which, t, own), t, encoder);
 	return SPARSE_OK;
 }
 

@@ -116,7 +116,7 @@ token_stream_write(sparse_codec *codec, output *out, size_t blocks, size_t token
 	symbol = model + MODEL_BYTES;
 	zero = symbol + blocks;
 	scratch = zero + blocks;
-	SPARSE_TRY(encoder_in(codec, &codec->symbols, &encoder));
+	SPARSE_TRY(encoder_in(codec, &codec->symbols, TABLES_CONTEXTS, &encoder));
 
 	e = rc_encode_begin(model, MODEL_BYTES);
 	write_scale_table(codec, blocks, symbol, t, &e);

@@ -2,16 +2,14 @@
  * optimize.c: sparse_optimize: the objects of one version, coded by the best of what an import of its
  * files would find: another parent, or a formula of several.
  *
- * For versions that came over the wire: their chunks were stored as they arrived, each against
- * the same place of one parent, before the whole of a tensor was there to be looked at. The
- * commit of an upload notes it in sparse.unoptimized, where sparse_nightly finds it.
+ * For versions that were stored with less effort: what the commit of an upload left out, where sparse.optimize_commits
+ * is off, is noted in sparse.unoptimized, where sparse_nightly finds it.
  */
 #include "care.h"
 
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -26,47 +24,13 @@ PG_FUNCTION_INFO_V1(care_optimize);
 
 #define ACTION "optimize a version"
 
-/* The objects of a version, each once, those that others of it predict after those. */
+/* The objects of a version. */
 typedef struct Work
 {
 	Import	   *import;
-	HTAB	   *seen;
 	uint64		count;
 	const PlanObject **object;
 } Work;
-
-static void
-add_object(Work *work, const PlanObject *object)
-{
-	bool		found;
-
-	if (object->bytes == 0)
-		return;
-	(void) hash_search(work->seen, &object->id, HASH_ENTER, &found);
-	if (!found)
-		work->object[work->count++] = object;
-}
-
-static void
-list_objects(MemoryContext context, Work *work)
-{
-	const ImportPlan *plan = work->import->plan;
-	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(int64), .hcxt = context};
-
-	work->seen = hash_create("sparse objects", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	work->object = MemoryContextAllocHuge(context, (plan->files + plan_tensors(plan) + 1) * sizeof(PlanObject *));
-	for (int last = 0; last <= 1; last++)
-		for (int i = 0; i < plan->files; i++)
-		{
-			const PlanFile *file = &plan->file[i];
-
-			if (!last)
-				add_object(work, &file->object);
-			for (uint32 t = 0; t < file->tensors; t++)
-				if (file->tensor[t].object.wants_siblings == last)
-					add_object(work, &file->tensor[t].object);
-		}
-}
 
 /* In `context`; nothing where no parent is left. */
 static void
@@ -76,7 +40,7 @@ find_work(Care *care, const StoreVersion *version, MemoryContext context, Work *
 	work->import = stored_import(version, context);
 	care_step_end(care);
 	if (work->import->parents > 0)
-		list_objects(context, work);
+		work->object = stored_objects(work->import, context, &work->count);
 }
 
 /* An upload may have lost its parents since; who names a version is told. */

@@ -25,7 +25,7 @@
 #include "fit/svd.h"
 #include "sdelta/glue.h"
 #include "store/reader.h"
-#include "store/recipe.h"
+#include "store/predict.h"
 
 #define BLOCK 8192				/* elements that are looked at together */
 #define SVD_BYTES (40.0 * 1024 * 1024)	/* of memory: with sparse.cache_size and blocks it stays below 64 MiB */
@@ -125,7 +125,7 @@ typedef struct Content
 	uint64		row_bytes;
 	ContentSource source;
 	void	   *state;
-	Recipe	   *recipe;			/* how it is stored; NULL: for itself */
+	sparse_recipe *recipe;		/* how it is stored; NULL: for itself */
 } Content;
 
 typedef void (*PieceStep) (void *state, uint64 first, uint64 bytes, const char *piece);
@@ -212,7 +212,7 @@ typedef struct Formula
 {
 	Work	   *work;
 	sparse_dtype dtype;
-	Recipe	   *recipe;
+	sparse_recipe *recipe;
 } Formula;
 
 /* Content as a reader will compute it. */
@@ -242,7 +242,7 @@ evaluate(void *state, uint64 first, uint64 bytes, char *target)
 	status = formula_check(&info, &formula);
 	if (status == SPARSE_OK)
 		status = formula_predict(object_reader_codec(approximation->reader), &info, &formula,
-								 (const uint8 *) references, (uint8 *) target);
+								 (const uint8 *) references, (uint8 *) target, NULL);
 	if (status != SPARSE_OK)
 		sparse_report(status, "evaluate an approximation");
 	pfree(references);
@@ -250,17 +250,17 @@ evaluate(void *state, uint64 first, uint64 bytes, char *target)
 
 /* Beside the base, all that a formula needs is made for it. */
 static void
-add_source(const Work *work, Recipe *recipe, int64 object, sparse_dtype dtype, uint64 per, uint64 count)
+add_source(const Work *work, sparse_recipe *recipe, int64 object, sparse_dtype dtype, uint64 per, uint64 count)
 {
-	recipe->source[recipe->sources++] = (RecipeSource) {
+	recipe->source[recipe->sources++] = (sparse_recipe_source) {
 		.object = object, .dtype = dtype, .per = per, .count = count, .made = object != work->base
 	};
 }
 
-static Recipe *
+static sparse_recipe *
 new_recipe(sparse_predictor predictor)
 {
-	Recipe	   *recipe = palloc0(sizeof(Recipe));
+	sparse_recipe *recipe = palloc0(sizeof(sparse_recipe));
 
 	recipe->predictor = predictor;
 	return recipe;
@@ -268,7 +268,7 @@ new_recipe(sparse_predictor predictor)
 
 /* Content that a recipe gives; what is too deep or too large for a reader is refused. */
 static Content
-content_of_recipe(Work *work, Formula *formula, sparse_dtype dtype, Recipe *recipe)
+content_of_recipe(Work *work, Formula *formula, sparse_dtype dtype, sparse_recipe *recipe)
 {
 	const unsigned unit = sparse_dtype_get(dtype)->bytes;
 	Content		content = {
@@ -277,11 +277,10 @@ content_of_recipe(Work *work, Formula *formula, sparse_dtype dtype, Recipe *reci
 		.recipe = recipe
 	};
 	ObjectSpec	spec = spec_of(&content, NULL);
-	uint64		chunk_bytes = sparse_grid_chunk_bytes(spec.row_bytes, unit, (uint64) sparse_chunk_size * 1024);
 	int32		depth;
 
 	*formula = (Formula) {.work = work, .dtype = dtype, .recipe = recipe};
-	if (!recipe_consider(work->approximation->reader, &spec, chunk_bytes, recipe, &depth))
+	if (!object_computes(work->approximation->reader, &spec, recipe, &depth))
 		ereport(ERROR,
 				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				errmsg("tensor \"%s\" cannot be approximated by %s", work->exact->tensor->name,
@@ -368,7 +367,7 @@ read_signs(void *state, uint64 first, uint64 bytes, char *target)
 }
 
 static void
-set_scaled(const Work *work, Recipe *recipe)
+set_scaled(const Work *work, sparse_recipe *recipe)
 {
 	recipe->unit = 1;
 	recipe->formula.style = SPARSE_PACK_ELEMENTS;
@@ -377,10 +376,10 @@ set_scaled(const Work *work, Recipe *recipe)
 }
 
 /* A fine-tune's levels are mostly those of its parent by the same scales. */
-static Recipe *
+static sparse_recipe *
 recipe_of_levels(const Work *work, int64 scales)
 {
-	Recipe	   *recipe = new_recipe(SPARSE_PREDICT_QUANTISED);
+	sparse_recipe *recipe = new_recipe(SPARSE_PREDICT_QUANTISED);
 
 	add_source(work, recipe, work->base, work->dtype, 1, 1);
 	add_source(work, recipe, scales, SPARSE_F32, work->columns, 1);
@@ -390,10 +389,10 @@ recipe_of_levels(const Work *work, int64 scales)
 	return recipe;
 }
 
-static Recipe *
+static sparse_recipe *
 recipe_of_values(const Work *work, int64 levels, int64 scales)
 {
-	Recipe	   *recipe = new_recipe(SPARSE_PREDICT_DEQUANTISED);
+	sparse_recipe *recipe = new_recipe(SPARSE_PREDICT_DEQUANTISED);
 
 	add_source(work, recipe, levels, SPARSE_I8, 1, 1);
 	add_source(work, recipe, scales, SPARSE_F32, work->columns, 1);
@@ -404,7 +403,7 @@ recipe_of_values(const Work *work, int64 levels, int64 scales)
 }
 
 static int64
-store_levels(Work *work, ContentSource source, Recipe *recipe)
+store_levels(Work *work, ContentSource source, sparse_recipe *recipe)
 {
 	Content		content = {
 		.work = work, .dtype = SPARSE_I8, .bytes = work->elements, .row_bytes = work->columns, .source = source,
@@ -414,7 +413,7 @@ store_levels(Work *work, ContentSource source, Recipe *recipe)
 	return digest_and_store(&content);
 }
 
-static Recipe *
+static sparse_recipe *
 prepare_int8(Work *work)
 {
 	int64		scales;
@@ -433,11 +432,11 @@ prepare_int8(Work *work)
 }
 
 /* The scaled signs are an object, though of formulas only, so that they can be added to another. */
-static Recipe *
+static sparse_recipe *
 prepare_bit1(Work *work)
 {
 	const sparse_dtype dtype = work->dtype == SPARSE_F64 ? SPARSE_F64 : SPARSE_F32;
-	Recipe	   *recipe;
+	sparse_recipe *recipe;
 	int64		scales;
 	Formula		formula;
 	Content		content;
@@ -568,20 +567,20 @@ choose_factors(Work *work, fit_svd *fit)
 }
 
 /* What gives the base's own content, and so its object. */
-static Recipe *
+static sparse_recipe *
 recipe_of_base(const Work *work)
 {
-	Recipe	   *recipe = new_recipe(SPARSE_PREDICT_CAST);
+	sparse_recipe *recipe = new_recipe(SPARSE_PREDICT_CAST);
 
 	add_source(work, recipe, work->base, work->dtype, 1, 1);
 	return recipe;
 }
 
-static Recipe *
+static sparse_recipe *
 prepare_svd(Work *work, TensorErrors *errors)
 {
 	fit_svd		fit = {0};
-	Recipe	   *recipe;
+	sparse_recipe *recipe;
 	int64		base = work->base;
 
 	if (!choose_factors(work, &fit))
@@ -802,7 +801,7 @@ check_base(Work *work)
 	work->largest = largest;
 }
 
-static Recipe *
+static sparse_recipe *
 prepare(Work *work, TensorErrors *errors)
 {
 	if (work->approximation->method == APPROXIMATE_SVD)
@@ -817,7 +816,7 @@ approximate_tensor(Approximation *approximation, const ExactTensor *exact, Tenso
 {
 	Work	   *work = palloc0(sizeof(Work));
 	Comparison *comparison = palloc0(sizeof(Comparison));
-	Recipe	   *recipe;
+	sparse_recipe *recipe;
 	Formula		formula;
 	Content		content;
 	uint8		sha256[SPARSE_SHA256_BYTES];

@@ -90,7 +90,7 @@ reserve_object(Import *import, ObjectReader *reader, PlanObject *object)
 	object_reserve(&spec, &result);
 	object->id = result.id;
 	object->is_new = !result.existed;
-	object->wants_siblings = object->is_new && recipes_want_siblings(import, object);
+	object->wants_siblings = object->is_new && import_wants_siblings(import, object);
 }
 
 static void
@@ -107,8 +107,7 @@ store_object(Import *import, ObjectReader *reader, PlanObject *object)
 	spec.source_state = &stream;
 	object_reader_context(reader, import->name, file->path,
 						  object->tensor != NULL ? object->tensor->name : NULL);
-	spec.candidates = import_candidates(import, object, spec.candidate);
-	import_recipes(import, reader, object, &spec);
+	import_propose(import, reader, object, &spec);
 	object_write_content(reader, &spec, object->id, &result);
 	if (object->bytes > 0 && !stream.verified)
 		elog(ERROR, "object was stored without being read in order");
@@ -189,7 +188,7 @@ import_contents(Import *import)
 	uint64		count;
 	PlanObject **object = plan_sorted_objects(import->plan, &count);
 
-	import->kin = kin_index_create(kin_context, import->parents);
+	import->kin = import_kin_index(kin_context, import->parents);
 	for (uint64 i = 0; i < count; i++)
 		if (i > 0 && compare_objects(&object[i - 1], &object[i]) == 0)
 			object[i]->id = object[i - 1]->id;

@@ -160,9 +160,21 @@ remove_file(void *argument)
 }
 
 /*
- * Writes the file to `path`, or leaves nothing. A temporary file that exists already
- * is somebody else's: it stays, and the export fails.
+ * A name in the same folder, short whatever the file's own, which may have as many bytes
+ * as a name can; random, for one that a crash has left is nobody's to remove.
  */
+static char *
+temporary_beside(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	uint64		random;
+
+	if (!pg_strong_random(&random, sizeof(random)))
+		elog(ERROR, "could not get a random number");
+	return psprintf("%.*s/.sparse-%016llx.tmp", (int) (slash - path), path, (unsigned long long) random);
+}
+
+/* Writes the file to `path`, which is absolute, or leaves nothing. */
 static void
 export_file(const StoreVersion *version, const VersionFile *file, const char *path)
 {
@@ -171,7 +183,7 @@ export_file(const StoreVersion *version, const VersionFile *file, const char *pa
 	FileExport	export = {
 		.stream = file_stream_open(context, version, file),
 		.path = path,
-		.temporary = psprintf("%s.sparse-%d.tmp", path, MyProcPid)
+		.temporary = temporary_beside(path)
 	};
 
 	guarded_or_undone(write_file, remove_file, &export);

@@ -1,51 +1,21 @@
 /*
- * folder.c: which files a path on the server means.
- *
- *      model.safetensors               that file
- *      model.safetensors.index.json    itself, and the shards that its weight_map names
- *      a folder                        every regular file below it
- *
- * Links to regular files are followed, for the folders of model hubs are full of
- * them; links to folders are not, and folders whose names begin with a dot are
- * passed over. Nothing that an index names may lie outside of its folder.
+ * folder.c: which files a path on the server means: plan/walk.h, over the server's file
+ * system.
  */
 #include "postgres.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
 
-#include "catalog/pg_type_d.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
-#include "utils/builtins.h"
 
-#include "codec/safetensors.h"
-#include "answer.h"
+#include "plan/path.h"
+#include "plan/walk.h"
+#include "sdelta/glue.h"
 #include "plan.h"
 #include "store/encoding.h"
-
-#define MAX_INDEX_BYTES SPARSE_SAFETENSORS_MAX_HEADER
-
-static const char *
-base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash == NULL ? path : slash + 1;
-}
-
-static void
-check_count(int files, const char *path)
-{
-	if (files > PLAN_MAX_FILES)
-		ereport(ERROR,
-				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				errmsg("too many files in \"%s\"", path),
-				errdetail("A version holds at most %d files.", PLAN_MAX_FILES));
-}
-
-/* ---- a folder ---- */
 
 /* Whatever is said of a file quotes its name, so that must be text of this database. */
 static void
@@ -73,180 +43,115 @@ entries_of(const char *folder)
 			continue;
 		check_name(folder, entry->d_name);
 		names = lappend(names, pstrdup(entry->d_name));
-		check_count(list_length(names), folder);
+		/* the walk refuses them: one more than it takes is enough to tell */
+		if (list_length(names) > SPARSE_MAX_FILES)
+			break;
 	}
 	FreeDir(directory);
 	return names;
 }
 
-static struct stat
-status_of(const char *path)
+/* All names are known before the first is taken: no folder stays open, and each name can be quoted. */
+static void
+list_folder(void *state, const char *folder, sparse_take_name take, void *take_state)
+{
+	ListCell   *cell;
+
+	(void) state;
+	foreach(cell, entries_of(folder))
+	{
+		CHECK_FOR_INTERRUPTS();
+		take(take_state, lfirst(cell));
+	}
+}
+
+/* What cannot be looked at is an error: it would be missing from the version. */
+static void
+look_at(void *state, const char *path, sparse_place *place)
 {
 	struct stat status;
 
-	if (lstat(path, &status) != 0)
+	(void) state;
+	if (stat(path, &status) != 0)
+	{
+		bool		link = lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
+
+		(void) stat(path, &status);	/* for its errno */
 		ereport(ERROR,
 				errcode_for_file_access(),
-				errmsg("could not stat file \"%s\": %m", path));
-	/* A link that leads nowhere is an error: a file would be missing from the version. */
-	if (S_ISLNK(status.st_mode))
-	{
-		if (stat(path, &status) != 0)
-			ereport(ERROR,
-					errcode_for_file_access(),
-					errmsg("could not follow link \"%s\": %m", path));
-		if (S_ISDIR(status.st_mode))
-			status.st_mode = 0;
+				link ? errmsg("could not follow link \"%s\": %m", path)
+				: errmsg("could not stat file \"%s\": %m", path));
 	}
-	return status;
+	*place = (sparse_place) {
+		.kind = S_ISREG(status.st_mode) ? SPARSE_PLACE_FILE : S_ISDIR(status.st_mode) ? SPARSE_PLACE_FOLDER : SPARSE_PLACE_OTHER,
+		.bytes = (uint64) status.st_size,
+		.device = (uint64) status.st_dev,
+		.inode = (uint64) status.st_ino
+	};
 }
 
 static void
-plan_add_source(ImportPlan *plan, const char *path, Source *source)
+read_text(void *state, const char *path, void *text, uint64_t bytes)
 {
-	plan_add_file(plan, path, source_bytes(source), source);
-}
+	ImportPlan *plan = state;
+	Source	   *source = source_of_file(&plan->open_file, path);
 
-static void
-add_file(ImportPlan *plan, const char *relative, const char *folder, const char *path)
-{
-	check_count(plan->files + 1, folder);
-	plan_add_source(plan, relative, source_of_file(&plan->open_file, path));
-}
-
-/* `prefix` is the folder's path within the version: empty, or ending in a slash. */
-static void
-add_folder(ImportPlan *plan, const char *folder, const char *prefix)
-{
-	ListCell   *cell;
-
-	check_stack_depth();
-	foreach(cell, entries_of(folder))
-	{
-		const char *name = lfirst(cell);
-		char	   *path = psprintf("%s/%s", folder, name);
-		char	   *relative = psprintf("%s%s", prefix, name_from_disk(name));
-		struct stat status = status_of(path);
-
-		if (S_ISREG(status.st_mode))
-			add_file(plan, relative, folder, path);
-		else if (!S_ISDIR(status.st_mode))
-			ereport(NOTICE,
-					errmsg("skipping \"%s\": not a regular file", path));
-		else if (name[0] != '.')
-			add_folder(plan, path, psprintf("%s/", relative));
-	}
-}
-
-/* ---- an index ---- */
-
-static char *
-read_text(Source *source)
-{
-	uint64		bytes = source_bytes(source);
-	char	   *text;
-
-	if (bytes > MAX_INDEX_BYTES)
-		ereport(ERROR,
-				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				errmsg("index \"%s\" is too large", source_name(source)),
-				errdetail("It has %llu bytes; at most %llu are read.",
-						  (unsigned long long) bytes, (unsigned long long) MAX_INDEX_BYTES));
-	text = palloc(bytes + 1);
+	if (source_bytes(source) != bytes)
+		source_has_changed(source);
 	source_read(source, 0, bytes, text);
-	text[bytes] = '\0';
-	if (memchr(text, '\0', bytes) != NULL)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-				errmsg("index \"%s\" is not JSON", source_name(source)));
-	return pg_any_to_server(text, (int) bytes, PG_UTF8);
-}
-
-/* The distinct shards that the index's weight_map names, as char * in the current context. */
-static List *
-shards_of(Source *index)
-{
-	static StoreQuery query = {
-		.sql = "select distinct value from jsonb_each_text(($1::jsonb) -> 'weight_map')",
-		.args = 1, .arg = {TEXTOID},
-		.columns = 1, .column = {TEXTOID}};
-	MemoryContext context = CurrentMemoryContext;
-	Datum		argument = PointerGetDatum(cstring_to_text(read_text(index)));
-	List	   *shards = NIL;
-	SPITupleTable *rows;
-	uint64		count;
-
-	answer_connect();
-	count = query_run(&query, &argument, NULL, true, &rows);
-	for (uint64 i = 0; i < count; i++)
-	{
-		char	   *shard = row_is_null(rows, i, 1) ? NULL : row_text(context, rows, i, 1);
-		MemoryContext previous = MemoryContextSwitchTo(context);
-
-		shards = lappend(shards, shard);
-		MemoryContextSwitchTo(previous);
-	}
-	answer_finish();
-	return shards;
 }
 
 static void
-add_shard(ImportPlan *plan, const char *index, const char *folder, const char *shard)
+take_file(void *state, const char *place, const char *path, uint64_t bytes)
 {
-	if (shard == NULL || !path_is_safe(shard))
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_NAME),
-				errmsg("index \"%s\" names an invalid shard: \"%s\"",
-					   index, shard == NULL ? "null" : shard),
-				errdetail("Shards lie in the folder of their index, or below it."));
-	add_file(plan, shard, folder, psprintf("%s/%s", folder, name_to_disk(shard)));
+	ImportPlan *plan = state;
+	Source	   *source = source_of_file(&plan->open_file, place);
+
+	(void) bytes;
+	plan_add_file(plan, name_from_disk(path), source_bytes(source), source);
+}
+
+/* Names on disk are UTF-8, as those in an index. */
+static const char *
+name_on_disk(void *state, const char *utf8)
+{
+	(void) state;
+	return utf8;
 }
 
 static void
-add_index(ImportPlan *plan, const char *path)
+pass_over(void *state, const char *place)
 {
-	Source	   *index = source_of_file(&plan->open_file, path);
-	char	   *folder = pnstrdup(path, base_name(path) - path);
-	List	   *shards = shards_of(index);
-	ListCell   *cell;
-
-	if (shards == NIL)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("index \"%s\" names no shards", path),
-				errdetail("It has no \"weight_map\" of tensors and their files."));
-	plan_add_source(plan, base_name(path), index);
-	foreach(cell, shards)
-		add_shard(plan, path, folder, lfirst(cell));
+	(void) state;
+	ereport(NOTICE,
+			errmsg("skipping \"%s\": its name begins with a dot", place));
 }
-
-/* ---- what kind of path it is ---- */
 
 ImportPlan *
 plan_of_path(const char *path)
 {
 	ImportPlan *plan = plan_create();
+	sparse_file_system files = {
+		.state = plan,
+		.look = look_at,
+		.list = list_folder,
+		.read = read_text,
+		.native = name_on_disk,
+		.take = take_file,
+		.pass = pass_over
+	};
 	char	   *canonical = server_path(path);
-	struct stat status;
+	sparse_allocator allocator;
+	sparse_complaint complaint;
+	sparse_place found;
 
-	if (stat(canonical, &status) != 0)
-		ereport(ERROR,
-				errcode_for_file_access(),
-				errmsg("could not stat file \"%s\": %m", canonical));
-	if (S_ISDIR(status.st_mode))
-		add_folder(plan, canonical, "");
-	else if (has_suffix(canonical, ".safetensors"))
-		plan_add_source(plan, base_name(canonical), source_of_file(&plan->open_file, canonical));
-	else if (has_suffix(canonical, ".index.json"))
-		add_index(plan, canonical);
-	else
+	look_at(plan, canonical, &found);
+	if (found.kind != SPARSE_PLACE_FOLDER && !sparse_path_is_safetensors(canonical) && !sparse_path_is_index(canonical))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("cannot import \"%s\"", canonical),
 				errdetail("It is neither a .safetensors file, nor an .index.json file, nor a folder."));
-	if (plan->files == 0)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("folder \"%s\" holds no files", canonical));
+	sparse_allocator_init(&allocator, CurrentMemoryContext);
+	plan_check_status(sparse_walk(&files, &allocator, canonical, &complaint), &complaint);
 	return plan;
 }

@@ -11,9 +11,10 @@
 #include "fmgr.h"
 
 #include "plan.h"
+#include "recipes/recipes.h"
 #include "store/store.h"
 
-#define MAX_CANDIDATES 8		/* that an ObjectSpec has room for */
+#define MAX_CANDIDATES SPARSE_MAX_CANDIDATES	/* that an ObjectSpec has room for */
 
 typedef struct ImportParent
 {
@@ -38,7 +39,7 @@ typedef struct Import
 	int16		place;
 	bool		mixes;			/* exact versions with approximations under one name: refused */
 
-	struct KinIndex *kin;		/* recipe_renamed.c: the parents' tensors by shape; NULL: they are not looked through */
+	struct kin_index *kin;		/* recipes/renamed.c: the parents' tensors by shape; NULL: they are not looked through */
 
 	int32		new_objects;	/* counters of what was written */
 	int64		new_bytes;

@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 
 #include "codec/safetensors.h"
+#include "plan/path.h"
 #include "sdelta/glue.h"
 #include "plan.h"
 #include "store/encoding.h"
@@ -28,42 +29,9 @@ plan_create(void)
 }
 
 bool
-has_suffix(const char *text, const char *suffix)
-{
-	size_t		length = strlen(text);
-	size_t		suffix_length = strlen(suffix);
-
-	return length >= suffix_length && strcmp(text + length - suffix_length, suffix) == 0;
-}
-
-/* One component of a path: not empty, not "." or "..". */
-static bool
-component_is_safe(const char *component, size_t length)
-{
-	return length > 0
-		&& !(length == 1 && component[0] == '.')
-		&& !(length == 2 && component[0] == '.' && component[1] == '.');
-}
-
-bool
 path_is_safe(const char *path)
 {
-	const char *component = path;
-
-	if (strlen(path) >= MAXPGPATH || !pg_verifymbstr(path, (int) strlen(path), true))
-		return false;
-	for (const char *at = path;; at++)
-	{
-		if ((unsigned char) *at < ' ' && *at != '\0')
-			return false;
-		if (*at != '/' && *at != '\0')
-			continue;
-		if (!component_is_safe(component, at - component))
-			return false;
-		if (*at == '\0')
-			return true;
-		component = at + 1;
-	}
+	return sparse_path_is_safe(path) && pg_verifymbstr(path, (int) strlen(path), true);
 }
 
 PlanFile *
@@ -77,7 +45,7 @@ plan_add_file(ImportPlan *plan, const char *path, uint64 bytes, Source *source)
 				errmsg("invalid path of a file within a version: \"%s\"",
 					   pg_verifymbstr(path, (int) strlen(path), true) ? path : "?"),
 				errdetail("It must be relative, without \"..\", below %d bytes, and valid in the encoding of the database.",
-						  MAXPGPATH));
+						  SPARSE_PATH_BYTES));
 	if (plan->files == plan->room)
 	{
 		plan->room *= 2;
@@ -86,7 +54,7 @@ plan_add_file(ImportPlan *plan, const char *path, uint64 bytes, Source *source)
 	file = &plan->file[plan->files++];
 	memset(file, 0, sizeof(PlanFile));
 	file->path = pstrdup(path);
-	file->safetensors = has_suffix(path, ".safetensors");
+	file->safetensors = sparse_path_is_safetensors(path);
 	file->bytes = bytes;
 	file->source = source;
 	return file;
@@ -326,10 +294,19 @@ plan_sort(ImportPlan *plan)
 	qsort(plan->file, plan->files, sizeof(PlanFile), compare_paths);
 }
 
+PlanFile *
+plan_find_file(ImportPlan *plan, const char *path)
+{
+	PlanFile	key = {.path = path};
+
+	return bsearch(&key, plan->file, (size_t) plan->files, sizeof(PlanFile), compare_paths);
+}
+
 void
 plan_objects(ImportPlan *plan)
 {
 	plan_sort(plan);
+	plan_check_pointers(plan);
 	for (int i = 0; i < plan->files; i++)
 	{
 		PlanFile   *file = &plan->file[i];
@@ -340,6 +317,7 @@ plan_objects(ImportPlan *plan)
 		if (file->safetensors)
 			plan_safetensors(file, i);
 	}
+	plan_check_indexes(plan);
 }
 
 uint64

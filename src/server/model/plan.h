@@ -13,13 +13,15 @@
 #include "postgres.h"
 
 #include "codec/dtype.h"
+#include "plan/complaint.h"
+#include "plan/walk.h"
 #include "hash.h"
 #include "layout.h"
 #include "source.h"
 #include "store/store.h"
 
 /* A plan holds about 400 bytes of each file, and a reader of the version its row: 50,000 are some 30 MB. */
-#define PLAN_MAX_FILES 50000
+#define PLAN_MAX_FILES SPARSE_MAX_FILES
 
 typedef struct PlanTensor PlanTensor;
 
@@ -75,6 +77,18 @@ typedef struct ImportPlan
 /* folder.c: from a path on the server, the files that it means. */
 extern ImportPlan *plan_of_path(const char *path);
 
+/*
+ * whole.c: no file is a Git-LFS pointer; indexes name what is there. Else an error; the second
+ * once the headers are read.
+ */
+extern void plan_check_pointers(ImportPlan *plan);
+extern void plan_check_indexes(ImportPlan *plan);
+
+/* whole.c, for others who ask the core: its answer as an error, a name in the server's encoding, a notice. */
+extern void plan_check_status(sparse_status status, sparse_complaint *complaint);
+extern const char *plan_native_name(void *state, const char *utf8);
+extern void plan_tell_index(void *state, const char *index);
+
 /* plan.c */
 extern ImportPlan *plan_create(void);
 
@@ -90,6 +104,9 @@ extern uint64 plan_header_bytes(const PlanFile *file, const char *first8);
  */
 extern void plan_header(PlanFile *file, int number, const char *header, uint64 header_bytes,
 						uint64 file_bytes);
+
+/* A file of a sorted plan by its path; NULL when there is none. */
+extern PlanFile *plan_find_file(ImportPlan *plan, const char *path);
 
 /* A tensor of the file by its name; NULL when there is none. */
 extern const PlanTensor *plan_find_tensor(PlanFile *file, const char *name);
@@ -109,8 +126,6 @@ extern uint64 plan_tensors(const ImportPlan *plan);
 
 /* True if `path` may stand in a version: relative, below its folder, text of this database. */
 extern bool path_is_safe(const char *path);
-
-extern bool has_suffix(const char *text, const char *suffix);
 
 /* digest.c: fills in all digests and checksums. */
 extern void plan_digest(ImportPlan *plan);

@@ -1,8 +1,7 @@
 /*
- * recipes.c: from what, and how, a tensor might be computed.
+ * recipes.c: the core's searches for recipes, over an import and its parents (see recipes.h).
  *
- * For each tensor that is new, its kin in the parents are looked up by its name, with
- * and without the prefixes that tools add; then each search (recipe_*.c) looks for one kind of child.
+ * A tensor of a parent is a row of sparse.tensor, one beside the tensor at hand stands in the plan.
  */
 #include "postgres.h"
 #include "compat.h"
@@ -10,10 +9,12 @@
 #include "catalog/pg_type_d.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "answer.h"
-#include "codec/convert.h"
 #include "recipes.h"
+#include "sdelta/glue.h"
+#include "store/reader.h"
 
 static StoreQuery kin_query = {
 	.sql = "select t.object, t.dtype, t.shape"
@@ -24,203 +25,187 @@ static StoreQuery kin_query = {
 	.args = 2, .arg = {INT8OID, TEXTARRAYOID},
 	.columns = 3, .column = {INT8OID, TEXTOID, INT8ARRAYOID}};
 
-Recipe *
-recipes_add(RecipeSearch *search, sparse_predictor predictor)
-{
-	static Recipe scratch;
-	Recipe	   *recipe = search->recipes < MAX_RECIPES ? &search->recipe[search->recipes++] : &scratch;
+static StoreQuery tensors_query = {
+	.sql = "select t.object, t.dtype, t.shape from sparse.tensor t"
+	" where t.version = $1 and t.bytes > 0"
+	" order by t.file, t.ordinal"
+	" limit $2",
+	.args = 2, .arg = {INT8OID, INT8OID},
+	.columns = 3, .column = {INT8OID, TEXTOID, INT8ARRAYOID}};
 
-	memset(recipe, 0, sizeof(*recipe));
-	recipe->predictor = predictor;
-	return recipe;
+static const ImportObject *
+proposing(void *state)
+{
+	return ((const ObjectSource *) state)->above;
 }
 
-void
-recipe_add_source(Recipe *recipe, int64 object, sparse_dtype dtype, uint64 per, uint64 count)
-{
-	if (recipe->sources == lengthof(recipe->source))
-		elog(ERROR, "a recipe has too many sources");
-	recipe->source[recipe->sources++] = (RecipeSource) {
-		.object = object, .per = per, .count = count, .dtype = dtype
-	};
-}
-
-void
-recipe_add_elements(Recipe *recipe, const Kin *kin)
-{
-	recipe_add_source(recipe, kin->object, kin->dtype, 1, 1);
-}
-
-void
-sample_content(const RecipeSearch *search, uint64 first, uint64 count, float *x)
-{
-	const unsigned unit = sparse_dtype_get(search->spec->dtype)->bytes;
-	char	   *bytes = palloc(count * unit);
-
-	search->spec->source(search->spec->source_state, first * unit, count * unit, bytes);
-	load_floats(search->spec->dtype, (const uint8 *) bytes, count, x);
-	pfree(bytes);
-}
-
-void
-sample_object(const RecipeSearch *search, const Kin *kin, uint64 first, uint64 count, float *x)
-{
-	const unsigned unit = sparse_dtype_get(kin->dtype)->bytes;
-	char	   *bytes = palloc(count * unit);
-
-	object_read(search->reader, kin->object, first * unit, count * unit, bytes);
-	load_floats(kin->dtype, (const uint8 *) bytes, count, x);
-	pfree(bytes);
-}
-
-char *
-without_suffix(const char *name, const char *suffix)
-{
-	size_t		length = strlen(name);
-	size_t		tail = strlen(suffix);
-
-	if (length <= tail || strcmp(name + length - tail, suffix) != 0)
-		return NULL;
-	return pnstrdup(name, length - tail);
-}
-
-int
-recipes_names(const char *name, char **names, int room)
-{
-	static const char *const prefix[] = {"model.", "base_model.model.", "transformer.", "module.", "language_model.",
-	"_orig_mod.", "base_model."};
-	int			count = 0;
-
-	names[count++] = pstrdup(name);
-	for (size_t i = 0; i < lengthof(prefix) && count < room; i++)
-		if (strncmp(name, prefix[i], strlen(prefix[i])) == 0 && name[strlen(prefix[i])] != '\0')
-			names[count++] = pstrdup(name + strlen(prefix[i]));
-	for (size_t i = 0; i < lengthof(prefix) && count < room; i++)
-		names[count++] = psprintf("%s%s", prefix[i], name);
-	return count;
-}
-
-/* Fills in a tensor's shape; false for those that recipes cannot use. */
+/* A tensor from the columns object, dtype, shape of a row; false when it is none that recipes can use. */
 static bool
-kin_shape(Kin *kin, Datum shape)
+kin_of_row(const SPITupleTable *rows, uint64 row, int parent, sparse_kin *kin)
 {
-	ArrayType  *array = DatumGetArrayTypeP(shape);
+	char	   *dtype = TextDatumGetCString(row_datum(rows, row, 2));
+	bool		known = sparse_dtype_find(dtype, strlen(dtype), &kin->dtype);
+	uint64_t	shape[SPARSE_KIN_RANK];
 	Datum	   *value;
 	bool	   *null;
 	int			count;
 
-	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &value, &null, &count);
-	if (count > MAX_RANK_OF_TENSOR)
-		return false;
-	kin->rank = count;
-	kin->elements = 1;
-	for (int i = 0; i < count; i++)
-	{
-		kin->shape[i] = DatumGetInt64(value[i]);
-		kin->elements *= kin->shape[i];
-	}
-	return true;
-}
-
-bool
-kin_of_row(const SPITupleTable *rows, uint64 row, int64 version, Kin *kin)
-{
-	char	   *dtype = TextDatumGetCString(row_datum(rows, row, 2));
-	bool		usable = sparse_dtype_find(dtype, strlen(dtype), &kin->dtype) && convert_loads(kin->dtype);
-
 	kin->object = row_int64(rows, row, 1);
-	kin->version = version;
+	kin->parent = parent;
 	pfree(dtype);
-	return usable && kin_shape(kin, row_datum(rows, row, 3));
+	deconstruct_array(DatumGetArrayTypeP(row_datum(rows, row, 3)), INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &value, &null, &count);
+	for (int i = 0; i < Min(count, SPARSE_KIN_RANK); i++)
+		shape[i] = (uint64_t) DatumGetInt64(value[i]);
+	return known && sparse_kin_shape(kin, shape, (uint32_t) count);
 }
 
-bool
-recipes_find(int64 version, char **name, int names, Kin *kin)
+static bool
+find_kin(void *state, int parent, char *const *name, int names, sparse_kin *found)
 {
+	const Import *import = proposing(state)->import;
 	Datum		argument[2];
 	Datum	   *value = palloc(names * sizeof(Datum));
 	SPITupleTable *rows;
-	bool		found;
+	bool		usable;
 
 	for (int i = 0; i < names; i++)
 		value[i] = CStringGetTextDatum(name[i]);
-	argument[0] = Int64GetDatum(version);
+	argument[0] = Int64GetDatum(import->parent[parent].version.id);
 	argument[1] = array_datum(TEXTOID, value, names);
-	found = query_run(&kin_query, argument, NULL, false, &rows) > 0 && kin_of_row(rows, 0, version, kin);
+	usable = query_run(&kin_query, argument, NULL, false, &rows) > 0 && kin_of_row(rows, 0, parent, found);
 	SPI_freetuptable(rows);
-	return found;
+	return usable;
 }
 
-const PlanTensor *
-recipes_sibling(const RecipeSearch *search, const char *name)
+static bool
+find_sibling(void *state, const char *name, sparse_kin *found)
 {
-	return plan_find_tensor(&search->import->plan->file[search->object->file], name);
+	const ImportObject *p = proposing(state);
+	const PlanTensor *tensor = plan_find_tensor(&p->import->plan->file[p->object->file], name);
+
+	if (tensor == NULL)
+		return false;
+	found->object = tensor->object.id;
+	found->dtype = tensor->object.dtype;
+	found->parent = -1;
+	return sparse_kin_shape(found, tensor->shape, tensor->rank);
 }
 
-/* The tensors of its name in the parents, or else what they have under others. */
 static void
-find_kin(RecipeSearch *search)
+list_kin(void *state, int parent, uint64_t most, void (*take) (void *taker, const sparse_kin *kin), void *taker)
 {
-	char	   *name[16];
-	int			names = recipes_names(search->object->tensor->name, name, lengthof(name));
+	const Import *import = proposing(state)->import;
+	Datum		argument[2] = {Int64GetDatum(import->parent[parent].version.id), Int64GetDatum((int64) most)};
+	SPITupleTable *rows;
+	uint64		count = query_run(&tensors_query, argument, NULL, false, &rows);
 
-	for (int i = 0; i < search->import->parents && search->kin < MAX_KIN; i++)
+	for (uint64 i = 0; i < count; i++)
 	{
-		Kin		   *kin = &search->of_name[search->kin];
-		bool		found = recipes_find(search->import->parent[i].version.id, name, names, kin);
+		sparse_kin	kin;
 
-		search->kin += found;
-		if (i < MAX_KIN && search->import->kin != NULL && (!found || !kin_is_alike(search, kin)))
-			search_renamed(search, i);
+		if (kin_of_row(rows, i, parent, &kin))
+			take(taker, &kin);
 	}
+	SPI_freetuptable(rows);
 }
 
-static void
-describe_self(RecipeSearch *search)
-{
-	const PlanTensor *tensor = search->object->tensor;
+/* ---- factors, as objects that nothing but the tensor's refers to ---- */
 
-	search->self.dtype = search->spec->dtype;
-	search->self.rank = (int) tensor->rank;
-	memcpy(search->self.shape, tensor->shape, tensor->rank * sizeof(uint64));
-	search->self.elements = search->elements;
+static void
+read_factor(void *state, uint64 first, uint64 bytes, char *target)
+{
+	memcpy(target, (const char *) state + first, bytes);
 }
 
-/* The same weights in another dtype. */
-static void
-search_cast(RecipeSearch *search)
+static sparse_status
+store_factor(void *state, const void *factor, sparse_dtype dtype, uint64_t count, int64_t *object)
 {
-	for (int i = 0; i < search->kin; i++)
-	{
-		const Kin  *kin = &search->of_name[i];
+	const ObjectSource *source = state;
+	Sha256	   *sha256 = sha256_create(CurrentMemoryContext);
+	uint8		digest[SPARSE_SHA256_BYTES];
+	ObjectResult result;
+	ObjectSpec	spec = {
+		.place = source->spec->place, .sha256 = digest, .dtype = dtype, .bytes = count * sparse_dtype_get(dtype)->bytes,
+		.version = source->spec->version, .source = read_factor, .source_state = (void *) factor
+	};
 
-		if (search->is_float && kin->elements == search->elements && kin->dtype != search->spec->dtype
-			&& sparse_dtype_get(kin->dtype)->exponent_bits > 0)
-			recipe_add_elements(recipes_add(search, SPARSE_PREDICT_CAST), kin);
-	}
+	for (uint64 first = 0; first < spec.bytes; first += PIECE_BYTES)
+		sha256_add(sha256, (const char *) factor + first, Min(PIECE_BYTES, spec.bytes - first));
+	sha256_finish(sha256, digest);
+	object_write(source->reader, &spec, &result);
+	*object = result.id;
+	return SPARSE_OK;
+}
+
+/* ---- the searches ---- */
+
+void
+import_shell(ImportShell *shell, const Import *import, ObjectReader *reader, const PlanObject *object, const ObjectSpec *spec)
+{
+	memset(shell, 0, sizeof(*shell));
+	shell->at = (ImportObject) {import, object};
+	shell->objects = (ObjectSource) {reader, spec, &shell->at};
+	object_source(&shell->objects, &shell->source);
+	shell->source.parents = import->parents;
+	shell->source.find = find_kin;
+	shell->source.sibling = find_sibling;
+	shell->source.list = list_kin;
+	shell->source.store = store_factor;
+	object_environment(&shell->environment, &shell->allocator, CurrentMemoryContext);
+	if (spec != NULL)
+		subject_of_spec(spec, &shell->subject);
+	shell->subject.dtype = object->dtype;
+	if (object->tensor == NULL)
+		return;
+	shell->subject.name = object->tensor->name;
+	shell->subject.rank = object->tensor->rank;
+	shell->subject.shape = object->tensor->shape;
+}
+
+kin_index *
+import_kin_index(MemoryContext context, int parents)
+{
+	sparse_allocator allocator;
+	kin_index  *index;
+
+	sparse_allocator_init(&allocator, context);
+	index = kin_index_create(&allocator, parents);
+	if (index == NULL)
+		sparse_report(SPARSE_NO_MEMORY, "look through the parents");
+	return index;
+}
+
+bool
+import_wants_siblings(const Import *import, const PlanObject *object)
+{
+	ImportShell shell;
+	bool		want;
+	sparse_status status;
+
+	import_shell(&shell, import, NULL, object, NULL);
+	status = recipes_want_siblings(&shell.environment, &shell.source, &shell.subject, &want);
+	if (status != SPARSE_OK)
+		sparse_report(status, "look for scales");
+	return want;
 }
 
 void
-import_recipes(const Import *import, ObjectReader *reader, const PlanObject *object, ObjectSpec *spec)
+import_propose(const Import *import, ObjectReader *reader, const PlanObject *object, ObjectSpec *spec)
 {
-	const sparse_dtype_info *dtype = sparse_dtype_get(spec->dtype);
-	RecipeSearch search = {.import = import, .reader = reader, .object = object, .spec = spec};
+	sparse_proposals *proposals = palloc_extended(sizeof(sparse_proposals), MCXT_ALLOC_HUGE);
+	ImportShell shell;
+	sparse_status status;
 
-	if (object->tensor == NULL || object->bytes == 0 || import->parents == 0 || object->tensor->rank > MAX_RANK_OF_TENSOR
-		|| !convert_loads(spec->dtype))
-		return;
-	search.elements = object->bytes / dtype->bytes;
-	search.columns = object->row_bytes > 0 ? object->row_bytes / dtype->bytes : search.elements;
-	search.is_float = dtype->exponent_bits > 0;
-	search.recipe = palloc(MAX_RECIPES * sizeof(Recipe));
-	describe_self(&search);
-	find_kin(&search);
-	search_cast(&search);
-	search_blend(&search);
-	search_pruned(&search);
-	search_adapter(&search);
-	search_scaled(&search);
-	search_lowrank(&search);
-	spec->recipe = search.recipe;
-	spec->recipes = search.recipes;
+	import_shell(&shell, import, reader, object, spec);
+	proposals->recipes = 0;
+	proposals->candidates = import_candidates(import, object, proposals->candidate);
+	status = recipes_propose(&shell.environment, &shell.source, &shell.subject, object_reader_codec(reader),
+							 import->kin, proposals);
+	if (status != SPARSE_OK)
+		sparse_report(status, "look for recipes");
+	spec->candidates = proposals->candidates;
+	memcpy(spec->candidate, proposals->candidate, sizeof(spec->candidate));
+	spec->recipe = proposals->recipe;
+	spec->recipes = proposals->recipes;
 }

@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "answer.h"
@@ -86,7 +87,7 @@ stored_import_renew(Import *import)
 	if (ready < import->parents)
 	{
 		import->parents = ready;
-		import->kin = kin_index_create(context, ready);
+		import->kin = import_kin_index(context, ready);
 	}
 	return is_ready(import->version);
 }
@@ -157,7 +158,7 @@ load_stored_file(ObjectReader *reader, int64 version, const VersionFile *stored,
 		load_tensors(reader, version, stored, context, file);
 }
 
-static ImportPlan *
+ImportPlan *
 stored_plan(const StoreVersion *version, MemoryContext context)
 {
 	ObjectReader *reader = object_reader_create(context, false);
@@ -187,7 +188,7 @@ mark_siblings(const Import *import)
 		PlanFile   *file = &import->plan->file[i];
 
 		for (uint32 t = 0; t < file->tensors; t++)
-			file->tensor[t].object.wants_siblings = recipes_want_siblings(import, &file->tensor[t].object);
+			file->tensor[t].object.wants_siblings = import_wants_siblings(import, &file->tensor[t].object);
 	}
 }
 
@@ -203,9 +204,53 @@ stored_import(const StoreVersion *version, MemoryContext context)
 	import->family = version->family;
 	load_parents(import, context);
 	import->plan = stored_plan(version, context);
-	import->kin = kin_index_create(context, import->parents);
+	import->kin = import_kin_index(context, import->parents);
 	mark_siblings(import);
 	return import;
+}
+
+typedef struct ObjectList
+{
+	HTAB	   *seen;
+	uint64		count;
+	const PlanObject **object;
+} ObjectList;
+
+static void
+add_object(ObjectList *list, const PlanObject *object)
+{
+	bool		found;
+
+	if (object->bytes == 0)
+		return;
+	(void) hash_search(list->seen, &object->id, HASH_ENTER, &found);
+	if (!found)
+		list->object[list->count++] = object;
+}
+
+const PlanObject **
+stored_objects(const Import *import, MemoryContext context, uint64 *count)
+{
+	const ImportPlan *plan = import->plan;
+	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(int64), .hcxt = context};
+	ObjectList	list = {0};
+
+	list.seen = hash_create("sparse objects", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	list.object = MemoryContextAllocHuge(context, (plan->files + plan_tensors(plan) + 1) * sizeof(PlanObject *));
+	for (int last = 0; last <= 1; last++)
+		for (int i = 0; i < plan->files; i++)
+		{
+			const PlanFile *file = &plan->file[i];
+
+			if (!last)
+				add_object(&list, &file->object);
+			for (uint32 t = 0; t < file->tensors; t++)
+				if (file->tensor[t].object.wants_siblings == last)
+					add_object(&list, &file->tensor[t].object);
+		}
+	hash_destroy(list.seen);
+	*count = list.count;
+	return list.object;
 }
 
 /* Equal bytes are one object, whatever tensors make of them: the searches go by what this one says. */
@@ -214,6 +259,5 @@ stored_propose(const Import *import, ObjectReader *reader, const PlanObject *obj
 {
 	if (object->dtype != spec->dtype)
 		return;
-	spec->candidates = import_candidates(import, object, spec->candidate);
-	import_recipes(import, reader, object, spec);
+	import_propose(import, reader, object, spec);
 }

@@ -24,6 +24,12 @@ extern bool stored_has_parents(const StoreVersion *version);
  */
 extern bool stored_import_renew(Import *import);
 
+/* The files and tensors of a version, likewise. */
+extern ImportPlan *stored_plan(const StoreVersion *version, MemoryContext context);
+
+/* Its objects that have content, each once, those that others of it predict after those; in `context`. */
+extern const PlanObject **stored_objects(const Import *import, MemoryContext context, uint64 *count);
+
 /* What an import would propose to predict one of its objects from. spec: all but that. */
 extern void stored_propose(const Import *import, ObjectReader *reader, const PlanObject *object, ObjectSpec *spec);
 

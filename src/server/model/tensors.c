@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "codec/dtype.h"
 #include "answer.h"
 #include "layout.h"
 
@@ -119,19 +120,20 @@ typedef struct TensorRow
 {
 	VersionFile file;			/* its path */
 	FilePart	part;			/* but for its place in the file */
+	const char *dtype;
 	int32		rank;
 	uint64		rows;			/* the first dimension; 0 for a scalar */
 } TensorRow;
 
 static StoreQuery tensor_query = {
-	.sql = "select f.path, cardinality(t.shape), coalesce(t.shape[1], 0), t.bytes, t.object"
+	.sql = "select f.path, cardinality(t.shape), coalesce(t.shape[1], 0), t.bytes, t.object, t.dtype"
 	"  from sparse.tensor t"
 	"  join sparse.file f on f.version = t.version and f.ordinal = t.file"
 	" where t.version = $1 and t.name = $2"
 	" order by t.file"
 	" limit 2",
 	.args = 2, .arg = {INT8OID, TEXTOID},
-	.columns = 5, .column = {TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID}};
+	.columns = 6, .column = {TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID, TEXTOID}};
 
 static void
 check_found_once(const StoreVersion *version, const char *name, uint64 found)
@@ -165,6 +167,7 @@ find_tensor(const StoreVersion *version, const char *name, TensorRow *tensor)
 	tensor->rows = (uint64) row_int64(rows, 0, 3);
 	tensor->part.bytes = (uint64) row_int64(rows, 0, 4);
 	tensor->part.object = row_int64(rows, 0, 5);
+	tensor->dtype = row_text(CurrentMemoryContext, rows, 0, 6);
 	SPI_freetuptable(rows);
 }
 
@@ -186,6 +189,13 @@ read_tensor(const StoreVersion *version, const TensorRow *tensor,
 static uint64
 check_rows(const TensorRow *tensor, int64 first_row, int64 rows)
 {
+	/* nobody has checked that its bytes are what its shape says */
+	if (sparse_dtype_bits(tensor->dtype, strlen(tensor->dtype)) == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("rows of tensor \"%s\" are not known", tensor->part.tensor),
+				errdetail("The safetensors format has no dtype \"%s\".", tensor->dtype),
+				errhint("sparse_tensor() gives all of it."));
 	if (tensor->rank == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -41,28 +41,25 @@ text_from_kept(const char *kept, size_t length, size_t *text_length)
 static bool
 is_expressible(const char *utf8, size_t length)
 {
+	size_t		room = length * MAX_CONVERSION_GROWTH + 1;
 	size_t		plain = 0;
+	unsigned char *converted;
+	Oid			conversion;
+	int			read;
 
 	while (plain < length && !IS_HIGHBIT_SET(utf8[plain]))
 		plain++;
 	if (plain == length || GetDatabaseEncoding() == kept_encoding())
 		return true;
-#if PG_VERSION_NUM >= 140000
-	{
-		size_t		room = length * MAX_CONVERSION_GROWTH + 1;
-		Oid			conversion = FindDefaultConversionProc(PG_UTF8, GetDatabaseEncoding());
-		unsigned char *converted = MemoryContextAllocHuge(CurrentMemoryContext, room);
-		int			read = OidIsValid(conversion) ?
-			pg_do_encoding_conversion_buf(conversion, PG_UTF8, GetDatabaseEncoding(),
-										  (unsigned char *) unconstify(char *, utf8), (int) length, converted,
-										  (int) Min(room, PG_INT32_MAX), true) : 0;
-
-		pfree(converted);
-		return read == (int) length;
-	}
-#else
-	return false;
-#endif
+	conversion = FindDefaultConversionProc(PG_UTF8, GetDatabaseEncoding());
+	if (!OidIsValid(conversion))
+		return false;
+	converted = MemoryContextAllocHuge(CurrentMemoryContext, room);
+	read = pg_do_encoding_conversion_buf(conversion, PG_UTF8, GetDatabaseEncoding(),
+										 (unsigned char *) unconstify(char *, utf8), (int) length, converted,
+										 (int) Min(room, PG_INT32_MAX), true);
+	pfree(converted);
+	return read == (int) length;
 }
 
 bool

@@ -1,17 +1,15 @@
 /*
- * predict.c: what an object may be predicted from, and by which of its bytes.
- *
- * Two ways: by elements, from the same place of a parent of the same dtype, as far
- * as both reach; or, for content without elements, by bytes, from what lies around
- * the same place.
+ * predict.c: objects as the core sees them, which chooses what predicts what (recipes/prediction.h).
  */
 #include "postgres.h"
 #include "compat.h"
 
 #include "miscadmin.h"
 
+#include "sdelta/glue.h"
 #include "store/predict.h"
 #include "store/reader.h"
+#include "store/write.h"
 
 /* The candidate itself, or the nearest of its ancestors that leaves the chain short enough. */
 static bool
@@ -38,67 +36,25 @@ within_depth(ObjectReader *reader, const ObjectSpec *spec, int64 candidate, Obje
 	}
 }
 
-/* How far a parent reaches into the content: in whole rows, or else in whole elements. */
-static uint64
-shared_bytes(const ObjectSpec *spec, uint64 parent_bytes)
-{
-	uint64		row = spec->row_bytes;
-	uint64		unit = sparse_dtype_get(spec->dtype)->bytes;
-
-	if (parent_bytes >= spec->bytes)
-		return spec->bytes;
-	if (row > 0 && row <= parent_bytes && row % unit == 0)
-		unit = row;
-	return parent_bytes - parent_bytes % unit;
-}
-
 bool
 prediction_consider(ObjectReader *reader, const ObjectSpec *spec, int64 candidate,
-					Prediction *prediction)
+					sparse_prediction *prediction)
 {
+	sparse_subject subject;
 	ObjectInfo	info;
 
 	if (!within_depth(reader, spec, candidate, &info))
 		return false;
-	if (info.dtype != spec->dtype || info.bytes == 0)
-		return false;
-	prediction->parent = info.id;
-	prediction->depth = info.depth;
-	prediction->bytes = info.bytes;
-	prediction->by_elements = info.dtype != SPARSE_BYTES;
-	prediction->shared = prediction->by_elements ? shared_bytes(spec, info.bytes) : spec->bytes;
-	return prediction->shared > 0;
-}
-
-sparse_ref
-prediction_reference(const Prediction *prediction, sparse_dtype dtype,
-					 uint64 chunk_bytes, uint64 first, uint64 bytes)
-{
-	uint64		element_bytes = sparse_dtype_get(dtype)->bytes;
-	uint64		begin = first;
-	uint64		end = first + bytes;
-
-	if (!prediction->by_elements)
-	{
-		uint64		middle = Min(first, prediction->bytes);
-
-		begin = middle - Min(middle, WINDOW_BEFORE * chunk_bytes);
-		end = middle + Min(prediction->bytes - middle, WINDOW_AFTER * chunk_bytes);
-	}
-	return (sparse_ref) {
-		.parent = 0,
-		.dtype = dtype,
-		.first = begin / element_bytes,
-		.count = (end - begin) / element_bytes
-	};
+	subject_of_spec(spec, &subject);
+	return prediction_plain(&subject, info.id, &(sparse_kin_info) {info.dtype, info.bytes, info.depth, 1}, prediction);
 }
 
 bool
 object_predicts(const ObjectInfo *parent, const ObjectInfo *child,
 				uint64 first, uint64 bytes, sparse_ref *ref)
 {
-	Prediction	prediction = {
-		.parent = parent->id, .depth = parent->depth, .bytes = parent->bytes,
+	sparse_prediction prediction = {
+		.object = parent->id, .depth = parent->depth, .bytes = parent->bytes,
 		.by_elements = parent->dtype != SPARSE_BYTES
 	};
 
@@ -106,4 +62,81 @@ object_predicts(const ObjectInfo *parent, const ObjectInfo *child,
 		return false;
 	*ref = prediction_reference(&prediction, child->dtype, child->grid.chunk_bytes, first, bytes);
 	return ref->count > 0;
+}
+
+/* ---- the core's shell ---- */
+
+static sparse_status
+read_spec(void *state, uint64_t first, uint64_t bytes, void *target)
+{
+	const ObjectSpec *spec = state;
+
+	spec->source(spec->source_state, first, bytes, target);
+	return SPARSE_OK;
+}
+
+void
+subject_of_spec(const ObjectSpec *spec, sparse_subject *subject)
+{
+	*subject = (sparse_subject) {
+		.dtype = spec->dtype, .bytes = spec->bytes, .row_bytes = spec->row_bytes,
+		.chunk_bytes = object_chunk_bytes(spec), .read = read_spec, .state = (void *) spec
+	};
+}
+
+static sparse_status
+read_source(void *state, int64_t object, uint64_t first, uint64_t bytes, void *target, bool keep)
+{
+	const ObjectSource *source = state;
+
+	object_read_keep(source->reader, object, first, bytes, target, keep);
+	return SPARSE_OK;
+}
+
+/* What takes no bytes was only reserved so far: the object at hand itself, others of its version. */
+static bool
+inspect_source(void *state, int64_t object, int most, sparse_kin_info *kin)
+{
+	const ObjectSource *source = state;
+	const ObjectSpec *spec = source->spec;
+	ObjectInfo	info;
+
+	if (!object_info(source->reader, object, &info) || info.stored_bytes == 0 ||
+		info.depth >= (spec->max_depth > 0 ? spec->max_depth : sparse_max_chain_depth))
+		return false;
+	*kin = (sparse_kin_info) {info.dtype, info.bytes, info.depth, object_decodes(source->reader, object, most)};
+	return true;
+}
+
+void
+object_source(ObjectSource *state, sparse_source *source)
+{
+	*source = (sparse_source) {.state = state, .inspect = inspect_source, .read = read_source};
+}
+
+bool
+object_computes(ObjectReader *reader, const ObjectSpec *spec, sparse_recipe *recipe, int32 *depth)
+{
+	ObjectSource objects = {.reader = reader, .spec = spec};
+	sparse_source source;
+	sparse_subject subject;
+
+	object_source(&objects, &source);
+	subject_of_spec(spec, &subject);
+	return recipe_consider(&source, &subject, recipe, depth);
+}
+
+static bool
+let_interrupt(void *state)
+{
+	(void) state;
+	CHECK_FOR_INTERRUPTS();
+	return false;
+}
+
+void
+object_environment(sparse_environment *environment, sparse_allocator *allocator, MemoryContext context)
+{
+	sparse_allocator_init(allocator, context);
+	*environment = (sparse_environment) {.allocator = allocator, .interrupted = let_interrupt, .effort = sparse_effort};
 }

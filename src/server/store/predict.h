@@ -6,11 +6,8 @@
 #ifndef SPARSE_STORE_PREDICT_H
 #define SPARSE_STORE_PREDICT_H
 
+#include "recipes/prediction.h"
 #include "store/store.h"
-
-/* By bytes: chunks of the parent before the place of a chunk, and from it on. */
-#define WINDOW_BEFORE 1
-#define WINDOW_AFTER 3
 
 /*
  * Reading a chunk by bytes reads several of its parent, and each of those several
@@ -18,26 +15,32 @@
  */
 #define MAX_DEPTH_BY_BYTES 2
 
-/* What an object is predicted from. */
-typedef struct Prediction
-{
-	int64		parent;			/* 0: nothing */
-	int32		depth;			/* of the parent */
-	uint64		bytes;			/* of the parent */
-	uint64		shared;			/* bytes of content from the start on that it predicts */
-	bool		by_elements;
-	const struct Recipe *recipe;	/* not NULL: it is computed (parent is then the first source) */
-} Prediction;
-
 /*
  * Whether, and how, a candidate can predict what `spec` describes. One that would
  * make the chain too long is replaced by the nearest of its ancestors that does not.
  */
 extern bool prediction_consider(ObjectReader *reader, const ObjectSpec *spec, int64 candidate,
-								Prediction *prediction);
+								sparse_prediction *prediction);
 
-/* The part of the parent that predicts `bytes` bytes of content from `first` on. */
-extern sparse_ref prediction_reference(const Prediction *prediction, sparse_dtype dtype,
-									   uint64 chunk_bytes, uint64 first, uint64 bytes);
+/* recipe_consider, of what `spec` describes. */
+extern bool object_computes(ObjectReader *reader, const ObjectSpec *spec, sparse_recipe *recipe, int32 *depth);
+
+/* ---- the core's shell ---- */
+
+/* Objects as a source of the core: the state of its callbacks. Those that look for tensors are a higher layer's. */
+typedef struct ObjectSource
+{
+	ObjectReader *reader;
+	const ObjectSpec *spec;
+	void	   *above;			/* of that layer */
+} ObjectSource;
+
+extern void object_source(ObjectSource *state, sparse_source *source);
+
+/* What is to be stored, but for its name and shape. */
+extern void subject_of_spec(const ObjectSpec *spec, sparse_subject *subject);
+
+/* Memory of a context, and the backend's interrupts. */
+extern void object_environment(sparse_environment *environment, sparse_allocator *allocator, MemoryContext context);
 
 #endif

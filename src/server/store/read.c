@@ -540,6 +540,9 @@ is_shared(const sparse_delta_info *info, int ref)
 		case SPARSE_PREDICT_QUANTISED:
 		case SPARSE_PREDICT_DEQUANTISED:
 			return ref > 0;
+		case SPARSE_PREDICT_SUM:
+			/* (bases are floats, factors integers) */
+			return sparse_dtype_get(info->ref[ref].dtype)->exponent_bits == 0;
 		default:
 			return false;
 	}

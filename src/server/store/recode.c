@@ -16,7 +16,7 @@
  * are considered as for a new object, but none that is predicted from the object itself.
  *
  * All of it in the caller's transaction, which holds a lock that keeps writers away
- * (store_lock_for_recoding): they read what they predict from by several snapshots. A
+ * (store_lock_for_recoding), unless nobody else can see the object yet: they read what they predict from by several snapshots. A
  * reader has one, and sees either the old chunks and edges or the new ones.
  *
  * Deltas of other objects against this one are made of its content, and so stay valid.
@@ -38,7 +38,7 @@
 #include "store/predict.h"
 #include "store/query.h"
 #include "store/reader.h"
-#include "store/recipe.h"
+#include "recipes/recipe.h"
 #include "store/recode.h"
 #include "store/write.h"
 
@@ -289,21 +289,21 @@ make_fresh(const Recoding *recoding)
 }
 
 static StoreQuery find_later = {
-	.sql = "select 1 from sparse.object where id operator(pg_catalog.>) $1 limit 1",
-	.args = 1, .arg = {INT8OID},
+	.sql = "select 1 from sparse.object where id operator(pg_catalog.>) $1 and version operator(pg_catalog.=) $2 limit 1",
+	.args = 2, .arg = {INT8OID, INT8OID},
 	.columns = 1, .column = {INT4OID}
 };
 
 /*
- * By their ids it is told what is stored on the way (made_query), and removed again: none may be later
+ * By their ids it is told what the version stores on the way (made_query), and removed again: none of it may be later
  * before. (A sequence lags behind where only rows were copied: by logical replication, by a dump of data.)
  */
 static void
 check_is_last(const Recoding *recoding)
 {
-	Datum		value = Int64GetDatum(recoding->fresh);
+	Datum		value[2] = {Int64GetDatum(recoding->fresh), Int64GetDatum(recoding->spec->version)};
 	SPITupleTable *rows;
-	bool		later = query_run(&find_later, &value, NULL, false, &rows) > 0;
+	bool		later = query_run(&find_later, value, NULL, false, &rows) > 0;
 
 	SPI_freetuptable(rows);
 	if (later)
@@ -331,7 +331,7 @@ is_of_its_tree(const Recoding *recoding, const Descendants *below, int64 object)
 }
 
 static bool
-recipe_makes_circle(const Recoding *recoding, const Descendants *below, const Recipe *recipe)
+recipe_makes_circle(const Recoding *recoding, const Descendants *below, const sparse_recipe *recipe)
 {
 	for (int i = 0; i < recipe->sources; i++)
 		if (is_of_its_tree(recoding, below, recipe->source[i].object))
@@ -356,6 +356,17 @@ leave_out_circles(const Recoding *recoding, const Descendants *below, ObjectSpec
 	object->recipes = recipes;
 }
 
+/* Whether it is predicted from what was chosen already, and from nothing else. */
+static bool
+is_as_it_is(const Recoding *recoding, const ObjectSpec *object)
+{
+	int64		parent;
+	int64		other;
+
+	return object->candidates == 1 && object_parent(recoding->reader, recoding->old.id, 0, &parent) &&
+		parent == object->candidate[0] && !object_parent(recoding->reader, recoding->old.id, 1, &other);
+}
+
 /* As deep as the object may become, so that the deepest of its descendants stays within max_depth. */
 static void
 propose(Recoding *recoding, ObjectSpec *object)
@@ -370,27 +381,27 @@ propose(Recoding *recoding, ObjectSpec *object)
 		return;
 	spec->propose(spec->propose_state, recoding->reader, object);
 	leave_out_circles(recoding, &below, object);
-	recoding->proposed = object->candidates + object->recipes > 0;
+	object_choose(recoding->reader, object, recoding->fresh);
+	recoding->proposed = object->candidates + object->recipes > 0 && !is_as_it_is(recoding, object);
 }
 
 static StoreQuery made_query = {
 	.sql = "select o.id, o.stored_bytes, exists (select from sparse.object_parent p "
 		"  where p.parent operator(pg_catalog.=) o.id) "
-		"from sparse.object o where o.id operator(pg_catalog.>) $1",
-	.args = 1, .arg = {INT8OID},
+		"from sparse.object o where o.id operator(pg_catalog.>) $1 and o.version operator(pg_catalog.=) $2",
+	.args = 2, .arg = {INT8OID, INT8OID},
 	.columns = 3, .column = {INT8OID, INT8OID, BOOLOID}
 };
 
 /*
- * What was stored on the way, after the object without a name, for no other writer is there:
- * removes what the recipe that was chosen does not need. Bytes of the rest.
+ * What the version stored on the way, after the object without a name: removes what the recipe that was chosen does not need. Bytes of the rest.
  */
 static uint64
 keep_what_is_needed(const Recoding *recoding)
 {
-	Datum		value = Int64GetDatum(recoding->fresh);
+	Datum		value[2] = {Int64GetDatum(recoding->fresh), Int64GetDatum(recoding->spec->version)};
 	SPITupleTable *rows;
-	uint64		count = query_run(&made_query, &value, NULL, false, &rows);
+	uint64		count = query_run(&made_query, value, NULL, false, &rows);
 	uint64		bytes = 0;
 
 	for (uint64 i = 0; i < count; i++)

@@ -53,7 +53,7 @@ extern bool store_lock_for_recoding(bool wait);
 extern bool store_lock_for_recoding_until(TimestampTz deadline, bool queue);
 
 /*
- * Codes an object anew, under that lock, within store_enter, SPI_connect and an active
+ * Codes an object anew, under that lock (none is needed for what the transaction itself has stored), within store_enter, SPI_connect and an active
  * snapshot. What is not RECODE_DONE has changed nothing. The new deltas were decoded and
  * compared; that the content still has its SHA-256 is for the caller to see before
  * he commits.

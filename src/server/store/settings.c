@@ -13,8 +13,10 @@ PG_MODULE_MAGIC;
 int			sparse_chunk_size = 1024;
 int			sparse_max_chain_depth = 8;
 int			sparse_cache_size = 16 * 1024;
+int			sparse_effort = 2;
 bool		sparse_verify_writes = true;
 bool		sparse_notify = true;
+bool		sparse_optimize_commits = true;
 
 /* read by SQL alone, as sparse.storage_price and sparse.egress_price (savings/savings.sql) */
 static double storage_price = 0;
@@ -40,6 +42,11 @@ _PG_init(void)
 							"Without any, a chain whose levels are cut differently would be decoded over and over.",
 							&sparse_cache_size, 16 * 1024, 4 * 1024, 1024 * 1024,
 							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("sparse.effort",
+							"How much is done to find what predicts a tensor: 1, 2 or 3.",
+							"1: its parents as they are, without a search; 2: searches that cost about as much as encoding; 3: all of them.",
+							&sparse_effort, 2, 1, 3,
+							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("sparse.verify_writes",
 							 "Decodes every chunk before it is stored.",
 							 NULL,
@@ -49,6 +56,11 @@ _PG_init(void)
 							 "Tells those who listen on channel \"sparse\" of versions that are ready, tagged or dropped.",
 							 "A transaction that has told cannot be prepared for two-phase commit.",
 							 &sparse_notify, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("sparse.optimize_commits",
+							 "Looks for the best predictions of what was uploaded when it is committed, as an import does.",
+							 "Otherwise that is left to sparse_optimize() or sparse_nightly().",
+							 &sparse_optimize_commits, true,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomRealVariable("sparse.storage_price",
 							 "Price of keeping 10^9 bytes for a month, in a currency of your choice.",

@@ -47,10 +47,10 @@ static StoreQuery insert_staged = {
 };
 
 /* The first candidate that can predict it, and that candidate itself; parent 0: none can. */
-static Prediction
+static sparse_prediction
 first_prediction(ObjectReader *reader, const ObjectSpec *spec, int64 *source)
 {
-	Prediction	prediction;
+	sparse_prediction prediction;
 
 	for (int i = 0; spec->bytes > 0 && i < spec->candidates; i++)
 		if (prediction_consider(reader, spec, spec->candidate[i], &prediction))
@@ -59,20 +59,20 @@ first_prediction(ObjectReader *reader, const ObjectSpec *spec, int64 *source)
 			return prediction;
 		}
 	*source = 0;
-	return (Prediction) {0};
+	return (sparse_prediction) {0};
 }
 
 static int64
-insert_row(const ObjectSpec *spec, const Prediction *prediction)
+insert_row(const ObjectSpec *spec, const sparse_prediction *prediction)
 {
-	bool		split = prediction->parent != 0 && prediction->shared < spec->bytes;
+	bool		split = prediction->object != 0 && prediction->shared < spec->bytes;
 	Datum		value[7] = {
 		Int16GetDatum(spec->place),
 		CStringGetTextDatum(sparse_dtype_get(spec->dtype)->name),
 		Int64GetDatum(spec->bytes),
 		Int32GetDatum(object_chunk_bytes(spec)),
 		Int64GetDatum(split ? prediction->shared : 0),
-		Int32GetDatum(prediction->parent != 0 ? prediction->depth + 1 : 0),
+		Int32GetDatum(prediction->object != 0 ? prediction->depth + 1 : 0),
 		Int64GetDatum(spec->version)
 	};
 	SPITupleTable *rows;
@@ -95,15 +95,15 @@ int64
 object_stage(ObjectReader *reader, const ObjectSpec *spec, int64 version)
 {
 	int64		source;
-	Prediction	prediction;
+	sparse_prediction prediction;
 	Datum		value[4];
 	int64		id;
 
 	object_check_spec(spec);
 	prediction = first_prediction(reader, spec, &source);
 	id = insert_row(spec, &prediction);
-	if (prediction.parent != 0)
-		object_insert_edge(id, prediction.depth + 1, 0, prediction.parent, prediction.depth, false);
+	if (prediction.object != 0)
+		object_insert_edge(id, prediction.depth + 1, 0, prediction.object, prediction.depth, false);
 	value[0] = Int64GetDatum(id);
 	value[1] = Int64GetDatum(version);
 	value[2] = PointerGetDatum(object_sha256_value(spec->sha256));

@@ -22,6 +22,7 @@
 
 #include "codec/delta.h"
 #include "codec/grid.h"
+#include "recipes/recipes.h"
 #include "store/guard.h"
 
 #define SPARSE_SHA256_BYTES 32
@@ -31,8 +32,10 @@
 extern int	sparse_chunk_size;		/* kilobytes of content per chunk */
 extern int	sparse_max_chain_depth;
 extern int	sparse_cache_size;		/* kilobytes of decoded content to remember */
+extern int	sparse_effort;			/* 1 to 3: how much is done to find what predicts a tensor */
 extern bool sparse_verify_writes;	/* decode each delta before it is stored */
 extern bool sparse_notify;		/* tell listeners */
+extern bool sparse_optimize_commits;	/* look for the best predictions of what was uploaded */
 
 /* ---- the store and its owner (access.c) ---- */
 
@@ -248,9 +251,9 @@ typedef struct ObjectSpec
 	uint64		row_bytes;		/* chunks end at multiples of it where they can; 0: anywhere */
 	ContentSource source;
 	void	   *source_state;
-	int64		candidate[8];	/* objects to predict it from */
+	int64		candidate[SPARSE_MAX_CANDIDATES];	/* objects to predict it from */
 	int			candidates;
-	struct Recipe *recipe;		/* ways to compute it from objects (recipe.h) */
+	sparse_recipe *recipe;		/* ways to compute it from objects (recipes/recipe.h) */
 	int			recipes;
 	int64		version;		/* that brings it */
 	uint64		chunk_bytes;	/* of its grid; 0: as sparse.chunk_size says */
@@ -279,6 +282,9 @@ extern void object_write(ObjectReader *reader, const ObjectSpec *spec, ObjectRes
  * the SHA-256s; then content is written to those that did not exist (spec->source and what
  * may predict it count only now), in any order: so that one may be predicted from another.
  */
+/* What object_write_content would take of spec's candidates and recipes for the object `id`: only that stays in spec. */
+extern void object_choose(ObjectReader *reader, ObjectSpec *spec, int64 id);
+
 extern void object_reserve(const ObjectSpec *spec, ObjectResult *result);
 extern void object_write_content(ObjectReader *reader, const ObjectSpec *spec, int64 id,
 								 ObjectResult *result);

@@ -9,9 +9,7 @@
  *      stored.
  *   5. The row gets its figures, and its edge to the parent if any delta used it.
  *
- * Recipes (recipe.h) are judged beside the candidates, on the same samples.
- *
- * How one object predicts another is predict.c's; where a parent reaches less far
+ * What is taken of candidates and recipes is chosen by the core (recipes/prediction.h); where a parent reaches less far
  * than the content, the grid starts anew (split_bytes).
  *
  * Memory: a chunk of content, its prediction (by bytes: of up to four chunks), its
@@ -30,14 +28,8 @@
 #include "store/predict.h"
 #include "store/query.h"
 #include "store/reader.h"
-#include "store/recipe.h"
 #include "store/store.h"
 #include "store/write.h"
-
-/* A candidate is judged on this many samples of this many bytes. */
-#define SAMPLES 3
-#define SAMPLE_BYTES ((uint64) 64 * 1024)
-#define SAMPLE_UNIT 64			/* elements: samples begin at multiples, so that groups of elements stay whole */
 
 /* Attempts to find or insert a row that others keep taking away. */
 #define ATTEMPTS 10
@@ -46,16 +38,20 @@ typedef struct Writer
 {
 	/* fixed for the object */
 	ObjectReader *reader;
-	sparse_codec *codec;
 	const ObjectSpec *spec;
 	int64		id;
-	uint64		element_bytes;
 	uint64		chunk_bytes;
+	sparse_subject subject;
+	ObjectSource objects;
+	sparse_source source;
+	sparse_environment environment;
+	sparse_allocator allocator;
+	sparse_coder coder;
 	char	   *content;		/* of one chunk */
 	char	   *check;			/* room for its decoded copy */
 
 	/* known once the candidates were judged */
-	Prediction	prediction;
+	sparse_prediction prediction;
 	sparse_grid grid;
 
 	/* grow as chunks are written */
@@ -181,177 +177,40 @@ object_find_or_reserve(const ObjectSpec *spec, uint64 chunk_bytes, ObjectResult 
 
 /* ---- what predicts it ---- */
 
-/* Reads what a chunk refers to of the parent, as it is; its length in bytes. */
-static size_t
-read_parent(Writer *writer, const Prediction *prediction, uint64 first, uint64 bytes,
-			char *predicted, sparse_ref *ref)
-{
-	size_t		length;
-
-	*ref = prediction_reference(prediction, writer->spec->dtype, writer->chunk_bytes, first, bytes);
-	length = ref->count * writer->element_bytes;
-	object_read_keep(writer->reader, prediction->parent,
-					 ref->first * writer->element_bytes, length, predicted, !prediction->by_elements);
-	return length;
-}
-
-/* Reads what a recipe wants for a chunk; its length in bytes. What serves every chunk is kept. */
-static size_t
-read_sources(Writer *writer, const Recipe *recipe, const sparse_ref *ref, int refs, char *predicted)
-{
-	char	   *at = predicted;
-
-	for (int i = 0; i < refs; i++)
-	{
-		const RecipeSource *source = &recipe->source[ref[i].parent];
-		uint64		unit = sparse_dtype_get(ref[i].dtype)->bytes;
-
-		object_read_keep(writer->reader, source->object,
-						 ref[i].first * unit, ref[i].count * unit, at, source->per != 1);
-		at += ref[i].count * unit;
-	}
-	return at - predicted;
-}
-
-/*
- * Encodes `bytes` bytes of content that start at `first`. The delta is the
- * codec's, valid until its next call.
- */
-static void
-encode(Writer *writer, const Prediction *prediction, uint64 first, uint64 bytes,
-	   char *predicted, const uint8_t **delta, size_t *delta_bytes)
-{
-	const Recipe *recipe = prediction->recipe;
-	const sparse_dtype dtype = writer->spec->dtype;
-	sparse_ref	ref[SPARSE_MAX_REFS];
-	sparse_formula formula;
-	int			refs = 0;
-	size_t		length = 0;
-	sparse_status status;
-
-	if (recipe != NULL)
-	{
-		refs = recipe_references(recipe, first / writer->element_bytes, bytes / writer->element_bytes, ref, &formula);
-		length = read_sources(writer, recipe, ref, refs, predicted);
-	}
-	else if (prediction->parent != 0 && first + bytes <= prediction->shared)
-	{
-		refs = 1;
-		length = read_parent(writer, prediction, first, bytes, predicted, ref);
-	}
-	if (recipe != NULL && sparse_predictor_computes(recipe->predictor))
-		status = sparse_delta_encode_formula(writer->codec, writer->content, bytes, dtype, recipe->predictor, &formula,
-											 ref, refs, predicted, length, delta, delta_bytes);
-	else
-		status = sparse_delta_encode(writer->codec, writer->content, bytes, dtype, refs > 0 ? ref : NULL, refs,
-									 refs > 0 ? predicted : NULL, length, delta, delta_bytes);
-	if (status != SPARSE_OK)
-		sparse_report(status, "encode a chunk");
-}
-
-/* Room for whatever encode() reads of the parents. */
-static char *
-prediction_buffer(const Writer *writer, const Prediction *prediction)
-{
-	uint64		bytes = writer->chunk_bytes;
-
-	if (prediction->recipe != NULL)
-		bytes = recipe_most_bytes(prediction->recipe, Min(bytes, writer->spec->bytes) / writer->element_bytes);
-	else if (!prediction->by_elements)
-		bytes = Min(bytes * (WINDOW_BEFORE + WINDOW_AFTER), prediction->bytes);
-	return palloc_extended(Max(bytes, 1), MCXT_ALLOC_HUGE);
-}
-
-/* How long the deltas of a few samples are against this prediction. */
-static uint64
-sample_cost(Writer *writer, const Prediction *prediction)
-{
-	uint64		unit = SAMPLE_UNIT * writer->element_bytes;
-	uint64		bytes = Min(SAMPLE_BYTES, Min(writer->chunk_bytes, writer->spec->bytes));
-	char	   *predicted = prediction_buffer(writer, prediction);
-	uint64		cost = 0;
-
-	if (bytes > unit)
-		bytes -= bytes % unit;
-	for (int i = 0; i < SAMPLES; i++)
-	{
-		uint64		first = (writer->spec->bytes - bytes) / (SAMPLES - 1) * i;
-		const uint8_t *delta;
-		size_t		delta_bytes;
-
-		CHECK_FOR_INTERRUPTS();
-		first -= first % unit;
-		writer->spec->source(writer->spec->source_state, first, bytes, writer->content);
-		encode(writer, prediction, first, bytes, predicted, &delta, &delta_bytes);
-		cost += delta_bytes;
-	}
-	pfree(predicted);
-	return cost;
-}
-
 static bool
-contains(const Prediction *among, int count, int64 parent)
+contains(const sparse_prediction *among, int count, int64 object)
 {
 	for (int i = 0; i < count; i++)
-		if (among[i].parent == parent)
+		if (among[i].object == object)
 			return true;
 	return false;
 }
 
 /* The candidates that can predict it; their number. */
 static int
-fitting_candidates(Writer *writer, Prediction *fit)
+fitting_candidates(Writer *writer, sparse_prediction *fit)
 {
 	int			fits = 0;
 
 	for (int i = 0; i < writer->spec->candidates; i++)
 		if (prediction_consider(writer->reader, writer->spec, writer->spec->candidate[i], &fit[fits]) &&
-			fit[fits].parent != writer->id &&
-			!contains(fit, fits, fit[fits].parent))
+			fit[fits].object != writer->id &&
+			!contains(fit, fits, fit[fits].object))
 			fits++;
 	return fits;
 }
 
-/* Takes a prediction that is cheaper on the samples than the best so far. */
+/* Picks the candidate or recipe that is cheapest on samples. */
 static void
-compare_prediction(Writer *writer, const Prediction *prediction, Prediction *best, uint64 *best_cost)
-{
-	uint64		cost = sample_cost(writer, prediction);
-
-	if (cost >= *best_cost)
-		return;
-	*best_cost = cost;
-	*best = *prediction;
-}
-
-/* Picks the candidate or recipe that is cheapest on the samples; the only one without a look. */
-static Prediction
 choose_prediction(Writer *writer)
 {
 	const ObjectSpec *spec = writer->spec;
-	Prediction	fit[lengthof(spec->candidate)] = {0};
-	Prediction	best = {0};
-	uint64		best_cost = PG_UINT64_MAX;
-	int			fits;
+	sparse_prediction fit[lengthof(spec->candidate)] = {0};
+	int			fits = spec->bytes > 0 ? fitting_candidates(writer, fit) : 0;
+	sparse_status status = prediction_among(&writer->coder, fit, fits, spec->recipe, spec->recipes, &writer->prediction);
 
-	if (spec->bytes == 0)
-		return best;
-	fits = fitting_candidates(writer, fit);
-	if (fits == 1 && spec->recipes == 0)
-		return fit[0];
-	for (int i = 0; i < fits; i++)
-		compare_prediction(writer, &fit[i], &best, &best_cost);
-	for (int i = 0; i < spec->recipes; i++)
-	{
-		Prediction	computed = {
-			.parent = spec->recipe[i].source[0].object, .shared = spec->bytes, .by_elements = true,
-			.recipe = &spec->recipe[i]
-		};
-
-		if (recipe_consider(writer->reader, spec, writer->chunk_bytes, &spec->recipe[i], &computed.depth))
-			compare_prediction(writer, &computed, &best, &best_cost);
-	}
-	return best;
+	if (status != SPARSE_OK)
+		sparse_report(status, "encode a sample");
 }
 
 /* ---- chunks ---- */
@@ -363,7 +222,7 @@ verify(Writer *writer, const void *delta, size_t delta_bytes,
 {
 	sparse_status status;
 
-	status = sparse_delta_apply(writer->codec, delta, delta_bytes,
+	status = sparse_delta_apply(writer->coder.codec, delta, delta_bytes,
 								info->refs > 0 ? predicted : NULL, info->prediction_bytes,
 								writer->check, bytes);
 	if (status != SPARSE_OK || memcmp(writer->check, writer->content, bytes) != 0)
@@ -395,7 +254,10 @@ write_chunk(Writer *writer, int32 seq, uint64 first, uint64 bytes, char *predict
 	sparse_status status;
 
 	writer->spec->source(writer->spec->source_state, first, bytes, writer->content);
-	encode(writer, &writer->prediction, first, bytes, predicted, &bytes_of_delta, &delta_bytes);
+	status = prediction_encode(&writer->coder, &writer->prediction, first, bytes, writer->content, predicted,
+							   &bytes_of_delta, &delta_bytes);
+	if (status != SPARSE_OK)
+		sparse_report(status, "encode a chunk");
 	delta = palloc(VARHDRSZ + delta_bytes);
 	SET_VARSIZE(delta, VARHDRSZ + delta_bytes);
 	memcpy(VARDATA(delta), bytes_of_delta, delta_bytes);
@@ -417,7 +279,7 @@ write_chunk(Writer *writer, int32 seq, uint64 first, uint64 bytes, char *predict
 static void
 write_chunks(Writer *writer)
 {
-	char	   *predicted = prediction_buffer(writer, &writer->prediction);
+	char	   *predicted = palloc_extended(Max(prediction_most_bytes(&writer->prediction, &writer->subject), 1), MCXT_ALLOC_HUGE);
 	uint64		chunks = sparse_grid_chunks(&writer->grid);
 	uint64		first;
 	uint64		bytes;
@@ -477,12 +339,12 @@ object_insert_edge(int64 object, int32 depth, int ordinal, int64 parent, int32 p
 static void
 insert_edges(const Writer *writer, int32 depth)
 {
-	const Prediction *prediction = &writer->prediction;
-	const Recipe *recipe = prediction->recipe;
+	const sparse_prediction *prediction = &writer->prediction;
+	const sparse_recipe *recipe = prediction->recipe;
 
 	if (recipe == NULL)
 	{
-		object_insert_edge(writer->id, depth, 0, prediction->parent, prediction->depth, false);
+		object_insert_edge(writer->id, depth, 0, prediction->object, prediction->depth, false);
 		return;
 	}
 	for (int i = 0; i < recipe->sources; i++)
@@ -509,15 +371,30 @@ finish(const Writer *writer)
 }
 
 static void
+prepare_coder(Writer *writer)
+{
+	const ObjectSpec *spec = writer->spec;
+
+	subject_of_spec(spec, &writer->subject);
+	writer->objects = (ObjectSource) {.reader = writer->reader, .spec = spec};
+	object_source(&writer->objects, &writer->source);
+	object_environment(&writer->environment, &writer->allocator, CurrentMemoryContext);
+	writer->coder = (sparse_coder) {
+		.environment = &writer->environment, .source = &writer->source, .subject = &writer->subject,
+		.codec = object_reader_codec(writer->reader)
+	};
+}
+
+static void
 write_content(Writer *writer)
 {
 	const ObjectSpec *spec = writer->spec;
 	uint64		room = Max(Min(writer->chunk_bytes, spec->bytes), 1);
 
-	writer->codec = object_reader_codec(writer->reader);
+	prepare_coder(writer);
 	writer->content = palloc(room);
 	writer->check = sparse_verify_writes ? palloc(room) : NULL;
-	writer->prediction = choose_prediction(writer);
+	choose_prediction(writer);
 	writer->grid.content_bytes = spec->bytes;
 	writer->grid.chunk_bytes = writer->chunk_bytes;
 	writer->grid.split_bytes = writer->prediction.shared < spec->bytes ? writer->prediction.shared : 0;
@@ -558,7 +435,6 @@ object_write_content(ObjectReader *reader, const ObjectSpec *spec, int64 id, Obj
 												  ALLOCSET_DEFAULT_SIZES);
 	Writer		writer = {
 		.reader = reader, .spec = spec, .id = id,
-		.element_bytes = sparse_dtype_get(spec->dtype)->bytes,
 		.chunk_bytes = object_chunk_bytes(spec)
 	};
 
@@ -569,6 +445,20 @@ object_write_content(ObjectReader *reader, const ObjectSpec *spec, int64 id, Obj
 	result->chunks = sparse_grid_chunks(&writer.grid);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
+}
+
+void
+object_choose(ObjectReader *reader, ObjectSpec *spec, int64 id)
+{
+	Writer		writer = {.reader = reader, .spec = spec, .id = id};
+
+	prepare_coder(&writer);
+	choose_prediction(&writer);
+	spec->candidates = writer.prediction.recipe == NULL && writer.prediction.object != 0;
+	spec->candidate[0] = writer.prediction.object;
+	spec->recipes = writer.prediction.recipe != NULL;
+	if (spec->recipes > 0)
+		spec->recipe = (sparse_recipe *) writer.prediction.recipe;
 }
 
 void

@@ -6,9 +6,11 @@
  *   3. The files are read from their first byte to their last, as any reader would read
  *      them, under one snapshot; the SHA-256 of each file and of each staged object must be
  *      what was said.
- *   4. In the order of their SHA-256s, staged objects get theirs, or make way for those that
+ *   4. They must be whole: no pointer, no index of what is not there (whole.c).
+ *   5. In the order of their SHA-256s, staged objects get theirs, or make way for those that
  *      others have stored meanwhile (store/stage.c).
- *   5. The version's counters make it ready.
+ *   6. What came in is coded by the best that an import of the files would find (store/recode.c): a client sees less.
+ *   7. The version's counters make it ready.
  */
 #include "postgres.h"
 #include "compat.h"
@@ -24,7 +26,10 @@
 #include "model/hash.h"
 #include "model/import.h"
 #include "model/sketch.h"
+#include "model/stored.h"
+#include "store/recode.h"
 #include "upload.h"
+#include "whole.h"
 
 PG_FUNCTION_INFO_V1(wire_commit);
 
@@ -35,6 +40,7 @@ typedef struct Claim
 {
 	int64		object;
 	bool		verified;
+	bool		is_new;			/* and was not there before */
 	uint8		sha256[SPARSE_SHA256_BYTES];
 	StagedFigures figures;
 } Claim;
@@ -354,7 +360,7 @@ static StoreQuery repoint_queries[] = {
 };
 
 static void
-publish(Committing *committing, const Claim *claim)
+publish(Committing *committing, Claim *claim)
 {
 	Import	   *import = &committing->import;
 	Datum		argument[3] = {Int64GetDatum(import->version), Int64GetDatum(claim->object)};
@@ -369,7 +375,8 @@ publish(Committing *committing, const Claim *claim)
 	if (!staged_find(committing->reader, claim->object, &staged))
 		elog(ERROR, "staged object " INT64_FORMAT " is missing", claim->object);
 	staged_publish(committing->reader, &staged, claim->sha256, &claim->figures, &result);
-	if (!result.existed)
+	claim->is_new = !result.existed;
+	if (claim->is_new)
 	{
 		import->new_objects++;
 		import->new_bytes += (int64) staged.info.bytes;
@@ -393,6 +400,64 @@ publish_all(Committing *committing)
 	}
 }
 
+/* ---- better predictions ---- */
+
+typedef struct Proposal
+{
+	const Import *import;
+	const PlanObject *object;
+} Proposal;
+
+static void
+propose(void *state, ObjectReader *reader, ObjectSpec *spec)
+{
+	const Proposal *proposal = state;
+
+	stored_propose(proposal->import, reader, proposal->object, spec);
+}
+
+static void
+improve(Committing *committing, const Import *stored, const PlanObject *object)
+{
+	Proposal	proposal = {stored, object};
+	RecodeSpec	spec = {
+		.object = object->id, .row_bytes = object->row_bytes, .max_depth = sparse_max_chain_depth,
+		.at_most = PG_UINT64_MAX, .propose = propose, .propose_state = &proposal, .version = stored->version
+	};
+	RecodeResult result;
+
+	(void) object_recode(&spec, &result);
+	committing->import.stored_bytes += (int64) result.bytes_after - (int64) result.bytes_before;
+}
+
+/* Each within an SPI connection of its own. */
+static void
+improve_all(Committing *committing)
+{
+	MemoryContext context = CurrentMemoryContext;
+	const PlanObject **object;
+	Import	   *stored;
+	uint64		count;
+
+	answer_connect();
+	stored = stored_import(&committing->upload->version, context);
+	object = stored_objects(stored, context, &count);
+	answer_finish();
+	for (uint64 i = 0; i < count && stored->parents > 0; i++)
+	{
+		const Claim *claim = claim_of(committing, object[i]->id);
+
+		CHECK_FOR_INTERRUPTS();
+		if (claim == NULL || !claim->is_new)
+			continue;
+		answer_connect();
+		improve(committing, stored, object[i]);
+		answer_finish();
+	}
+}
+
+/* ---- the end of it ---- */
+
 static StoreQuery end_upload = {
 	.sql = "delete from sparse.upload where version = $1"
 	" returning new_objects, new_bytes, stored_bytes",
@@ -409,7 +474,7 @@ keep_sketch(int64 version)
 	pfree(sketch);
 }
 
-/* What it is computed from, if from several parents, is for later: sparse_optimize(). */
+/* Where better predictions are for later: sparse_optimize(). */
 static StoreQuery note_upload = {
 	.sql = "insert into sparse.unoptimized (version)"
 	" select $1 where exists (select from sparse.parent p where p.child = $1)",
@@ -438,7 +503,8 @@ finish_upload(Committing *committing)
 	import->stored_bytes += row_int64(rows, 0, 3);
 	import_make_ready(import);
 	keep_sketch(import->version);
-	query_run(&note_upload, &argument, NULL, false, NULL);
+	if (!sparse_optimize_commits)
+		query_run(&note_upload, &argument, NULL, false, NULL);
 	answer_finish();
 }
 
@@ -511,7 +577,10 @@ verify_and_publish(Committing *committing)
 	answer_finish();
 	for (int i = 0; i < committing->import.plan->files; i++)
 		read_file(committing, &committing->file[i]);
+	upload_check_whole(committing->upload, committing->file, committing->import.plan->files, committing->reader);
 	publish_all(committing);
+	if (sparse_optimize_commits)
+		improve_all(committing);
 	finish_upload(committing);
 }
 

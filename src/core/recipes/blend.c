@@ -1,5 +1,5 @@
 /*
- * recipe_blend.c: tensors that are weighted sums of their parents'.
+ * blend.c: tensors that are weighted sums of their parents'.
  *
  * The weights that leave the least squares are found over a sample, by way of the
  * differences to the first parent: fine-tunes of one base are nearly equal, their
@@ -7,43 +7,41 @@
  * ways in which tools round in between. What predicts most of the sample exactly is
  * proposed.
  */
-#include "postgres.h"
-#include "compat.h"
+#include "search.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "codec/convert.h"
-#include "miscadmin.h"
-#include "recipes.h"
 
 #define STRETCHES 16
-#define STRETCH ((uint64) 8192)	/* elements of each, at most */
+#define STRETCH ((uint64_t) 8192)	/* elements of each, at most */
 #define SAMPLE (STRETCHES * STRETCH)
 
 /* A blend that must leave less than this part of the squares that the best parent leaves. */
 #define WORTH 0.5
 
-typedef struct Blend
+typedef struct blend_sample
 {
 	int			parents;
-	const Kin  *parent[MAX_KIN];
-	uint64		count;			/* elements of the sample */
+	const sparse_kin *parent[MAX_KIN];
+	uint64_t	count;			/* elements of the sample */
 	float	   *content;
 	float	   *x[MAX_KIN];
 	sparse_dtype dtype;
-	uint8	   *stored;			/* the content as it is stored, and room for predictions */
-	uint8	   *predicted;
+	uint8_t    *stored;			/* the content as it is stored, and room for predictions */
+	uint8_t    *predicted;
 	float	   *sum;
 	float	   *term;
-} Blend;
+} blend_sample;
 
 /* Leaves out of the sample what a sum cannot explain. */
 static void
-keep_finite(Blend *blend)
+keep_finite(blend_sample *blend)
 {
-	uint64		kept = 0;
+	uint64_t	kept = 0;
 
-	for (uint64 i = 0; i < blend->count; i++)
+	for (uint64_t i = 0; i < blend->count; i++)
 	{
 		bool		finite = isfinite(blend->content[i]);
 
@@ -59,19 +57,19 @@ keep_finite(Blend *blend)
 }
 
 static void
-take_sample(const RecipeSearch *search, Blend *blend)
+take_sample(const recipe_search *search, blend_sample *blend)
 {
-	const uint64 length = Min(STRETCH, search->elements);
+	const uint64_t length = MIN(STRETCH, search->elements);
 
 	blend->count = 0;
 	for (int i = 0; i < STRETCHES; i++)
 	{
-		uint64		first = (search->elements - length) / (STRETCHES - 1) * i;
+		uint64_t	first = (search->elements - length) / (STRETCHES - 1) * i;
 
-		CHECK_FOR_INTERRUPTS();
+		workspace_pause(search->work);
 		sample_content(search, first, length, blend->content + blend->count);
 		for (int k = 0; k < blend->parents; k++)
-			sample_object(search, blend->parent[k], first, length, blend->x[k] + blend->count);
+			sample_kin(search, blend->parent[k], first, length, blend->x[k] + blend->count);
 		blend->count += length;
 		if (length == search->elements)
 			break;
@@ -118,13 +116,13 @@ solve(double a[MAX_KIN][MAX_KIN + 1], int n)
  * differences to it. With `sum_is_one` the first is left out.
  */
 static bool
-fit(const Blend *blend, bool sum_is_one, double weight[MAX_KIN])
+fit(const blend_sample *blend, bool sum_is_one, double weight[MAX_KIN])
 {
 	const int	n = blend->parents;
 	double		a[MAX_KIN][MAX_KIN + 1] = {{0}};
 	double		rest = 1;
 
-	for (uint64 i = 0; i < blend->count; i++)
+	for (uint64_t i = 0; i < blend->count; i++)
 	{
 		double		v[MAX_KIN + 1];
 
@@ -156,25 +154,25 @@ fit(const Blend *blend, bool sum_is_one, double weight[MAX_KIN])
 }
 
 /* As the codec would (formula_real.h), but for what it rounds in between. */
-static uint64
-exact_elements(const Blend *blend, const double *weight)
+static uint64_t
+exact_elements(const blend_sample *blend, const double *weight)
 {
 	const unsigned unit = sparse_dtype_get(blend->dtype)->bytes;
-	uint64		exact = 0;
+	uint64_t	exact = 0;
 
 	memset(blend->sum, 0, blend->count * sizeof(float));
 	for (int k = 0; k < blend->parents; k++)
-		for (uint64 i = 0; i < blend->count; i++)
+		for (uint64_t i = 0; i < blend->count; i++)
 			blend->sum[i] += (float) weight[k] * blend->x[k][i];
 	store_floats(blend->dtype, blend->sum, blend->count, blend->predicted);
-	for (uint64 i = 0; i < blend->count; i++)
+	for (uint64_t i = 0; i < blend->count; i++)
 		exact += memcmp(blend->predicted + i * unit, blend->stored + i * unit, unit) == 0;
 	return exact;
 }
 
 /* How much of the squares of the differences to the best single parent is left. */
 static double
-squares_left(const Blend *blend, const double *weight)
+squares_left(const blend_sample *blend, const double *weight)
 {
 	double		left = 0;
 	double		least = INFINITY;
@@ -183,7 +181,7 @@ squares_left(const Blend *blend, const double *weight)
 	{
 		double		squares = 0;
 
-		for (uint64 i = 0; i < blend->count; i++)
+		for (uint64_t i = 0; i < blend->count; i++)
 		{
 			double		p = 0;
 
@@ -198,15 +196,15 @@ squares_left(const Blend *blend, const double *weight)
 		if (k < 0)
 			left = squares;
 		else
-			least = Min(least, squares);
+			least = MIN(least, squares);
 	}
 	return least > 0 ? left / least : 1;
 }
 
 static void
-keep_better(const Blend *blend, const double *weight, double *best, uint64 *most)
+keep_better(const blend_sample *blend, const double *weight, double *best, uint64_t *most)
 {
-	uint64		exact = exact_elements(blend, weight);
+	uint64_t	exact = exact_elements(blend, weight);
 
 	if (exact <= *most)
 		return;
@@ -215,9 +213,9 @@ keep_better(const Blend *blend, const double *weight, double *best, uint64 *most
 }
 
 static void
-propose(RecipeSearch *search, const Blend *blend, const double *weight, sparse_blend_style style)
+propose(recipe_search *search, const blend_sample *blend, const double *weight, sparse_blend_style style)
 {
-	Recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_BLEND);
+	sparse_recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_BLEND);
 
 	recipe->formula.style = style;
 	for (int k = 0; k < blend->parents; k++)
@@ -229,19 +227,19 @@ propose(RecipeSearch *search, const Blend *blend, const double *weight, sparse_b
 
 /* Weights as they were found and rounded to multiples of 1/1000 and 1/100, whichever predict most. */
 static void
-find_weights(RecipeSearch *search, const Blend *blend)
+find_weights(recipe_search *search, const blend_sample *blend)
 {
 	static const double multiple[] = {1000, 100, 64, 20};
 	double		weight[MAX_KIN];
 	double		best[MAX_KIN];
-	uint64		most = 0;
+	uint64_t	most = 0;
 
 	if (!fit(blend, false, weight) || squares_left(blend, weight) > WORTH)
 		return;
 	keep_better(blend, weight, best, &most);
 	if (fit(blend, true, weight))
 		keep_better(blend, weight, best, &most);
-	for (size_t m = 0; m < lengthof(multiple); m++)
+	for (int m = 0; m < LENGTH(multiple); m++)
 	{
 		double		rounded[MAX_KIN];
 
@@ -261,30 +259,30 @@ find_weights(RecipeSearch *search, const Blend *blend)
 }
 
 void
-search_blend(RecipeSearch *search)
+search_blend(recipe_search *search)
 {
-	Blend		blend = {.dtype = search->spec->dtype};
+	blend_sample		blend = {.dtype = search->subject->dtype};
 
 	if (!search->is_float)
 		return;
 	for (int i = 0; i < search->kin; i++)
 	{
-		const Kin  *kin = &search->of_name[i];
+		const sparse_kin *kin = &search->of_name[i];
 		bool		known = false;
 
 		for (int k = 0; k < blend.parents; k++)
 			known |= blend.parent[k]->object == kin->object;
-		if (!known && kin->elements == search->elements && sparse_dtype_get(kin->dtype)->exponent_bits > 0)
+		if (!known && kin->elements == search->elements && kin_is_float(kin))
 			blend.parent[blend.parents++] = kin;
 	}
 	if (blend.parents < 2)
 		return;
-	blend.content = palloc(SAMPLE * sizeof(float));
-	blend.sum = palloc(SAMPLE * sizeof(float));
-	blend.stored = palloc(SAMPLE * sizeof(double));
-	blend.predicted = palloc(SAMPLE * sizeof(double));
+	blend.content = workspace_allocate(search->work, SAMPLE * sizeof(float));
+	blend.sum = workspace_allocate(search->work, SAMPLE * sizeof(float));
+	blend.stored = workspace_allocate(search->work, SAMPLE * sizeof(double));
+	blend.predicted = workspace_allocate(search->work, SAMPLE * sizeof(double));
 	for (int k = 0; k < blend.parents; k++)
-		blend.x[k] = palloc(SAMPLE * sizeof(float));
+		blend.x[k] = workspace_allocate(search->work, SAMPLE * sizeof(float));
 	take_sample(search, &blend);
 	find_weights(search, &blend);
 }

@@ -1,38 +1,35 @@
 /*
- * recipe_pruned.c: tensors whose parent lost its small elements.
+ * pruned.c: tensors whose parent lost its small elements.
  *
  * A sample says whether elements were zeroed and the others kept. Then the threshold is
  * sought over the whole tensor: for 16-bit floats the one with the fewest exceptions,
  * from a histogram of magnitudes; for others the least magnitude that was kept.
  */
-#include "postgres.h"
-#include "compat.h"
+#include "search.h"
 
-#include "miscadmin.h"
-
-#include "recipes.h"
+#include <string.h>
 
 #define SAMPLE 8192				/* elements looked at first, in four places */
 #define PIECE 65536				/* elements read at a time */
 #define MAGNITUDES 32768		/* of 16-bit floats */
 
 /* What a stretch of both shows. */
-typedef struct Pruned
+typedef struct prune_counts
 {
-	uint64		zeroed;			/* zero, and the parent is not */
-	uint64		kept;			/* not zero, and equal to the parent */
-	uint64		other;
-	uint64		negative;		/* of the zeroed, -0.0 */
-	uint64		groups[2];		/* of 4 and of 8 elements, of which half are zero */
-	uint64		least_kept;
-	uint32	   *zeroed_at;		/* of 16-bit floats: how many of each magnitude */
-	uint32	   *kept_at;
-} Pruned;
+	uint64_t	zeroed;			/* zero, and the parent is not */
+	uint64_t	kept;			/* not zero, and equal to the parent */
+	uint64_t	other;
+	uint64_t	negative;		/* of the zeroed, -0.0 */
+	uint64_t	groups[2];		/* of 4 and of 8 elements, of which half are zero */
+	uint64_t	least_kept;
+	uint32_t   *zeroed_at;		/* of 16-bit floats: how many of each magnitude */
+	uint32_t   *kept_at;
+} prune_counts;
 
-static uint64
-element_at(const char *bytes, uint64 i, unsigned unit)
+static uint64_t
+element_at(const char *bytes, uint64_t i, unsigned unit)
 {
-	uint64		value = 0;
+	uint64_t	value = 0;
 
 	memcpy(&value, bytes + i * unit, unit);
 	return value;
@@ -40,15 +37,15 @@ element_at(const char *bytes, uint64 i, unsigned unit)
 
 /* Counts the elements of a stretch. */
 static void
-look_at(const char *content, const char *parent, uint64 count, unsigned unit, Pruned *seen)
+look_at(const char *content, const char *parent, uint64_t count, unsigned unit, prune_counts *seen)
 {
-	const uint64 magnitude = (UINT64CONST(1) << (8 * unit - 1)) - 1;
+	const uint64_t magnitude = (UINT64_C(1) << (8 * unit - 1)) - 1;
 
-	for (uint64 i = 0; i < count; i++)
+	for (uint64_t i = 0; i < count; i++)
 	{
-		uint64		x = element_at(content, i, unit);
-		uint64		p = element_at(parent, i, unit);
-		uint64		m = p & magnitude;
+		uint64_t	x = element_at(content, i, unit);
+		uint64_t	p = element_at(parent, i, unit);
+		uint64_t	m = p & magnitude;
 
 		if (m == 0)
 			continue;
@@ -62,7 +59,7 @@ look_at(const char *content, const char *parent, uint64 count, unsigned unit, Pr
 		else if (x == p)
 		{
 			seen->kept++;
-			seen->least_kept = Min(seen->least_kept, m);
+			seen->least_kept = MIN(seen->least_kept, m);
 			if (seen->kept_at != NULL)
 				seen->kept_at[m]++;
 		}
@@ -72,12 +69,12 @@ look_at(const char *content, const char *parent, uint64 count, unsigned unit, Pr
 }
 
 static void
-look_at_groups(const char *content, uint64 count, unsigned unit, Pruned *seen)
+look_at_groups(const char *content, uint64_t count, unsigned unit, prune_counts *seen)
 {
-	const uint64 magnitude = (UINT64CONST(1) << (8 * unit - 1)) - 1;
+	const uint64_t magnitude = (UINT64_C(1) << (8 * unit - 1)) - 1;
 
 	for (int k = 0; k < 2; k++)
-		for (uint64 i = 0; i + (4 << k) <= count; i += 4 << k)
+		for (uint64_t i = 0; i + (4 << k) <= count; i += 4 << k)
 		{
 			int			zeros = 0;
 
@@ -88,18 +85,18 @@ look_at_groups(const char *content, uint64 count, unsigned unit, Pruned *seen)
 }
 
 static void
-read_both(const RecipeSearch *search, const Kin *kin, uint64 first, uint64 count, unsigned unit,
+read_both(const recipe_search *search, const sparse_kin *kin, uint64_t first, uint64_t count, unsigned unit,
 		  char *content, char *parent)
 {
-	search->spec->source(search->spec->source_state, first * unit, count * unit, content);
-	object_read(search->reader, kin->object, first * unit, count * unit, parent);
+	read_content(search, first * unit, count * unit, content);
+	read_kin(search, kin, first * unit, count * unit, parent);
 }
 
 /* A sample in four places; true when most of what was not zeroed is the parent's. */
 static bool
-sample_shows_it(const RecipeSearch *search, const Kin *kin, unsigned unit, char *content, char *parent, Pruned *seen)
+sample_shows_it(const recipe_search *search, const sparse_kin *kin, unsigned unit, char *content, char *parent, prune_counts *seen)
 {
-	const uint64 count = Min(SAMPLE / 4, search->elements) / 8 * 8;
+	const uint64_t count = MIN(SAMPLE / 4, search->elements) / 8 * 8;
 
 	for (int i = 0; i < 4 && count > 0; i++)
 	{
@@ -111,12 +108,12 @@ sample_shows_it(const RecipeSearch *search, const Kin *kin, unsigned unit, char 
 }
 
 /* Of 16-bit floats, the threshold with the fewest exceptions. */
-static uint64
-best_threshold(const Pruned *seen)
+static uint64_t
+best_threshold(const prune_counts *seen)
 {
-	uint64		wrong = 0;
-	uint64		least;
-	uint64		best = 0;
+	uint64_t	wrong = 0;
+	uint64_t	least;
+	uint64_t	best = 0;
 
 	for (int m = 0; m < MAGNITUDES; m++)
 		wrong += seen->zeroed_at[m];
@@ -135,21 +132,21 @@ best_threshold(const Pruned *seen)
 	return best;
 }
 
-static uint64
-find_threshold(const RecipeSearch *search, const Kin *kin, unsigned unit, char *content, char *parent)
+static uint64_t
+find_threshold(const recipe_search *search, const sparse_kin *kin, unsigned unit, char *content, char *parent)
 {
-	Pruned		seen = {.least_kept = PG_UINT64_MAX};
+	prune_counts		seen = {.least_kept = UINT64_MAX};
 
 	if (unit == 2)
 	{
-		seen.zeroed_at = palloc0(MAGNITUDES * sizeof(uint32));
-		seen.kept_at = palloc0(MAGNITUDES * sizeof(uint32));
+		seen.zeroed_at = workspace_zeroed(search->work, MAGNITUDES * sizeof(uint32_t));
+		seen.kept_at = workspace_zeroed(search->work, MAGNITUDES * sizeof(uint32_t));
 	}
-	for (uint64 first = 0; first < search->elements; first += PIECE)
+	for (uint64_t first = 0; first < search->elements; first += PIECE)
 	{
-		uint64		count = Min(PIECE, search->elements - first);
+		uint64_t	count = MIN(PIECE, search->elements - first);
 
-		CHECK_FOR_INTERRUPTS();
+		workspace_pause(search->work);
 		read_both(search, kin, first, count, unit, content, parent);
 		look_at(content, parent, count, unit, &seen);
 	}
@@ -157,9 +154,9 @@ find_threshold(const RecipeSearch *search, const Kin *kin, unsigned unit, char *
 }
 
 static void
-propose(RecipeSearch *search, const Kin *kin, const Pruned *sample, uint64 threshold, int of)
+propose(recipe_search *search, const sparse_kin *kin, const prune_counts *sample, uint64_t threshold, int of)
 {
-	Recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_PRUNED);
+	sparse_recipe	   *recipe = recipes_add(search, SPARSE_PREDICT_PRUNED);
 
 	recipe_add_elements(recipe, kin);
 	recipe->formula.signed_zeros = sample->negative > 0;
@@ -174,23 +171,23 @@ propose(RecipeSearch *search, const Kin *kin, const Pruned *sample, uint64 thres
 }
 
 void
-search_pruned(RecipeSearch *search)
+search_pruned(recipe_search *search)
 {
-	const unsigned unit = sparse_dtype_get(search->spec->dtype)->bytes;
+	const unsigned unit = sparse_dtype_get(search->subject->dtype)->bytes;
 	char	   *content;
 	char	   *parent;
 
 	if (!search->is_float || search->kin == 0)
 		return;
-	content = palloc(PIECE * unit);
-	parent = palloc(PIECE * unit);
+	content = workspace_allocate(search->work, PIECE * unit);
+	parent = workspace_allocate(search->work, PIECE * unit);
 	for (int i = 0; i < search->kin; i++)
 	{
-		const Kin  *kin = &search->of_name[i];
-		Pruned		sample = {.least_kept = PG_UINT64_MAX};
-		uint64		groups = SAMPLE / 4;
+		const sparse_kin *kin = &search->of_name[i];
+		prune_counts		sample = {.least_kept = UINT64_MAX};
+		uint64_t	groups = SAMPLE / 4;
 
-		if (kin->dtype != search->spec->dtype || kin->elements != search->elements
+		if (kin->dtype != search->subject->dtype || kin->elements != search->elements
 			|| !sample_shows_it(search, kin, unit, content, parent, &sample))
 			continue;
 		if (sample.groups[0] * 10 > groups * 9)
@@ -200,6 +197,6 @@ search_pruned(RecipeSearch *search)
 		else
 			propose(search, kin, &sample, find_threshold(search, kin, unit, content, parent), 0);
 	}
-	pfree(content);
-	pfree(parent);
+	workspace_release(search->work, content);
+	workspace_release(search->work, parent);
 }

@@ -1,5 +1,5 @@
 /*
- * recipe_renamed.c: tensors that a parent has under another name, or in pieces.
+ * renamed.c: tensors that a parent has under another name, or in pieces.
  *
  * Tools rename tensors, leave out or repeat layers, fuse the query, key and value
  * projections into one, or split them again. Where a parent has nothing of a tensor's
@@ -10,83 +10,107 @@
  *   fused   tensors of the parent follow one another in this one
  *   split   this one is a part of a tensor of the parent, where tools put it
  *
- * Samples of the parents' tensors are decoded once for all tensors of an import.
+ * Samples of the parents' tensors are decoded once for all tensors of a version.
  */
-#include "postgres.h"
-#include "compat.h"
+#include "search.h"
 
-#include "catalog/pg_type_d.h"
-#include "miscadmin.h"
-#include "utils/memutils.h"
-
-#include "answer.h"
-#include "recipes.h"
+#include <stdlib.h>
+#include <string.h>
 
 #define SAMPLE 128				/* elements, from the beginning of a row on */
 #define LEAST_ELEMENTS 64		/* of a tensor that is looked for */
 #define PLACES 8				/* rows of a tensor of which there are samples */
 #define STEP 16					/* elements after which unlike samples can be told */
 
-/* So many tensors of a parent are looked through, and so many samples taken for an import: some 4 MiB each parent, 8 MiB for all. */
+/* So many tensors of a parent are looked through, and so many samples taken for a version: some 4 MiB each parent, 8 MiB for all. */
 #define MOST_TENSORS 16384
 #define MOST_SAMPLES 16384
 
 /* Alike are samples whose differences have less than this part of the squares of the elements. */
 #define ALIKE 0.25
 
-typedef struct Sample
+typedef struct kin_sample
 {
-	uint64		row;
+	uint64_t	row;
 	float	   *element;		/* NULL: none taken yet */
-} Sample;
+} kin_sample;
 
 /* A tensor of a parent. */
-typedef struct Entry
+typedef struct kin_entry
 {
-	Kin			kin;
-	uint64		rows;
-	Sample		sample[PLACES];
-} Entry;
+	sparse_kin	kin;
+	uint64_t	rows;
+	kin_sample		sample[PLACES];
+} kin_entry;
 
 /* Tensors of a parent, those with rows of one shape together. */
-typedef struct ParentTensors
+typedef struct parent_tensors
 {
 	bool		loaded;
-	uint64		count;
-	Entry	   *entry;
-} ParentTensors;
+	uint64_t	count;
+	kin_entry  *entry;
+} parent_tensors;
 
-struct KinIndex
+struct kin_index
 {
-	MemoryContext context;
+	sparse_allocator allocator;
+	int			parents;
 	int			samples;
-	ParentTensors *parent;
+	parent_tensors parent[];
 };
 
-KinIndex *
-kin_index_create(MemoryContext context, int parents)
+kin_index *
+kin_index_create(const sparse_allocator *allocator, int parents)
 {
-	KinIndex   *index = MemoryContextAlloc(context, sizeof(KinIndex));
+	const sparse_allocator *memory = allocator != NULL ? allocator : &sparse_malloc;
+	size_t		bytes = sizeof(kin_index) + (size_t) parents * sizeof(parent_tensors);
+	kin_index  *index = memory->allocate(memory->state, bytes);
 
-	index->context = context;
-	index->samples = 0;
-	index->parent = MemoryContextAllocZero(context, Max(parents, 1) * sizeof(ParentTensors));
+	if (index == NULL)
+		return NULL;
+	memset(index, 0, bytes);
+	index->allocator = *memory;
+	index->parents = parents;
 	return index;
+}
+
+static void
+release(kin_index *index, void *block)
+{
+	index->allocator.release(index->allocator.state, block);
+}
+
+void
+kin_index_free(kin_index *index)
+{
+	if (index == NULL)
+		return;
+	for (int i = 0; i < index->parents; i++)
+	{
+		for (uint64_t e = 0; e < index->parent[i].count; e++)
+			for (int p = 0; p < PLACES; p++)
+				release(index, index->parent[i].entry[e].sample[p].element);
+		release(index, index->parent[i].entry);
+	}
+	release(index, index);
+}
+
+/* Memory of the index, which outlives the search. */
+static void *
+keep(const recipe_search *search, size_t bytes)
+{
+	const sparse_allocator *allocator = &search->index->allocator;
+	void	   *block = allocator->allocate(allocator->state, bytes);
+
+	workspace_check(search->work, block == NULL ? SPARSE_NO_MEMORY : SPARSE_OK);
+	return memset(block, 0, bytes);
 }
 
 /* ---- the tensors of a parent ---- */
 
-static StoreQuery tensors_query = {
-	.sql = "select t.object, t.dtype, t.shape from sparse.tensor t"
-	" where t.version = $1 and t.bytes > 0"
-	" order by t.file, t.ordinal"
-	" limit $2",
-	.args = 2, .arg = {INT8OID, INT8OID},
-	.columns = 3, .column = {INT8OID, TEXTOID, INT8ARRAYOID}};
-
 /* The order of shapes without their first dimension. */
 static int
-compare_rows(const Kin *a, const Kin *b)
+compare_rows(const sparse_kin *a, const sparse_kin *b)
 {
 	if (a->rank != b->rank)
 		return a->rank < b->rank ? -1 : 1;
@@ -99,53 +123,69 @@ compare_rows(const Kin *a, const Kin *b)
 static int
 compare_entries(const void *a, const void *b)
 {
-	const Entry *left = a;
-	const Entry *right = b;
+	const kin_entry *left = a;
+	const kin_entry *right = b;
 	int			order = compare_rows(&left->kin, &right->kin);
 
 	/* objects were numbered as their versions came */
 	return order != 0 ? order : (left->kin.object > right->kin.object) - (left->kin.object < right->kin.object);
 }
 
-static void
-load_parent(const RecipeSearch *search, int number, ParentTensors *parent)
+typedef struct listing
 {
-	const ImportParent *version = &search->import->parent[number];
-	Datum		argument[2] = {Int64GetDatum(version->version.id), Int64GetDatum(MOST_TENSORS)};
-	SPITupleTable *rows;
-	uint64		count = query_run(&tensors_query, argument, NULL, false, &rows);
+	const recipe_search *search;
+	parent_tensors *parent;
+	uint64_t	room;
+} listing;
 
-	parent->entry = MemoryContextAllocHuge(search->import->kin->context, Max(count, 1) * sizeof(Entry));
-	for (uint64 i = 0; i < count; i++)
+static void
+take_tensor(void *taker, const sparse_kin *kin)
+{
+	listing    *list = taker;
+	parent_tensors *parent = list->parent;
+
+	workspace_pause(list->search->work);
+	if (kin->rank == 0)
+		return;
+	if (parent->count == list->room)
 	{
-		Entry	   *entry = &parent->entry[parent->count];
+		kin_entry  *more = keep(list->search, 2 * list->room * sizeof(kin_entry));
 
-		CHECK_FOR_INTERRUPTS();
-		memset(entry, 0, sizeof(Entry));
-		if (!kin_of_row(rows, i, version->version.id, &entry->kin) || entry->kin.rank == 0)
-			continue;
-		entry->rows = entry->kin.shape[0];
-		parent->count++;
+		memcpy(more, parent->entry, parent->count * sizeof(kin_entry));
+		release(list->search->index, parent->entry);
+		parent->entry = more;
+		list->room *= 2;
 	}
-	SPI_freetuptable(rows);
-	qsort(parent->entry, parent->count, sizeof(Entry), compare_entries);
+	parent->entry[parent->count++] = (kin_entry) {.kin = *kin, .rows = kin->shape[0]};
+}
+
+static void
+load_parent(const recipe_search *search, int number, parent_tensors *parent)
+{
+	listing		list = {search, parent, 64};
+
+	parent->count = 0;
+	if (parent->entry == NULL)
+		parent->entry = keep(search, list.room * sizeof(kin_entry));
+	search->source->list(search->source->state, number, MOST_TENSORS, take_tensor, &list);
+	qsort(parent->entry, parent->count, sizeof(kin_entry), compare_entries);
 	parent->loaded = true;
 }
 
 /* Those with rows like the tensor's; their number. */
-static uint64
-entries_like(const RecipeSearch *search, int number, Entry **first)
+static uint64_t
+entries_like(const recipe_search *search, int number, kin_entry **first)
 {
-	ParentTensors *parent = &search->import->kin->parent[number];
-	uint64		low = 0;
-	uint64		high;
+	parent_tensors *parent = &search->index->parent[number];
+	uint64_t	low = 0;
+	uint64_t	high;
 
 	if (!parent->loaded)
 		load_parent(search, number, parent);
 	high = parent->count;
 	while (low < high)
 	{
-		uint64		middle = low + (high - low) / 2;
+		uint64_t	middle = low + (high - low) / 2;
 
 		if (compare_rows(&parent->entry[middle].kin, &search->self) < 0)
 			low = middle + 1;
@@ -160,38 +200,38 @@ entries_like(const RecipeSearch *search, int number, Entry **first)
 
 /* ---- samples ---- */
 
-static uint64
-row_elements(const RecipeSearch *search)
+static uint64_t
+row_elements(const recipe_search *search)
 {
 	return search->elements / search->self.shape[0];
 }
 
-static uint64
-sample_elements(const RecipeSearch *search, uint64 rows)
+static uint64_t
+sample_elements(const recipe_search *search, uint64_t rows)
 {
-	return Min(SAMPLE, rows * row_elements(search));
+	return MIN(SAMPLE, rows * row_elements(search));
 }
 
 /* Elements of a parent's tensor from a row on, or NULL where it ends before it, or there is no room for more. */
 static const float *
-sample_of(const RecipeSearch *search, Entry *entry, uint64 row)
+sample_of(const recipe_search *search, kin_entry *entry, uint64_t row)
 {
 	for (int i = 0; i < PLACES && row < entry->rows; i++)
 	{
-		Sample	   *sample = &entry->sample[i];
+		kin_sample	   *sample = &entry->sample[i];
 
 		if (sample->element != NULL && sample->row != row)
 			continue;
-		if (sample->element == NULL && search->import->kin->samples == MOST_SAMPLES)
+		if (sample->element == NULL && search->index->samples == MOST_SAMPLES)
 			return NULL;
 		if (sample->element == NULL)
 		{
-			uint64		count = sample_elements(search, entry->rows - row);
+			uint64_t	count = sample_elements(search, entry->rows - row);
 
-			search->import->kin->samples++;
+			search->index->samples++;
 			sample->row = row;
-			sample->element = MemoryContextAllocZero(search->import->kin->context, SAMPLE * sizeof(float));
-			sample_object(search, &entry->kin, row * row_elements(search), count, sample->element);
+			sample->element = keep(search, SAMPLE * sizeof(float));
+			sample_kin(search, &entry->kin, row * row_elements(search), count, sample->element);
 		}
 		return sample->element;
 	}
@@ -199,22 +239,22 @@ sample_of(const RecipeSearch *search, Entry *entry, uint64 row)
 }
 
 static double
-sum_of_squares(const float *a, uint64 count)
+sum_of_squares(const float *a, uint64_t count)
 {
 	double		squares = 0;
 
-	for (uint64 i = 0; i < count; i++)
+	for (uint64_t i = 0; i < count; i++)
 		squares += (double) a[i] * a[i];
 	return squares;
 }
 
 /* In four sums: one would wait for itself at every element. */
 static inline double
-squares_of_step(const float *a, const float *b, uint64 count)
+squares_of_step(const float *a, const float *b, uint64_t count)
 {
 	double		apart[4] = {0};
 
-	for (uint64 i = 0; i < count; i++)
+	for (uint64_t i = 0; i < count; i++)
 	{
 		double		d = (double) a[i] - b[i];
 
@@ -228,19 +268,19 @@ squares_of_step(const float *a, const float *b, uint64 count)
  * thousands of tensors that are looked through nearly all are told so after the first step.
  */
 static double
-squares_apart(const float *a, const float *b, uint64 count, double most)
+squares_apart(const float *a, const float *b, uint64_t count, double most)
 {
 	double		apart = 0;
 
 	/* (a NaN is not less) */
-	for (uint64 i = 0; i < count && apart < most; i += STEP)
+	for (uint64_t i = 0; i < count && apart < most; i += STEP)
 		apart += i + STEP <= count ? squares_of_step(a + i, b + i, STEP) : squares_of_step(a + i, b + i, count - i);
 	return apart;
 }
 
 /* Whether two samples are alike; not where they say nothing. */
 static bool
-are_alike(const float *a, const float *b, uint64 count)
+are_alike(const float *a, const float *b, uint64_t count)
 {
 	const double most = ALIKE * sum_of_squares(a, count);
 
@@ -248,23 +288,23 @@ are_alike(const float *a, const float *b, uint64 count)
 }
 
 /* Of a parent's tensors that begin as the sample does the nearest, with at most so many rows; NULL: none. */
-static Entry *
-nearest(const RecipeSearch *search, Entry *entry, uint64 entries, const float *sample, uint64 rows, bool same_rows)
+static kin_entry *
+nearest(const recipe_search *search, kin_entry *entry, uint64_t entries, const float *sample, uint64_t rows, bool same_rows)
 {
-	Entry	   *best = NULL;
+	kin_entry  *best = NULL;
 	double		least = ALIKE;
 	double		squares = 0;
-	uint64		count = 0;		/* elements that these are the squares of */
+	uint64_t	count = 0;		/* elements that these are the squares of */
 
-	for (uint64 i = 0; i < entries; i++)
+	for (uint64_t i = 0; i < entries; i++)
 	{
-		const uint64 common = sample_elements(search, Min(rows, entry[i].rows));
+		const uint64_t common = sample_elements(search, MIN(rows, entry[i].rows));
 		const float *other;
 		double		apart;
 
 		if (same_rows ? entry[i].rows != rows : entry[i].rows > rows)
 			continue;
-		CHECK_FOR_INTERRUPTS();
+		workspace_pause(search->work);
 		other = sample_of(search, &entry[i], 0);
 		if (other == NULL)
 			continue;
@@ -284,23 +324,23 @@ nearest(const RecipeSearch *search, Entry *entry, uint64 entries, const float *s
 /* ---- whole, fused, split ---- */
 
 static void
-take_kin(RecipeSearch *search, const Kin *kin)
+take_kin(recipe_search *search, const sparse_kin *kin)
 {
-	ObjectSpec *spec = search->spec;
+	sparse_proposals *out = search->out;
 
 	if (search->kin == MAX_KIN)
 		return;
 	search->of_name[search->kin++] = *kin;
-	if (kin->dtype == spec->dtype && spec->candidates < (int) lengthof(spec->candidate))
-		spec->candidate[spec->candidates++] = kin->object;
+	if (kin->dtype == search->subject->dtype && out->candidates < LENGTH(out->candidate))
+		out->candidate[out->candidates++] = kin->object;
 }
 
 /* A tensor of as many rows, or one of any number that is not much less. */
 static bool
-find_whole(RecipeSearch *search, Entry *entry, uint64 entries, const float *begin, bool same_rows)
+find_whole(recipe_search *search, kin_entry *entry, uint64_t entries, const float *begin, bool same_rows)
 {
-	const uint64 rows = search->self.shape[0];
-	Entry	   *found = nearest(search, entry, entries, begin, same_rows ? rows : PG_UINT64_MAX, same_rows);
+	const uint64_t rows = search->self.shape[0];
+	kin_entry  *found = nearest(search, entry, entries, begin, same_rows ? rows : UINT64_MAX, same_rows);
 
 	if (found == NULL || found->rows < rows / 2)
 		return false;
@@ -310,20 +350,20 @@ find_whole(RecipeSearch *search, Entry *entry, uint64 entries, const float *begi
 
 /* Tensors of the parent, one after another, until the tensor ends. */
 static bool
-find_fused(RecipeSearch *search, Entry *entry, uint64 entries)
+find_fused(recipe_search *search, kin_entry *entry, uint64_t entries)
 {
-	const uint64 rows = search->self.shape[0];
-	Recipe		recipe = {.predictor = SPARSE_PREDICT_PARENT};
+	const uint64_t rows = search->self.shape[0];
+	sparse_recipe recipe = {.predictor = SPARSE_PREDICT_PARENT};
 	float		sample[SAMPLE] = {0};
-	uint64		row = 0;
+	uint64_t	row = 0;
 
 	while (row < rows)
 	{
-		Entry	   *part;
+		kin_entry  *part;
 
 		sample_content(search, row * row_elements(search), sample_elements(search, rows - row), sample);
 		part = nearest(search, entry, entries, sample, rows - row, false);
-		if (part == NULL || part->kin.dtype != search->spec->dtype || recipe.sources == MAX_KIN)
+		if (part == NULL || part->kin.dtype != search->subject->dtype || recipe.sources == MAX_KIN)
 			return false;
 		recipe_add_elements(&recipe, &part->kin);
 		recipe.source[recipe.sources - 1].begin = row * row_elements(search);
@@ -336,22 +376,22 @@ find_fused(RecipeSearch *search, Entry *entry, uint64 entries)
 
 /* A part of a tensor of the parent: the first, the second or third of its size, the last or the last but one. */
 static void
-find_split(RecipeSearch *search, Entry *entry, uint64 entries, const float *begin)
+find_split(recipe_search *search, kin_entry *entry, uint64_t entries, const float *begin)
 {
-	const uint64 rows = search->self.shape[0];
+	const uint64_t rows = search->self.shape[0];
 
-	for (uint64 i = 0; i < entries; i++)
+	for (uint64_t i = 0; i < entries; i++)
 	{
-		const uint64 all = entry[i].rows;
-		const uint64 place[] = {0, rows, 2 * rows, all - rows, all - 2 * rows};
+		const uint64_t all = entry[i].rows;
+		const uint64_t place[] = {0, rows, 2 * rows, all - rows, all - 2 * rows};
 
-		if (all <= rows || entry[i].kin.dtype != search->spec->dtype)
+		if (all <= rows || entry[i].kin.dtype != search->subject->dtype)
 			continue;
-		CHECK_FOR_INTERRUPTS();
-		for (size_t p = 0; p < lengthof(place); p++)
+		workspace_pause(search->work);
+		for (int p = 0; p < LENGTH(place); p++)
 		{
 			const float *sample = place[p] <= all - rows ? sample_of(search, &entry[i], place[p]) : NULL;
-			Recipe	   *recipe;
+			sparse_recipe	   *recipe;
 
 			if (sample == NULL || !are_alike(begin, sample, sample_elements(search, rows)))
 				continue;
@@ -364,22 +404,22 @@ find_split(RecipeSearch *search, Entry *entry, uint64 entries, const float *begi
 }
 
 bool
-kin_is_alike(RecipeSearch *search, const Kin *kin)
+kin_is_alike(recipe_search *search, const sparse_kin *kin)
 {
-	const uint64 count = Min(Min(search->elements, kin->elements), SAMPLE);
+	const uint64_t count = MIN(MIN(search->elements, kin->elements), SAMPLE);
 	float		child[SAMPLE];
 	float		parent[SAMPLE];
 
 	sample_content(search, 0, count, child);
-	sample_object(search, kin, 0, count, parent);
+	sample_kin(search, kin, 0, count, parent);
 	return are_alike(child, parent, count);
 }
 
 void
-search_renamed(RecipeSearch *search, int parent)
+search_renamed(recipe_search *search, int parent)
 {
-	Entry	   *entry;
-	uint64		entries;
+	kin_entry  *entry;
+	uint64_t	entries;
 	float		begin[SAMPLE] = {0};
 
 	if (search->self.rank == 0 || search->elements < LEAST_ELEMENTS)
