@@ -149,7 +149,7 @@ select count(*) as problems from sparse.version v, sparse_verify(v.id) where v.s
 
 -- ---- bytes as deltas ----
 
-select (sdelta_info(delta)).version, count(*) from sparse.chunk group by 1;
+select (sdelta_info(delta)).version, count(*) from sparse.chunk group by 1 order by 1;
 select bool_and(delta::sdelta::bytea = delta) as there_and_back from sparse.chunk;
 select '\x00'::bytea::sdelta;
 select sdelta_from_bytea(null) is null as strict;

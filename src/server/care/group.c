@@ -267,7 +267,7 @@ objects_of(const Chosen *chosen, int count)
 
 /* What predicts most of them comes first. */
 static StoreQuery parents_query = {
-	.sql = "select p.parent from sparse.object_parent p where p.object = any ($1)"
+	.sql = "select p.parent from sparse.object_parent p where p.object = any ($1) and not p.made"
 	" group by p.parent order by count(*) desc, p.parent limit $2",
 	.args = 2, .arg = {INT8ARRAYOID, INT4OID},
 	.columns = 1, .column = {INT8OID}};
@@ -308,12 +308,12 @@ choose_due(Chosen *chosen, int64 after, int most)
 /* ---- what is known of them ---- */
 
 /*
- * What has more than one parent was predicted in a way that is not tried here, and stays.
+ * What has more than one parent, beside factors of its own, was predicted in a way that is not tried here, and stays.
  */
 static StoreQuery members_query = {
 	.sql = "select o.id, o.dtype, o.bytes, o.stored_bytes, o.depth,"
-	"       o.predictor not in ('none', 'same', 'parent', 'bytes', 'mixed')"
-	"       or (select count(*) from sparse.object_parent p where p.object = o.id) > 1,"
+	"       o.predictor not in ('none', 'same', 'parent', 'bytes', 'sum', 'mixed')"
+	"       or (select count(*) from sparse.object_parent p where p.object = o.id and not p.made) > 1,"
 	"       coalesce((select p.parent from sparse.object_parent p"
 	"                  where p.object = o.id order by p.ordinal limit 1), 0)"
 	"  from sparse.object o"

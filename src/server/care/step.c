@@ -144,7 +144,7 @@ care_step_end(Care *care)
 bool
 care_lock_out_writers(const Care *care)
 {
-	return care->atomic ? store_lock_for_recoding(true) : store_lock_for_recoding_until(care->deadline);
+	return care->atomic ? store_lock_for_recoding(true) : store_lock_for_recoding_until(care->deadline, false);
 }
 
 /* ---- the recoding of one object ---- */

@@ -365,7 +365,10 @@ model_estimate_sample(PG_FUNCTION_ARGS)
 		estimate->path = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	}
 	else
+	{
 		version_from_id(PG_GETARG_INT64(0), false, &estimate->version);
+		version_check_model(&estimate->version, LIST_COLUMNS);
+	}
 	take_parents(estimate, PG_GETARG_ARRAYTYPE_P(2));
 	answer_begin(fcinfo, &answer);
 	run(estimate, (uint64) sample, &estimated);

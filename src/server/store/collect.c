@@ -100,8 +100,6 @@ static StoreQuery count_anew = {
 	.args = 1, .arg = {INT8ARRAYOID}
 };
 
-#define PATIENCE 2000			/* milliseconds before it says that it waits */
-
 typedef struct Collected
 {
 	int64		versions;
@@ -172,20 +170,11 @@ collect_layer_of_objects(Collected *collected)
 static void
 lock_out_writers(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	int			told_after = LockTimeout > 0 ? Min(LockTimeout, PATIENCE) : PATIENCE;
+	TimestampTz deadline = LockTimeout > 0 ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LockTimeout) : 0;
 
 	if (IsTransactionBlock())
-	{
 		(void) store_lock_for_recoding(true);
-		return;
-	}
-	if (store_lock_for_recoding_until(TimestampTzPlusMilliseconds(now, told_after)))
-		return;
-	if (told_after == PATIENCE)
-		ereport(NOTICE,
-				(errmsg("waiting for a moment in which nobody writes to the store")));
-	if (!store_lock_for_recoding_until(LockTimeout > 0 ? TimestampTzPlusMilliseconds(now, LockTimeout) : 0))
+	else if (!store_lock_for_recoding_until(deadline, true))
 		still_writing();
 }
 

@@ -102,22 +102,21 @@ is_timeout(const ErrorData *error)
 #define PAUSE_MOST 200
 
 bool
-store_lock_for_recoding_until(TimestampTz deadline)
+store_lock_for_recoding_until(TimestampTz deadline, bool queue)
 {
 	bool		locked = store_lock_for_recoding(false);
 
 	for (long pause = PAUSE_LEAST; !locked; pause = Min(pause * 2, PAUSE_MOST))
 	{
-		ErrorData  *error = guarded_attempt(queue_briefly, &locked, is_timeout);
-
-		if (error == NULL)
-			break;
-		FreeErrorData(error);
 		if (deadline != 0 && GetCurrentTimestamp() >= deadline)
 			return false;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
+		if (queue)
+			(void) guarded_attempt(queue_briefly, &locked, is_timeout);
+		else
+			locked = store_lock_for_recoding(false);
 	}
 	return true;
 }

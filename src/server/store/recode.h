@@ -48,9 +48,9 @@ extern bool store_lock_for_recoding(bool wait);
 
 /*
  * The same, tried again and again until the deadline (0: none): who waits in the queue of a lock
- * makes all who come later wait as well.
+ * makes all who come later wait as well. queue: for moments it does, so that its turn comes.
  */
-extern bool store_lock_for_recoding_until(TimestampTz deadline);
+extern bool store_lock_for_recoding_until(TimestampTz deadline, bool queue);
 
 /*
  * Codes an object anew, under that lock (none is needed for what the transaction itself has stored), within store_enter, SPI_connect and an active
