@@ -31,7 +31,7 @@ my %blocks = (
 
 # Commands that are not run here, and why.
 my %skipped = (
-	'make quickstart' => 'builds in the clone and makes a server of its own, to do what the SQL below does here',
+	'make quickstart' => 'builds in the clone and makes a server of its own; make matrix runs it',
 	'make check' => 'it runs this test',
 	'make' => 'what runs here was built so',
 	'sudo make install' => 'writes to the system; test/lib/private-server.sh runs it with DESTDIR',
@@ -89,8 +89,8 @@ sub commands_of
 sub replaced
 {
 	my ($text) = @_;
-	for my $word (sort keys %substitutes) { $text =~ s/\Q$word\E/$substitutes{$word}/g }
-	return $text;
+	my $words = join '|', map { quotemeta } sort keys %substitutes;
+	return $text =~ s/($words)/$substitutes{$1}/gr;
 }
 
 # Both models where README has them.
