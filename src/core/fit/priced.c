@@ -19,12 +19,8 @@
 #include "fit/components.h"
 
 #define OVERSAMPLING 8
-#ifndef ITERATIONS
-#ifndef ITERATIONS
 #define ITERATIONS 2
 #define SWEEPS 2				/* of refinement */
-#endif
-#endif
 #define LEAST_SIDE 64			/* rows, and columns */
 #define SAMPLE_STRETCHES 64		/* many: rows of an embedding differ */
 #define SAMPLE_ELEMENTS ((uint64_t) 131072)	/* thorough; a quarter otherwise */
