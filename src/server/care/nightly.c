@@ -74,7 +74,7 @@ record_savings(Care *care, const Night *night)
 	SPITupleTable *rows;
 
 	care_step_begin(care);
-	query.sql = psprintf("select %s.sparse_record_savings()",
+	query.sql = psprintf("select %s.sparse_record_savings(current_date)",
 						 quote_identifier(get_namespace_name(night->schema)));
 	query_run_once(&query, NULL, false, &rows);
 	care_step_end(care);

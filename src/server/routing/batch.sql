@@ -77,7 +77,7 @@ begin
         raise exception 'requests to batch are a JSON array of objects'
             using errcode = 'invalid_parameter_value';
     end if;
-    perform @extschema@.sparse_routing_check(r, '{"id": "number or string", "version": "number or string", "arrives_ms": "number"}')
+    perform @extschema@.sparse_routing_check(r, '{"id": "number or string", "version": "number or string", "arrives_ms": "number"}'::jsonb)
     from jsonb_array_elements(requests) r;
     if exists (select from jsonb_array_elements(requests) r where not r ? 'version') then
         raise exception 'a request to batch names its "version"'

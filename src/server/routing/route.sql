@@ -50,7 +50,7 @@ begin
             using errcode = 'invalid_parameter_value';
     end if;
 
-    select * into asked from @extschema@.sparse_classify_of(request ->> 'prompt', null, null);
+    select * into asked from @extschema@.sparse_classify_of(request ->> 'prompt', null::integer, null::integer);
     wanted_task := coalesce(request ->> 'task', asked.task);
     prompt_length := coalesce((request ->> 'prompt_tokens')::double precision,
                               case when request ? 'prompt' then asked.prompt_tokens end,

@@ -22,7 +22,7 @@ parallel unsafe
 rows 1
 set search_path = pg_catalog, pg_temp
 as $function$
-    select * from @extschema@.sparse_estimate_sample(null, path,
+    select * from @extschema@.sparse_estimate_sample(null::bigint, path,
         array(select @extschema@.sparse_resolve(p) from unnest(parents) p), sample_bytes)
 $function$;
 comment on function sparse_estimate_file(text, text[], bigint) is
@@ -36,7 +36,7 @@ parallel unsafe
 rows 1
 set search_path = pg_catalog, pg_temp
 as $function$
-    select * from @extschema@.sparse_estimate_sample(@extschema@.sparse_resolve(version), null,
+    select * from @extschema@.sparse_estimate_sample(@extschema@.sparse_resolve(version), null::text,
         case when parent is null then '{}' else array[@extschema@.sparse_resolve(parent)] end, sample_bytes)
 $function$;
 comment on function sparse_estimate(text, text, bigint) is
@@ -76,7 +76,8 @@ declare
     tried bigint;
 begin
     begin
-        tried := @extschema@.sparse_import_file('sparse_try_import/' || gen_random_uuid(), path, parents);
+        tried := @extschema@.sparse_import_file('sparse_try_import/' || gen_random_uuid(), path, parents,
+            null::text[], '{}'::jsonb, false);
         select b.raw_bytes, b.stored_bytes into raw_file_bytes, stored_bytes
         from @extschema@.sparse_try_import_bytes(tried) b;
         raise exception 'taken back' using errcode = 'ZS001';

@@ -97,8 +97,8 @@ begin
     update sparse.version v
     set stored_bytes = v.stored_bytes - old.stored_bytes + new.stored_bytes,
         by_predictor = @extschema@.sparse_tally_add(
-            @extschema@.sparse_tally_add(v.by_predictor, old.predictor, -1, -old.bytes, -old.stored_bytes),
-            new.predictor, 1, new.bytes, new.stored_bytes)
+            @extschema@.sparse_tally_add(v.by_predictor, old.predictor, -1::bigint, -old.bytes, -old.stored_bytes),
+            new.predictor, 1::bigint, new.bytes, new.stored_bytes)
     where v.id = new.version and v.state <> 'open';
     return null;
 end
