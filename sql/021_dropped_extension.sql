@@ -95,9 +95,21 @@ select count(*) > 300 as much, count(*) filter (where kind = 'trigger') as trigg
 
 -- ---- the trap ----
 
-\set VERBOSITY default
-drop extension sparse;
-\set VERBOSITY terse
+-- Servers find dependents in an order of their own.
+create function refusal(statement text) returns setof text language plpgsql as $$
+declare
+    message text;
+    detail text;
+    hint text;
+begin
+    execute statement;
+exception when others then
+    get stacked diagnostics message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+    return next message;
+    return query select line from regexp_split_to_table(detail, '\n') line order by line collate "C";
+    return next hint;
+end$$;
+select refusal('drop extension sparse');
 drop extension sparse cascade;
 select attname, format_type(atttypid, atttypmod), attstorage from pg_attribute
 where attrelid = 'sparse.chunk'::regclass and attnum > 0 order by attnum;

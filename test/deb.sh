@@ -34,7 +34,7 @@ in_chroot "$copy" bash -c "cd /build/sparse-$version && pg_buildext updatecontro
 in_chroot "$copy" bash -c "cd /build && lintian --info --fail-on error,warning *.changes" || exit 1
 echo "lintian is content"
 cp "$copy"/build/*.deb "$copy"/build/*.dsc "$copy"/build/*.changes "$copy"/build/*.orig.tar.gz "$copy"/build/*.debian.tar.* "$out"
-rm -rf --one-file-system "$copy"
+remove_copy
 
 say "Installing on another"
 copy_chroot "$suite" deb-use
@@ -52,5 +52,5 @@ in_chroot "$copy" bash -c "cd /sparse-$version && debian/tests/push-pull"
 say "The regression tests there"
 apt_in "$copy" install make postgresql-server-dev-all >>"$out/install.log"
 in_chroot "$copy" bash -c "cd /sparse-$version && debian/tests/installcheck"
-rm -rf --one-file-system "$copy"
+remove_copy
 say "The packages are in $out"

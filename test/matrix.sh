@@ -14,7 +14,8 @@
 #   SPARSE_CCACHE=1         compile through a cache that later runs find again
 #
 # One line a job, and the sum as the last: "N passed, N failed". What a job said is in
-# build/matrix/JOB.log. A job whose chroot cannot be had is "skipped: reason", and not a failure.
+# build/matrix/JOB.log. A job whose chroot or packages cannot be had, because a mirror does not
+# answer, say, is "skipped: reason", and not a failure.
 
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -127,8 +128,14 @@ run_job() {
         echo "$job skipped: $(tail -n 1 "$log")"
         return
     fi
-    { fresh_user && $command; } >"$log" 2>&1
-    rm -rf --one-file-system "$copy"
+    # what `make quickstart` does first
+    if ! { fresh_user && as_visitor 'bash test/install-packages.sh'; } >"$log" 2>&1; then
+        echo "$job skipped: packages could not be installed: $(tail -n 1 "$log")"
+        remove_copy
+        return
+    fi
+    $command >>"$log" 2>&1
+    remove_copy
     report "$job" "$log" $(((SECONDS - begun + 59) / 60))
 }
 

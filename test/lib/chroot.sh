@@ -8,6 +8,7 @@
 #
 #   bare_chroot SUITE            sets $bare: made if it is not there, or too old
 #   copy_chroot SUITE NAME       sets $copy: a fresh copy of it
+#   remove_copy                  and that it is no more; also when the script ends
 #   in_chroot DIRECTORY COMMAND...
 #   apt_in DIRECTORY ARGUMENT... apt-get there, asking nothing
 
@@ -37,6 +38,8 @@ can_be_had() {
     local suite=$1 url scratch
     [ "$(id -u)" -eq 0 ] || { echo "a chroot needs root"; return 1; }
     command -v debootstrap >/dev/null || { echo "debootstrap is not installed"; return 1; }
+    unshare --mount --pid --fork --propagation private mount -t tmpfs none /mnt 2>/dev/null ||
+        { echo "namespaces with mounts of their own are not allowed here"; return 1; }
     url=$(mirror_of "$suite")/dists/$(release_of "$suite")/Release
     scratch=$(mktemp -d)
     /usr/lib/apt/apt-helper download-file "$url" "$scratch/release" >/dev/null 2>&1 ||
@@ -86,7 +89,7 @@ bare_chroot() {
         { tail -n 3 "$SPARSE_CHROOTS/$suite.log" >&2; return 1; }
     echo force-unsafe-io >"$bare.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
     # a mirror may be a snapshot of a day long past
-    echo 'Acquire::Check-Valid-Until "false";' >"$bare.new/etc/apt/apt.conf.d/snapshot"
+    printf '%s\n' 'Acquire::Check-Valid-Until "false";' 'Acquire::Retries "5";' >"$bare.new/etc/apt/apt.conf.d/snapshot"
     printf '#!/bin/sh\nexit 101\n' >"$bare.new/usr/sbin/policy-rc.d"
     chmod 755 "$bare.new/usr/sbin/policy-rc.d"
     cp -L /etc/resolv.conf "$bare.new/etc/resolv.conf"
@@ -101,9 +104,22 @@ bare_chroot() {
     mv "$bare.new" "$bare"
 }
 
+copy=
+remove_copy() {
+    [ -z "$copy" ] || rm -rf --one-file-system "$copy"
+    copy=
+}
+trap remove_copy EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Each run has copies of its own; those of runs that were killed go.
 copy_chroot() {
+    local old
     bare_chroot "$1" || return
-    copy=$SPARSE_CHROOTS/run.$2
-    rm -rf "$copy"
+    for old in "$SPARSE_CHROOTS"/run.*; do
+        [ ! -d "$old" ] || kill -0 "${old##*.}" 2>/dev/null || rm -rf --one-file-system "$old"
+    done
+    copy=$SPARSE_CHROOTS/run.$2.$$
     cp -a --reflink=auto "$bare" "$copy"
 }

@@ -64,7 +64,8 @@ install_private() {
     cp -L "$system_bindir"/* "$bindir"
     link_entries "$pkglibdir" "$prefix$pkglibdir"
     link_entries "$sharedir" "$prefix$sharedir"
-    rm "$prefix$sharedir/extension"
+    # make install writes to these: through a link it would write into the system
+    rm -f "$prefix$sharedir/extension" "$prefix$("$PG_CONFIG" --mandir)"
     link_entries "$sharedir/extension" "$prefix$sharedir/extension"
     # for tests that build a module
     mkdir -p "$prefix$(dirname "$includedir")"

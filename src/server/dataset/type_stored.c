@@ -11,6 +11,7 @@
 #include "postgres.h"
 #include "compat.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -122,6 +123,8 @@ read_composite(Reading *in)
 	while (!skip(in, ")"))
 	{
 		if (count > 0 && !skip(in, ", "))
+			not_a_structure(in);
+		if (count == MaxTupleAttributeNumber)
 			not_a_structure(in);
 		if (count == room)
 		{
