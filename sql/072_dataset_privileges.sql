@@ -77,6 +77,16 @@ select public.sparse_commit_rows('public/evil', 'select 1::bigint as a', key => 
 select public.sparse_checkout('public/evil', 'regress_evil.out');
 select rows from public.sparse_estimate_rows('select 1::bigint as a');
 reset search_path;
+
+-- nor do those of a domain that one of a trusted owner is made over
+create domain public.over_spied as regress_ann.spied;
+set role regress_sparse_ann;
+select sparse_commit_rows('public/over-trap', 'select 1::public.over_spied as a') > 0 as committed;
+set client_min_messages = notice;
+set role regress_sparse_bob;
+select sparse_checkout('public/over-trap', 'pg_temp.trapped');
+reset role;
+set client_min_messages = warning;
 drop schema sparse cascade;
 drop extension sparse cascade;
 drop owned by regress_sparse_owner, regress_sparse_ann, regress_sparse_bob cascade;

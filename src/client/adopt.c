@@ -9,6 +9,7 @@
  */
 #include "adopt.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,7 +177,7 @@ adopt(adoptee *model, const conn *c, const remote *r)
 	int			ends[2];
 	outcome		o;
 	pid_t		child;
-	int			status;
+	int			status = 0;
 
 	if (!r->quiet)
 		note("%s", model->name);
@@ -190,7 +191,7 @@ adopt(adoptee *model, const conn *c, const remote *r)
 	close(ends[1]);
 	model->failed = read(ends[0], &o, sizeof o) != (ssize_t) sizeof o;
 	close(ends[0]);
-	while (waitpid(child, &status, 0) < 0)
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	model->done = true;
 	/* without a server nothing else would succeed either */

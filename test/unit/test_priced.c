@@ -238,6 +238,7 @@ main(void)
 	ok(rank_of(make_pair(300, 300, SPARSE_BF16, 0, 1, 0, 2e-4f)) == 0, "a change that no component explains has rank 0");
 	ok(rank_of(make_pair(200, 100, SPARSE_BF16, 0, 1, 0, 0)) == 0, "as has none");
 	ok(rank_of(make_pair(40, 5000, SPARSE_BF16, 2, 1, 1e-3f, 0)) == 0, "small sides are left alone");
+	ok(rank_of(make_pair(66, 66000, SPARSE_F32, 0, 1, 0, 2e-4f)) == 0, "rows so long that a delta could not hold 64 of them are sampled all the same");
 	memory_may_run_out();
 	loops_agree();
 	sparse_codec_free(codec);

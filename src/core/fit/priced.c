@@ -24,6 +24,7 @@
 #define LEAST_SIDE 64			/* rows, and columns */
 #define SAMPLE_STRETCHES 64		/* many: rows of an embedding differ */
 #define SAMPLE_ELEMENTS ((uint64_t) 131072)	/* thorough; a quarter otherwise */
+#define SAMPLE_MOST ((uint64_t) 2 << 20)	/* elements, of however long rows: a delta holds no more than 16 MiB */
 #define SAMPLE_OVERHEAD 400		/* bytes of a delta that do not grow with it: heads, and 64 states */
 #define FACTORS_OVERHEAD 250	/* bytes of two deltas' heads and tables, and of the references to them */
 #define MOST_MEMORY (24.0 * 1024 * 1024)	/* of the thin matrices */
@@ -64,6 +65,8 @@ plan_sample(const search *s, sample *of)
 
 	of->rows = rows < 1 ? 1 : rows;
 	of->stretches = SAMPLE_STRETCHES;
+	while (of->stretches > 1 && of->stretches * s->c.columns > SAMPLE_MOST)
+		of->stretches /= 2;
 	if (of->rows * of->stretches >= s->c.rows)
 	{
 		of->rows = s->c.rows;

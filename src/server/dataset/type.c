@@ -292,17 +292,31 @@ type_structure(const TypeCoder *coder)
 
 /* ---- trust ---- */
 
+/* Of a type; *base: what a domain is made over, if it is one. */
 static bool
-owner_is_trusted(Oid type)
+owner_is_trusted(Oid type, Oid *base)
 {
 	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Form_pg_type form;
 	Oid			owner;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for type %u", type);
-	owner = ((Form_pg_type) GETSTRUCT(tuple))->typowner;
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	owner = form->typowner;
+	*base = form->typtype == TYPTYPE_DOMAIN ? form->typbasetype : InvalidOid;
 	ReleaseSysCache(tuple);
 	return superuser_arg(owner) || owner == GetUserId();
+}
+
+/* A domain over domains runs the checks of them all. */
+static bool
+owners_are_trusted(Oid type)
+{
+	while (OidIsValid(type))
+		if (!owner_is_trusted(type, &type))
+			return false;
+	return true;
 }
 
 /* Domains run their checks, ranges the functions of their subtype. */
@@ -310,7 +324,7 @@ bool
 type_is_trusted(const TypeCoder *coder)
 {
 	if ((coder->constrained || coder->form == FORM_RANGE || coder->form == FORM_MULTIRANGE) &&
-		(!owner_is_trusted(coder->type) || !owner_is_trusted(coder->base)))
+		!owners_are_trusted(coder->type))
 		return false;
 	if (coder->part != NULL && !type_is_trusted(coder->part))
 		return false;

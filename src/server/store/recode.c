@@ -552,11 +552,66 @@ write_one(StoreQuery *query, Datum *value)
 			 errdetail("A trigger or a rule of the store's tables suppressed it.")));
 }
 
+/* ---- factors of the old prediction ---- */
+
+static StoreQuery factors_query = {
+	.sql = "select p.parent from sparse.object_parent p where p.object operator(pg_catalog.=) $1 and p.made",
+	.args = 1, .arg = {INT8OID},
+	.columns = 1, .column = {INT8OID}
+};
+
+/* Nothing is predicted from it, and no version has it: what sparse_collect() would remove. */
+static StoreQuery needed_by_nothing = {
+	.sql = "select coalesce(o.version, 0) from sparse.object o where o.id operator(pg_catalog.=) $1 "
+		"and not exists (select from sparse.object_parent p where p.parent operator(pg_catalog.=) $1) "
+		"and not exists (select from sparse.tensor t where t.object operator(pg_catalog.=) $1) "
+		"and not exists (select from sparse.file f where f.object operator(pg_catalog.=) $1) "
+		"and not exists (select from sparse.staged s where s.object operator(pg_catalog.=) $1 or s.source operator(pg_catalog.=) $1) "
+		"and not exists (select from sparse.column_chunk c where $1 operator(pg_catalog.=) any (c.object))",
+	.args = 1, .arg = {INT8OID},
+	.columns = 1, .column = {INT8OID}
+};
+
+static void
+remove_factor(int64 factor)
+{
+	Datum		value = Int64GetDatum(factor);
+	SPITupleTable *rows;
+	bool		found = query_run(&needed_by_nothing, &value, NULL, false, &rows) > 0;
+	int64		version = found ? row_int64(rows, 0, 1) : 0;
+
+	SPI_freetuptable(rows);
+	if (!found)
+		return;
+	object_remove_content(factor);
+	object_remove_row(factor);
+	value = Int64GetDatum(version);
+	if (version != 0)
+		query_run(&count_anew, &value, NULL, false, NULL);
+}
+
+/* The factors that the object was predicted by, before it is coded in another way; their number. */
+static uint64
+factors_of(int64 object, int64 **factor)
+{
+	Datum		value = Int64GetDatum(object);
+	SPITupleTable *rows;
+	uint64		count = query_run(&factors_query, &value, NULL, false, &rows);
+
+	*factor = palloc(Max(count, 1) * sizeof(int64));
+	for (uint64 i = 0; i < count; i++)
+		(*factor)[i] = row_int64(rows, i, 1);
+	SPI_freetuptable(rows);
+	return count;
+}
+
 static void
 exchange(const Recoding *recoding)
 {
 	Datum		value[2] = {Int64GetDatum(recoding->old.id), Int64GetDatum(recoding->fresh)};
 	Descendants below;
+	int64	   *factor;
+	uint64		factors = factors_of(recoding->old.id, &factor);
 
 	find_descendants(recoding, depth_of(recoding->fresh), &below);
 	object_remove_content(recoding->old.id);
@@ -566,6 +621,8 @@ exchange(const Recoding *recoding)
 	query_run(&take_chunks, value, NULL, false, NULL);
 	move_shallower(&below);
 	object_remove_row(recoding->fresh);
+	for (uint64 i = 0; i < factors; i++)
+		remove_factor(factor[i]);
 }
 
 /* ---- the whole of it ---- */
