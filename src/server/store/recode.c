@@ -288,8 +288,9 @@ make_fresh(const Recoding *recoding)
 	return id;
 }
 
+/* (coalesce: by the index of ids, where few are higher; the version may have very many objects.) */
 static StoreQuery find_later = {
-	.sql = "select 1 from sparse.object where id operator(pg_catalog.>) $1 and version operator(pg_catalog.=) $2 limit 1",
+	.sql = "select 1 from sparse.object where id operator(pg_catalog.>) $1 and coalesce(version, -1) operator(pg_catalog.=) $2 limit 1",
 	.args = 2, .arg = {INT8OID, INT8OID},
 	.columns = 1, .column = {INT4OID}
 };
@@ -388,7 +389,7 @@ propose(Recoding *recoding, ObjectSpec *object)
 static StoreQuery made_query = {
 	.sql = "select o.id, o.stored_bytes, exists (select from sparse.object_parent p "
 		"  where p.parent operator(pg_catalog.=) o.id) "
-		"from sparse.object o where o.id operator(pg_catalog.>) $1 and o.version operator(pg_catalog.=) $2",
+		"from sparse.object o where o.id operator(pg_catalog.>) $1 and coalesce(o.version, -1) operator(pg_catalog.=) $2",
 	.args = 2, .arg = {INT8OID, INT8OID},
 	.columns = 3, .column = {INT8OID, INT8OID, BOOLOID}
 };
