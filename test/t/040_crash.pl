@@ -13,7 +13,8 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 my $node = sparse_node('crash');
-$node->append_conf('postgresql.conf', 'restart_after_crash = on');
+# (effort 1: each object is a tensor's or a file's, none a factor)
+$node->append_conf('postgresql.conf', "restart_after_crash = on\nsparse.effort = 1");
 $node->reload;
 my $folder = PostgreSQL::Test::Utils::tempdir();
 my $large = "$folder/large.safetensors";
