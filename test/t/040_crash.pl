@@ -87,6 +87,9 @@ sql(q{
 	create sequence chunks_written;
 	create table stop_at (chunk bigint);
 	insert into stop_at values (0);
+	-- the trigger runs as the owner of the store
+	grant select on stop_at to public;
+	grant usage on sequence chunks_written to public;
 	create function stop_at_chunk() returns trigger language plpgsql as $$
 	begin
 		if nextval('public.chunks_written') = (select chunk from public.stop_at) then

@@ -59,7 +59,7 @@ sub adopted
 sub parents_of
 {
 	my ($name) = @_;
-	return psql_one(qq{select coalesce(string_agg(p.name || '@' || p.revision || ' ' || e.role, ', ' order by e.ordinal), '')
+	return psql_one(qq{select coalesce(string_agg(p.name || '\@' || p.revision || ' ' || e.role, ', ' order by e.ordinal), '')
 		from sparse.parent e join sparse.version v on v.id = e.child join sparse.version p on p.id = e.parent
 		where v.id = sparse_version_id('$name')});
 }
