@@ -174,6 +174,8 @@ read_yaml(reading *in, const char *path, const char *text, size_t bytes)
 		{
 			warn("the front matter of \"%s\" is not YAML, at line %lu: %s", path,
 				 (unsigned long) parser.problem_mark.line + 2, parser.problem ? parser.problem : "?");
+			/* nor is what stands before the mistake to be believed */
+			in->base.count = in->relation.count = in->license.count = in->tags.count = 0;
 			break;
 		}
 		more = take_event(in, &at, &event);
