@@ -38,13 +38,13 @@ is_atomic(FunctionCallInfo fcinfo)
 		((CallContext *) fcinfo->context)->atomic;
 }
 
+/* From the very moment at which the call began, so that no time is none (care_had_no_time). */
 static TimestampTz
-deadline_of_argument(FunctionCallInfo fcinfo, int argument)
+deadline_of_argument(FunctionCallInfo fcinfo, TimestampTz begun, int argument)
 {
 	if (argument < 0 || PG_ARGISNULL(argument))
 		return 0;
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-												   TimestampTzGetDatum(GetCurrentTimestamp()),
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(begun),
 												   PG_GETARG_DATUM(argument)));
 }
 
@@ -70,7 +70,7 @@ care_begin(FunctionCallInfo fcinfo, Care *care, const char *action, int budget_a
 	PreventCommandIfReadOnly("CALL");
 	care->atomic = is_atomic(fcinfo);
 	care->begun = GetCurrentTimestamp();
-	care->deadline = deadline_of_argument(fcinfo, budget_argument);
+	care->deadline = deadline_of_argument(fcinfo, care->begun, budget_argument);
 	if (SPI_connect_ext(care->atomic ? 0 : SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	/* SPI's own memory lasts as long as the call, over all its transactions */
