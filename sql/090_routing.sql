@@ -42,7 +42,7 @@ select * from route('{"versions": [3], "hardware": ["MI300X"], "prompt_tokens": 
 select * from route('{"versions": [4], "hardware": ["T4"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
 select reason from sparse_route('{"versions": [4], "hardware": ["T4"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
 -- 10 the time to load counts
-select * from route('{"versions": [2], "hardware": ["H100 SXM"], "include_load": true, "latency_ms": 6000, "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
+select * from route('{"versions": [2], "hardware": ["H100 SXM"], "include_load": true, "latency_ms": 7000, "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
 
 -- Nothing fits, and why
 select * from route('{"versions": [3], "hardware": ["T4"]}');
@@ -82,9 +82,9 @@ select * from sparse_weights(sparse_resolve('small'));
 -- A constant is a row
 update sparse.routing_constant set value = 1 where name = 'utilisation';
 select cost from route('{"versions": ["base8"], "hardware": ["A100 80GB"], "prompt_tokens": 1000, "output_tokens": 100, "batch": 1}');
-delete from sparse.routing_constant where name = 'batch';
+delete from sparse.routing_constant where name = 'largest_batch';
 select from sparse_route('{"versions": [1]}');
-insert into sparse.routing_constant values ('batch', 8, 'requests', 'test');
+insert into sparse.routing_constant values ('largest_batch', 256, 'requests', 'test');
 
 -- What is no request
 \set VERBOSITY default
@@ -107,7 +107,7 @@ select from sparse_routing_savings('select ''{}''::jsonb');
 -- Who may not see a version sees no score and no host of it, and is not routed to it
 create role regress_sparse_router;
 grant usage on schema sparse to regress_sparse_router;
-grant select on sparse.version, sparse.tensor, sparse.parent, sparse.tag, sparse.hardware, sparse.quality, sparse.deployment,
+grant select on sparse.version, sparse.file, sparse.tensor, sparse.parent, sparse.tag, sparse.hardware, sparse.quality, sparse.deployment,
     sparse.routing_constant, sparse.routing_rule, sparse.routing_task to regress_sparse_router;
 alter table sparse.version enable row level security;
 create policy not_the_base on sparse.version for select to regress_sparse_router using (id <> 1);
@@ -142,7 +142,7 @@ select requests, compared, unroutable from sparse_routing_savings($$ select json
 
 -- What no constant, no configuration and no request may be
 insert into sparse.routing_constant values ('utilisation2', 0, '', '');
-insert into sparse.hardware (name, kind, memory_gb, bandwidth_gb_s, bf16_tflops, price_per_hour, source) values ('nan', 'gpu', 'nan', 1, 1, 1, '');
+insert into sparse.hardware (name, kind, memory_bytes, bandwidth_gb_s, bf16_tflops, price_per_hour, source) values ('nan', 'gpu', 'nan', 1, 1, 1, '');
 select sparse_config_number('{"n": 1e400}', 'n') as infinite, sparse_config_number('{"n": -3}', 'n') as negative, sparse_config_number('{"n": 32}', 'n') as fine;
 select * from sparse_route('{"family": 1.5}');
 insert into sparse.quality values (4, 'chat', 'nan', '');

@@ -4,7 +4,8 @@
  * requests worked by hand stand in docs/routing.md.
  *
  * sparse_route_candidates() computes every pair of an allowed version and a place
- * to run it, and says why one is refused; sparse_route() ranks the rest.
+ * to run it, in the batch that serves it cheapest within the request's bounds, and says why one is
+ * refused; sparse_route() ranks the rest.
  */
 
 create function sparse_route_candidates_of(
@@ -19,13 +20,17 @@ create function sparse_route_candidates_of(
     out quality double precision,
     out memory_bytes double precision,
     out reason text,
-    out refusal text
+    out refusal text,
+    out batch integer,
+    out ttft_ms double precision,
+    out token_ms double precision
 )
 returns setof record
 language plpgsql
 stable
 parallel unsafe
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $function$
 #variable_conflict use_column
 declare
@@ -33,20 +38,25 @@ declare
     prompt_length double precision;
     output_length double precision;
     held double precision;
-    batch double precision;
+    batches double precision[];
+    kept_bytes double precision;
     wanted_task text;
 begin
     perform @extschema@.sparse_routing_check(request, jsonb_build_object(
         'family', 'number or string', 'tag', 'string', 'name', 'string', 'versions', 'array',
         'task', 'string', 'prompt', 'string', 'prompt_tokens', 'number', 'output_tokens', 'number', 'context', 'number',
-        'batch', 'number', 'quality_floor', 'number', 'latency_ms', 'number', 'percentile', 'number',
-        'include_load', 'boolean', 'hardware', 'array', 'alternatives', 'number'));
+        'batch', 'number', 'rate', 'number', 'quality_floor', 'number', 'latency_ms', 'number', 'ttft_ms', 'number', 'token_ms', 'number',
+        'percentile', 'number', 'kv_dtype', 'string', 'include_load', 'boolean', 'hardware', 'array', 'alternatives', 'number'));
     if exists (select from jsonb_array_elements(request -> 'hardware') e where jsonb_typeof(e) <> 'string') then
         raise exception '"hardware" of a routing request holds names only'
             using errcode = 'invalid_parameter_value';
     end if;
     if (request ->> 'percentile')::numeric not in (50, 99) then
         raise exception '"percentile" of a routing request is 50 or 99'
+            using errcode = 'invalid_parameter_value';
+    end if;
+    if request ->> 'kv_dtype' not in ('bf16', 'fp16', 'fp8', 'int8') then
+        raise exception '"kv_dtype" of a routing request is bf16, fp16, fp8 or int8'
             using errcode = 'invalid_parameter_value';
     end if;
 
@@ -61,7 +71,11 @@ begin
                               @extschema@.sparse_routing_constant_of('output_tokens'));
     output_length := greatest(output_length, 1);
     held := greatest(coalesce((request ->> 'context')::double precision, 0), prompt_length + output_length);
-    batch := greatest(coalesce((request ->> 'batch')::double precision, @extschema@.sparse_routing_constant_of('batch')), 1);
+    batches := case when request ? 'batch' then array[greatest((request ->> 'batch')::double precision, 1)]
+                    else array(select 2 ^ i from generate_series(0, floor(log(2, @extschema@.sparse_routing_constant_of('largest_batch')::numeric))::integer) i) end;
+    kept_bytes := case when request ->> 'kv_dtype' in ('fp8', 'int8') then 1
+                       when request ? 'kv_dtype' then 2
+                       else @extschema@.sparse_routing_constant_of('kv_bytes') end;
 
     return query
     with recursive c as (
@@ -69,19 +83,27 @@ begin
                @extschema@.sparse_routing_constant_of('bandwidth_efficiency') as bandwidth,
                @extschema@.sparse_routing_constant_of('fp32_fraction') as fp32,
                @extschema@.sparse_routing_constant_of('memory_fraction') as memory,
-               @extschema@.sparse_routing_constant_of('kv_bytes') as kv_bytes,
                @extschema@.sparse_routing_constant_of('request_overhead_ms') / 1e3 as overhead,
                @extschema@.sparse_routing_constant_of('step_overhead_ms') / 1e3 as step,
                @extschema@.sparse_routing_constant_of('p99_factor') as p99,
                @extschema@.sparse_routing_constant_of('load_gb_s') * 1e9 as load,
+               @extschema@.sparse_routing_constant_of('decode_gb_s') * 1e9 * @extschema@.sparse_routing_constant_of('decode_cores') as decoded,
+               @extschema@.sparse_routing_constant_of('link_us') / 1e6 as link,
                @extschema@.sparse_routing_constant_of('requests_per_load') as requests,
                @extschema@.sparse_routing_constant_of('utilisation') as used
     ), m as materialized (
-        select r.id, r.raw_bytes, r.stored_bytes, w.*,
+        select r.id, r.stored_bytes, w.*, r.raw_bytes::double precision as own_bytes,
+               r.raw_bytes + coalesce(b.raw_bytes, 0)::double precision as raw_bytes,
+               case when w.class in ('encoder', 'embedding') then 0 else output_length end as answer,
+               -- of a prompt, what a layer with a window computes; of those kept, what it keeps
+               least(prompt_length, w.sliding_window) as window_prompt,
+               least(held, w.sliding_window) as window_held,
+               least(prompt_length + output_length / 2, w.sliding_window) as window_read,
                q.score, q.source as score_source
         from @extschema@.sparse_routing_versions_of(request) a
         join sparse.version r on r.id = a
         cross join lateral @extschema@.sparse_weigh(r.id) w
+        left join sparse.version b on b.id = w.base
         left join sparse.quality q on q.version = r.id and q.task = wanted_task
     ), up as (
         -- what must be loaded where an ancestor is resident: the deltas on the way to it, and adapters
@@ -89,18 +111,22 @@ begin
         select m.id, m.id as ancestor, 0::double precision as bytes, 0 as depth
         from m
         union all
-        select u.id, one.parent, u.bytes + v.stored_bytes + one.adapter_bytes, u.depth + 1
+        select u.id, one.parent, u.bytes + one.bytes, u.depth + 1
         from up u
         join sparse.version v on v.id = u.ancestor
-        join lateral (select min(p.parent) filter (where p.role <> 'adapter') as parent,
-                             coalesce(sum(a.raw_bytes) filter (where p.role = 'adapter'), 0)::double precision as adapter_bytes
+        left join m on m.id = u.ancestor and m.class = 'adapter'
+        join lateral (select m.base as parent, v.raw_bytes::double precision as bytes
+                      where m.base is not null
+                      union all
+                      select min(p.parent) filter (where p.role <> 'adapter'),
+                             v.stored_bytes + coalesce(sum(a.raw_bytes) filter (where p.role = 'adapter'), 0)::double precision
                       from sparse.parent p
                       join sparse.version a on a.id = p.parent and a.kind = 'model'
-                      where p.child = u.ancestor
+                      where p.child = u.ancestor and m.id is null
                       having count(distinct p.parent) filter (where p.role <> 'adapter') = 1) one on true
         where u.depth < 32 and exists (select from sparse.deployment)
     ), place as (
-        select m.id, h.name as hardware, null::text as host, m.raw_bytes::double precision as load_bytes, 'loaded whole' as how, 0::double precision as taken
+        select m.id, h.name as hardware, null::text as host, m.raw_bytes as load_bytes, 'loaded whole' as how, 0::double precision as taken
         from m, sparse.hardware h
         union all
         select m.id, d.hardware, d.host, least(m.raw_bytes, near.bytes),
@@ -122,60 +148,104 @@ begin
                            order by u.bytes, u.depth
                            limit 1) near on true
     ), fit as (
-        select m.*, p.host, p.how, p.load_bytes / c.load as load_s, h.name as hardware, h.price_per_hour, c.overhead, c.step, c.p99, c.requests, c.used,
-               m.weight_bytes + batch * held * coalesce(m.kv_elements, 0) * c.kv_bytes as needed, p.taken,
-               h.memory_gb * 1e9 * c.memory as available,
-               coalesce(m.kv_elements, 0) * c.kv_bytes as kv_token,
-               h.bandwidth_gb_s * 1e9 * c.bandwidth as bytes_s,
-               case when m.dtype like 'F8%' then coalesce(h.fp8_tflops, h.bf16_tflops)
-                    when m.dtype in ('I8', 'U8') then coalesce(h.int8_tops, h.bf16_tflops)
-                    when m.dtype in ('F32', 'F64') then h.bf16_tflops * c.fp32
-                    else h.bf16_tflops end * 1e12 * c.compute as flops_s,
+        select m.*, p.host, p.how, h.name as hardware, h.price_per_hour, h.bf16, h.devices, c.overhead, c.step, c.p99, c.requests, c.used, p.taken,
+               -- what comes from the disk is decoded as it comes
+               case when p.how = 'resident' then 0
+                    else greatest(p.load_bytes / c.load, m.raw_bytes / c.decoded) end as load_s,
+               m.weight_bytes + n.batch * kept_bytes * (coalesce(m.kv_elements, 0) * held + coalesce(m.window_elements * m.window_held, 0)
+                                                        + coalesce(m.state_elements, 0)) as needed,
+               h.memory_bytes * h.devices * c.memory as available,
+               n.batch * kept_bytes * (coalesce(m.kv_elements, 0) * (prompt_length + output_length / 2)
+                                       + coalesce(m.window_elements * m.window_read, 0) + coalesce(m.state_elements, 0)) as kept_read,
+               h.bandwidth_gb_s * 1e9 * c.bandwidth * h.devices as bytes_s,
+               case when m.quantisation in ('mxfp4', 'NVFP4', 'MXFP4') then coalesce(h.fp4_tflops, h.bf16_tflops)
+                    when m.computes like 'F8%' then coalesce(h.fp8_tflops, h.bf16_tflops)
+                    when m.computes in ('I8', 'U8') then coalesce(h.int8_tops, h.bf16_tflops)
+                    when m.computes in ('F32', 'F64') then h.bf16_tflops * c.fp32
+                    else h.bf16_tflops end * 1e12 * c.compute * h.devices as flops_s,
                m.parameters * (1 - m.expert_fraction * (1 - m.experts_used / m.experts)) as active,
                -- (power() refuses what is too small for it)
-               case when m.experts_used < m.experts then exp(greatest(batch * ln(1 - m.experts_used / m.experts), -700)) else 0 end as missed
+               case when m.experts_used < m.experts then exp(greatest(n.batch * ln(1 - m.experts_used / m.experts), -700)) else 0 end as missed,
+               n.batch,
+               -- two sums over all devices in each layer: to begin one, and a token of one request
+               case when h.devices > 1 then 2 * m.layers * c.link else 0 end as link_begin,
+               case when h.devices > 1 then 2 * m.layers * m.hidden * 2 * 2 * (h.devices - 1) / h.devices / (h.link_gb_s * 1e9) else 0 end as link_token
         from place p
         join m on m.id = p.id
         join sparse.hardware h on h.name = p.hardware
         cross join c
+        cross join unnest(batches) n (batch)
         where not request ? 'hardware' or request -> 'hardware' ? h.name
     ), roof as (
         select f.*,
-               greatest(batch * (2 * f.active * prompt_length + 2 * coalesce(f.attention, 0) * prompt_length * prompt_length) / f.flops_s,
-                        f.weight_bytes / f.bytes_s) as prefill,
+               greatest(f.batch * (2 * f.active * prompt_length + 2 * coalesce(f.attention, 0) * prompt_length * prompt_length
+                                   + 2 * coalesce(f.window_attention * f.window_prompt * (2 * prompt_length - f.window_prompt), 0)) / f.flops_s,
+                        f.read_bytes / f.bytes_s)
+                   + f.link_begin + f.batch * prompt_length * f.link_token as prefill,
                -- a batch reads the experts that any of its requests uses
-               greatest((f.weight_bytes * (1 - f.expert_fraction * f.missed)
-                         + batch * f.kv_token * (prompt_length + output_length / 2)) / f.bytes_s,
-                        batch * 2 * f.active / f.flops_s) + f.step as decode
+               case when f.answer > 0
+                    then greatest((f.read_bytes - f.weight_bytes * f.expert_fraction * f.missed + f.kept_read) / f.bytes_s,
+                                  f.batch * 2 * f.active / f.flops_s) + f.step + f.link_begin + f.batch * f.link_token
+                    else 0 end as decode
         from fit f
     ), timed as (
-        select r.*, r.prefill + output_length * r.decode as busy,
-               r.overhead + r.prefill + output_length * r.decode
-                   + case when (request ->> 'include_load')::boolean then r.load_s else 0 end as p50
+        select r.*, r.prefill + r.answer * r.decode as busy,
+               r.overhead + r.prefill + r.answer * r.decode
+                   + case when (request ->> 'include_load')::boolean then r.load_s else 0 end as p50,
+               r.overhead + r.prefill + case when (request ->> 'include_load')::boolean then r.load_s else 0 end as first,
+               case when (request ->> 'percentile')::numeric = 50 then 1 else r.p99 end as tail
         from roof r
+    ), priced as (
+        select t.*,
+               t.price_per_hour / 3600 * (t.busy + t.batch * t.load_s / t.requests) / t.used / (t.batch * (prompt_length + t.answer)) * 1e6 as cost,
+               case when t.class = 'adapter' and t.base is null
+                    then 'an adapter, and its base is not here, or not to be seen'
+                    when t.answer > 0 and t.class is distinct from 'encoder-decoder' and held > t.positions
+                    then format('it was made for %s tokens, and is to hold %s', t.positions, held)
+                    when t.class in ('encoder', 'embedding') and prompt_length > t.positions
+                    then format('it was made for %s tokens, and is to read %s', t.positions, prompt_length)
+                    when t.devices > 1 and (t.layers is null or t.hidden is null)
+                    then 'there is no config by which it could be split over devices'
+                    when not t.bf16 and t.dtype = 'BF16' and not t.assumed && array['all bytes of its files are weights in BF16']
+                    then 'computes no bf16'
+                    when t.needed + t.taken > t.available
+                    then format('needs %s GB of memory, %s may be filled', round((t.needed / 1e9)::numeric, 2), round((greatest(t.available - t.taken, 0) / 1e9)::numeric, 2))
+                    when request ? 'quality_floor' and t.score is null
+                    then 'no score for ' || wanted_task
+                    when t.score < (request ->> 'quality_floor')::double precision
+                    then format('score %s is below the floor', t.score)
+                    when t.p50 * t.tail * 1e3 > (request ->> 'latency_ms')::double precision
+                    then 'slower than the latency budget'
+                    when t.first * t.tail * 1e3 > (request ->> 'ttft_ms')::double precision
+                    then 'its first token is slower than the budget'
+                    when t.decode * t.tail * 1e3 > (request ->> 'token_ms')::double precision
+                    then 'its tokens are slower than the budget'
+                    when request ? 'rate' and t.batch > greatest((request ->> 'rate')::double precision * t.busy, 1)
+                    then format('fewer than %s requests come while it serves one', t.batch) end as refused
+        from timed t
+    ), best as (
+        -- the batch: of those that fit the cheapest, or else the smallest
+        select distinct on (p.id, p.hardware, p.host) p.*
+        from priced p
+        order by p.id, p.hardware, p.host, p.refused is not null, case when p.refused is null then p.cost end, p.batch
     )
     select t.id, t.hardware, t.host,
-           t.price_per_hour / 3600 * (t.busy + batch * t.load_s / t.requests) / t.used / (batch * (prompt_length + output_length)) * 1e6,
+           t.cost,
            t.p50 * 1e3,
            (t.p50 * t.p99) * 1e3,
            t.load_s * 1e3,
            t.score,
            t.needed,
            format('%s, %s tokens in, %s out, batch of %s; prefill %s ms, decode %s ms a token; %s; quality %s%s',
-                  wanted_task, prompt_length, output_length, batch,
+                  wanted_task, prompt_length, t.answer, t.batch,
                   round((t.prefill * 1e3)::numeric, 1), round((t.decode * 1e3)::numeric, 2), t.how,
                   coalesce(t.score || ' (' || t.score_source || ')', 'not known'),
                   case when cardinality(t.assumed) > 0 then '; assumed: ' || array_to_string(t.assumed, ', ') else '' end),
-           case when t.needed + t.taken > t.available
-                then format('needs %s GB of memory, %s may be filled', round((t.needed / 1e9)::numeric, 2), round((greatest(t.available - t.taken, 0) / 1e9)::numeric, 2))
-                when request ? 'quality_floor' and t.score is null
-                then 'no score for ' || wanted_task
-                when t.score < (request ->> 'quality_floor')::double precision
-                then format('score %s is below the floor', t.score)
-                when (t.p50 * case when (request ->> 'percentile')::numeric = 50 then 1 else t.p99 end) * 1e3
-                     > (request ->> 'latency_ms')::double precision
-                then 'slower than the latency budget' end
-    from timed t;
+           t.refused,
+           t.batch::integer,
+           t.first * 1e3,
+           t.decode * 1e3
+    from best t;
 end
 $function$;
 comment on function sparse_route_candidates_of(jsonb) is
@@ -193,7 +263,10 @@ create function sparse_route_candidates(
     out quality double precision,
     out memory_bytes double precision,
     out reason text,
-    out refusal text
+    out refusal text,
+    out batch integer,
+    out ttft_ms double precision,
+    out token_ms double precision
 )
 returns setof record
 language c
@@ -202,7 +275,7 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'call_as_reader';
 comment on function sparse_route_candidates(jsonb) is
-'Every allowed version on every hardware and host, with what it would cost and take, and why it is refused (null: it is not).';
+'Every allowed version on every hardware and host, in the batch that serves it cheapest within the bounds, with what it would cost and take, and why it is refused (null: it is not).';
 
 create function sparse_route(
     request jsonb,
@@ -216,7 +289,10 @@ create function sparse_route(
     out load_ms numeric,
     out quality double precision,
     out memory_bytes bigint,
-    out reason text
+    out reason text,
+    out batch integer,
+    out ttft_ms numeric,
+    out token_ms numeric
 )
 returns setof record
 language plpgsql
@@ -229,7 +305,8 @@ begin
     return query
         select row_number() over cheapest, c.version, c.hardware, c.host,
                round(c.cost_per_million::numeric, 4), round(c.p50_ms::numeric, 1), round(c.p99_ms::numeric, 1),
-               round(c.load_ms::numeric, 1), c.quality, c.memory_bytes::bigint, c.reason
+               round(c.load_ms::numeric, 1), c.quality, c.memory_bytes::bigint, c.reason,
+               c.batch, round(c.ttft_ms::numeric, 1), round(c.token_ms::numeric, 2)
         from @extschema@.sparse_route_candidates(request) c
         where c.refusal is null
         window cheapest as (order by c.cost_per_million, c.p50_ms, c.version, c.hardware, c.host nulls last)

@@ -1,5 +1,5 @@
 /*
- * weights.sql: what a version weighs in memory, from its tensors and the
+ * weights.sql: what a version weighs in memory, from its tensors, its files and the
  * config.json in its metadata. What is not known is assumed, and said.
  */
 
@@ -20,17 +20,54 @@ $function$;
 comment on function sparse_dtype_bytes(text) is
 'Bytes of an element of a safetensors dtype.';
 
-create function sparse_config_number(config jsonb, key text)
+-- Integers hold several weights, and what belongs to a quantisation (scales, zeros, orders) holds none.
+create function sparse_weights_held(name text, dtype text, bits double precision)
 returns double precision
 language sql
-immutable strict
+immutable
 parallel safe
 set search_path = pg_catalog, pg_temp
 as $function$
-    select case when jsonb_typeof(config -> key) = 'number' and (config ->> key)::numeric between 0 and 1e12 then (config ->> key)::double precision end
+    select case when name ~ '(\.|_)(qzeros|scales|g_idx|absmax|quant_map|quant_state[^/]*|weight_scale(_inv|_2)?|input_scale|weight_zero_point|weight_shape|biases)$' then 0
+                when dtype in ('I32', 'U32') and name ~ '\.(qweight|weight_packed|weight)$' then 32 / coalesce(bits, 4)
+                when dtype = 'U8' and name ~ '(_blocks|\.weight|\.weight_packed)$' then 8 / coalesce(bits, 4)
+                else 1 end
 $function$;
-comment on function sparse_config_number(jsonb, text) is
-'A number of a config.json; null where it is none, or one that no model has.';
+comment on function sparse_weights_held(text, text, double precision) is
+'How many weights of a model one element of a tensor holds: 8 in 32 bits of a packed quantisation, none in its scales.';
+
+-- Of a model in GGUF files: the largest, with its parts, and what its name says of its quantisation.
+create function sparse_gguf(
+    version bigint,
+    out bytes double precision,
+    out quantisation text,
+    out bits double precision,
+    out copies bigint
+)
+language plpgsql
+stable strict
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $function$
+#variable_conflict use_column
+begin
+    select g.bytes, q.name, q.bits_per_weight, count(*) over ()
+    into bytes, quantisation, bits, copies
+    from (select regexp_replace(f.path, '-[0-9]{5}-of-[0-9]{5}\.gguf$', '.gguf') as path, sum(f.bytes)::double precision as bytes
+          from sparse.file f
+          where f.version = $1 and f.path like '%.gguf' and f.path not like '%mmproj%'
+          group by 1) g
+    left join lateral (select q.name, q.bits_per_weight
+                       from sparse.quantisation q
+                       where g.path ~* ('(^|[^A-Za-z0-9_])' || q.name || '([^A-Za-z0-9_]|$)')
+                       order by length(q.name) desc
+                       limit 1) q on true
+    order by g.bytes desc, g.path
+    limit 1;
+end
+$function$;
+comment on function sparse_gguf(bigint) is
+'The largest model in GGUF files of a version: bytes, quantisation and bits a weight by its name, and how many there are.';
 
 create function sparse_weigh(
     version bigint,
@@ -42,7 +79,19 @@ create function sparse_weigh(
     out dtype text,
     out kv_elements double precision,
     out attention double precision,
-    out assumed text[]
+    out assumed text[],
+    out class text,
+    out quantisation text,
+    out computes text,
+    out read_bytes double precision,
+    out positions double precision,
+    out sliding_window double precision,
+    out window_elements double precision,
+    out window_attention double precision,
+    out state_elements double precision,
+    out layers double precision,
+    out hidden double precision,
+    out base bigint
 )
 language plpgsql
 stable strict
@@ -50,71 +99,128 @@ parallel safe
 set search_path = pg_catalog, pg_temp
 as $function$
 #variable_conflict use_column
+declare
+    v record;
+    t record;
+    a record;
+    g record;
+    expert_bytes double precision;
+    guessed boolean;
 begin
-    with v as (
-        select r.id, r.raw_bytes::double precision as raw_bytes,
-               case when jsonb_typeof(r.metadata -> 'config') = 'object' then r.metadata -> 'config' else r.metadata end as config
-        from sparse.version r
-        where r.id = $1
-    ), c as (
-        select v.id, v.raw_bytes, v.config ->> 'torch_dtype' as torch_dtype,
-               @extschema@.sparse_config_number(v.config, 'num_hidden_layers') as layers,
-               @extschema@.sparse_config_number(v.config, 'hidden_size') as hidden,
-               @extschema@.sparse_config_number(v.config, 'num_attention_heads') as heads,
-               @extschema@.sparse_config_number(v.config, 'num_key_value_heads') as kv_heads,
-               @extschema@.sparse_config_number(v.config, 'head_dim') as head_dim,
-               coalesce(@extschema@.sparse_config_number(v.config, 'moe_intermediate_size'),
-                        @extschema@.sparse_config_number(v.config, 'intermediate_size')) as inner_size,
-               coalesce(@extschema@.sparse_config_number(v.config, 'num_local_experts'),
-                        @extschema@.sparse_config_number(v.config, 'num_experts')) as experts,
-               @extschema@.sparse_config_number(v.config, 'num_experts_per_tok') as used
-        from v
-    ), by_dtype as (
-        select t.dtype, sum(t.bytes)::double precision as bytes,
-               sum(t.bytes) filter (where t.name like '%.experts.%')::double precision as expert_bytes
-        from sparse.tensor t
-        where t.version = $1
-        group by t.dtype
-    ), t as (
-        select nullif(sum(b.bytes), 0) as bytes,
-               sum(b.bytes / @extschema@.sparse_dtype_bytes(b.dtype)) as elements,
-               coalesce(sum(b.expert_bytes), 0) as expert_bytes,
-               (array_agg(b.dtype order by b.bytes desc, b.dtype))[1] as dtype
-        from by_dtype b
-    ), w as (
-        select coalesce(t.bytes, c.raw_bytes) as bytes, t.bytes is null as guessed, t.elements, t.expert_bytes,
-               coalesce(case when t.bytes is not null then t.dtype end,
-                        case c.torch_dtype when 'float32' then 'F32' when 'float16' then 'F16'
-                             when 'float8_e4m3fn' then 'F8_E4M3' when 'int8' then 'I8' end, 'BF16') as dtype,
-               c.layers, c.hidden, c.experts, c.used, c.torch_dtype,
-               c.inner_size,
-               coalesce(c.head_dim, c.hidden / nullif(c.heads, 0)) as head_dim,
-               coalesce(c.kv_heads, c.heads) as kv_heads,
-               c.heads
-        from c, t
-    ), e as (
-        select w.*,
-               w.experts > 1 and w.used >= 1 and w.used <= w.experts as sparse_model,
-               case when w.guessed
-                    then 3 * w.layers * w.hidden * w.inner_size * w.experts * @extschema@.sparse_dtype_bytes(w.dtype)
-                    else nullif(w.expert_bytes, 0) end as moe_bytes
-        from w
-    )
-    select e.bytes,
-           case when e.guessed then e.bytes / @extschema@.sparse_dtype_bytes(e.dtype) else e.elements end,
-           case when e.sparse_model then coalesce(least(e.moe_bytes / nullif(e.bytes, 0), 1), 0) else 0 end,
-           case when e.sparse_model then e.experts else 1 end,
-           case when e.sparse_model then e.used else 1 end,
-           e.dtype,
-           2 * e.layers * e.kv_heads * e.head_dim,
-           e.layers * e.heads * e.head_dim,
-           array_remove(array[
-               case when e.guessed then 'all bytes of its files are weights in ' || e.dtype end,
-               case when 2 * e.layers * e.kv_heads * e.head_dim is null
-                    then 'no KV cache and no attention, as there is no config of its layers and heads' end,
-               case when e.sparse_model and e.moe_bytes is null then 'every expert is used, as their share is not known' end], null)
-    into weight_bytes, parameters, expert_fraction, experts, experts_used, dtype, kv_elements, attention, assumed
-    from e;
+    select r.raw_bytes::double precision as raw_bytes, r.metadata,
+           case when jsonb_typeof(r.metadata -> 'config') = 'object' then r.metadata -> 'config' else r.metadata end as config,
+           exists (select from sparse.file f
+                   where f.version = r.id and f.path ~ '(^|/)(adapter_config\.json|adapter_model\.(safetensors|bin))$') as is_adapter,
+           exists (select from sparse.file f where f.version = r.id and f.path ~ '(^|/)(modules\.json|1_Pooling/config\.json)$')
+               or r.metadata ->> 'pipeline_tag' in ('feature-extraction', 'sentence-similarity', 'text-ranking') as is_embedding
+    into v
+    from sparse.version r
+    where r.id = $1;
+    if not found then
+        return;
+    end if;
+    select x.* into a from @extschema@.sparse_architecture(v.config) x;
+
+    select sum(d.bytes)::double precision as bytes,
+           sum(d.bytes / @extschema@.sparse_dtype_bytes(d.dtype) * d.held) as elements,
+           sum(d.bytes) filter (where d.of_expert)::double precision as expert_bytes,
+           (array_agg(d.dtype order by d.bytes desc, d.dtype))[1] as dtype,
+           -- the table of the vocabulary is read row by row, where the head has weights of its own
+           case when bool_or(d.is_head) then coalesce(sum(d.bytes) filter (where d.is_table), 0) else 0 end::double precision as table_bytes,
+           coalesce(sum(d.bytes) filter (where d.of_adapter), 0) > 0.5 * sum(d.bytes) as is_adapter
+    into t
+    from (select t.dtype, sum(t.bytes) as bytes, h.held, k.of_expert, k.is_table, k.is_head, k.of_adapter
+          from sparse.tensor t
+          cross join lateral @extschema@.sparse_weights_held(t.name, t.dtype, a.bits) h (held)
+          cross join lateral (select t.name ~ '(\.experts\.|_exps\.weight$)' as of_expert,
+                                     t.name ~ '(^|\.)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|token_embd)\.weight$' as is_table,
+                                     t.name ~ '(^|\.)(lm_head|embed_out|output)\.weight$' as is_head,
+                                     t.name ~* '\.(lora_|dora_|lora_embedding)' as of_adapter) k
+          where t.version = $1
+          group by t.dtype, h.held, k.of_expert, k.is_table, k.is_head, k.of_adapter) d;
+
+    assumed := '{}';
+    guessed := t.bytes is null;
+    select x.* into g from @extschema@.sparse_gguf(case when guessed then $1 end) x;
+    if guessed then
+        if g.bytes is not null then
+            weight_bytes := g.bytes;
+            quantisation := coalesce(g.quantisation, 'gguf');
+            if g.copies > 1 then
+                assumed := assumed || format('the largest of %s models in GGUF is run', g.copies);
+            end if;
+            if g.bits is null then
+                assumed := assumed || 'weights of 16 bits in a GGUF file whose name says no other'::text;
+            end if;
+            parameters := weight_bytes * 8 / coalesce(g.bits, 16);
+            dtype := coalesce(a.dtype, 'BF16');
+        else
+            weight_bytes := v.raw_bytes;
+            dtype := coalesce(a.dtype, 'BF16');
+            parameters := weight_bytes / @extschema@.sparse_dtype_bytes(dtype);
+            assumed := assumed || ('all bytes of its files are weights in ' || dtype);
+        end if;
+        read_bytes := weight_bytes;
+    else
+        weight_bytes := t.bytes;
+        parameters := t.elements;
+        dtype := t.dtype;
+        read_bytes := t.bytes - t.table_bytes;
+    end if;
+    quantisation := coalesce(quantisation, a.quantisation);
+    -- what is packed is unpacked to be computed with; floats and integers of 8 bits are not
+    computes := case when dtype like 'F8%' or dtype = 'I8' or (dtype in ('F32', 'F64') and quantisation is null) then dtype
+                     when dtype in ('F16', 'BF16') then dtype
+                     else coalesce(nullif(a.dtype, 'F32'), 'BF16') end;
+
+    class := case when v.is_adapter or coalesce(t.is_adapter, false) then 'adapter'
+                  when v.is_embedding then 'embedding'
+                  else coalesce(a.class, case when g.bytes is not null then 'decoder' end) end;
+    kv_elements := case when class = 'embedding' then 0 else a.kv_elements end;
+    window_elements := case when class = 'embedding' then 0 else a.window_elements end;
+    state_elements := case when class = 'embedding' then 0 else a.state_elements end;
+    attention := a.attention;
+    window_attention := a.window_attention;
+    sliding_window := a.sliding_window;
+    positions := a.positions;
+    layers := a.layers;
+    hidden := a.hidden;
+    experts := a.experts;
+    experts_used := a.experts_used;
+    expert_bytes := case when a.experts > 1
+                         then coalesce(nullif(t.expert_bytes, 0), a.expert_parameters * weight_bytes / nullif(parameters, 0)) end;
+    expert_fraction := coalesce(least(expert_bytes / nullif(weight_bytes, 0), 1), 0);
+
+    if class = 'adapter' then
+        -- it runs on its base: what that weighs, and itself
+        select p.parent into base
+        from sparse.parent p
+        join sparse.version b on b.id = p.parent
+        where p.child = $1 and b.kind = 'model' and b.state = 'ready'
+        order by p.ordinal
+        limit 1;
+        if base is not null then
+            select w.weight_bytes + weight_bytes, w.parameters + parameters, w.expert_fraction, w.experts, w.experts_used, w.dtype,
+                   w.kv_elements, w.attention, w.assumed, w.quantisation, w.computes, w.read_bytes + weight_bytes, w.positions,
+                   w.sliding_window, w.window_elements, w.window_attention, w.state_elements, w.layers, w.hidden
+            into weight_bytes, parameters, expert_fraction, experts, experts_used, dtype, kv_elements, attention, assumed, quantisation,
+                 computes, read_bytes, positions, sliding_window, window_elements, window_attention, state_elements, layers, hidden
+            from @extschema@.sparse_weigh(base) w;
+        end if;
+        return;
+    end if;
+    if kv_elements is null then
+        assumed := assumed || 'no KV cache and no attention, as there is no config of its layers and heads'::text;
+    end if;
+    if state_elements is null and class is distinct from 'encoder' and kv_elements is not null then
+        assumed := assumed || 'no state in its layers without attention, whose size is not known'::text;
+    end if;
+    if experts > 1 and expert_bytes is null then
+        assumed := assumed || 'every expert is used, as their share is not known'::text;
+    end if;
+    if quantisation is not null and a.quantisation is not null and a.bits is null then
+        assumed := assumed || 'weights of 4 bits where they are packed'::text;
+    end if;
 end
 $function$;
 comment on function sparse_weigh(bigint) is
@@ -130,7 +236,19 @@ create function sparse_weights_of(
     out dtype text,
     out kv_elements double precision,
     out attention double precision,
-    out assumed text[]
+    out assumed text[],
+    out class text,
+    out quantisation text,
+    out computes text,
+    out read_bytes double precision,
+    out positions double precision,
+    out sliding_window double precision,
+    out window_elements double precision,
+    out window_attention double precision,
+    out state_elements double precision,
+    out layers double precision,
+    out hidden double precision,
+    out base bigint
 )
 language plpgsql
 stable strict
@@ -143,7 +261,9 @@ begin
         raise exception 'version % is a dataset', $1
             using errcode = 'wrong_object_type', hint = 'Only models have weights.';
     end if;
-    select w.* into weight_bytes, parameters, expert_fraction, experts, experts_used, dtype, kv_elements, attention, assumed
+    select w.* into weight_bytes, parameters, expert_fraction, experts, experts_used, dtype, kv_elements, attention, assumed,
+                    class, quantisation, computes, read_bytes, positions, sliding_window, window_elements, window_attention,
+                    state_elements, layers, hidden, base
     from @extschema@.sparse_weigh($1) w;
 end
 $function$;
@@ -160,7 +280,19 @@ create function sparse_weights(
     out dtype text,
     out kv_elements double precision,
     out attention double precision,
-    out assumed text[]
+    out assumed text[],
+    out class text,
+    out quantisation text,
+    out computes text,
+    out read_bytes double precision,
+    out positions double precision,
+    out sliding_window double precision,
+    out window_elements double precision,
+    out window_attention double precision,
+    out state_elements double precision,
+    out layers double precision,
+    out hidden double precision,
+    out base bigint
 )
 language c
 stable strict
@@ -168,4 +300,4 @@ parallel safe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'call_as_reader';
 comment on function sparse_weights(bigint) is
-'What a version weighs: bytes, parameters, share and use of experts, the dtype of most of it, elements of KV cache a token, and what had to be assumed.';
+'What a version is and weighs: kind, bytes, parameters, share and use of experts, dtype, what it keeps of each token, what it reads for one, the base that an adapter runs on, and what had to be assumed.';
