@@ -11,6 +11,7 @@
 #   remove_copy                  and that it is no more; also when the script ends
 #   in_chroot DIRECTORY COMMAND...
 #   apt_in DIRECTORY ARGUMENT... apt-get there, asking nothing
+#   copy_tree DIRECTORY          what a clone of this tree has, and what is new in this one
 
 SPARSE_CHROOTS=${SPARSE_CHROOTS:-/var/cache/sparse-chroots}
 SPARSE_CHROOT_DAYS=${SPARSE_CHROOT_DAYS:-7}
@@ -76,16 +77,39 @@ apt_in() {
     in_chroot "$directory" env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends "$@" </dev/null
 }
 
+copy_tree() {
+    {
+        git -c safe.directory='*' ls-files -z --cached --others --exclude-standard 2>/dev/null ||
+            find . -type f ! -path './build/*' ! -name '*.[od]' ! -name '*.so' ! -name pg_sparse -print0
+    } | tar --null --files-from=- -cf - | tar -xf - -C "$1"
+}
+
+# The keys that a suite is signed with, where they are not those of this machine's own
+# distribution: Ubuntu's are in a package of Debian, which is signed itself.
+keyring_of() {
+    local keys=$SPARSE_CHROOTS/ubuntu-archive-keyring.gpg
+    [ "$1" = noble ] || return 0
+    if [ ! -s "$keys" ]; then
+        bare_chroot trixie || return
+        { in_chroot "$bare" sh -c 'cd /tmp && { apt-get -q update && apt-get -q download ubuntu-keyring; } >&2 &&
+            dpkg-deb --fsys-tarfile ubuntu-keyring_*.deb | tar -xO ./usr/share/keyrings/ubuntu-archive-keyring.gpg
+            rm -f ubuntu-keyring_*.deb' >"$keys.new" 2>"$SPARSE_CHROOTS/noble.log" && [ -s "$keys.new" ]; } ||
+            { tail -n 3 "$SPARSE_CHROOTS/noble.log" >&2; return 1; }
+        mv "$keys.new" "$keys"
+    fi
+    echo "$keys"
+}
+
 # Half a chroot is never taken for one: it gets its name at the end.
 bare_chroot() {
-    local suite=$1 key=
+    local suite=$1 keys
+    keys=$(keyring_of "$suite") || return
     bare=$SPARSE_CHROOTS/bare.$suite
     if [ -n "$(find "$bare/etc/sparse-suite" -mtime "-$SPARSE_CHROOT_DAYS" 2>/dev/null)" ]; then return 0; fi
     rm -rf "$bare" "$bare.new"
     mkdir -p "$SPARSE_CHROOTS"
-    # another distribution's key is not on this machine, nor would it change what is tested
-    [ "$suite" != noble ] || key=--no-check-gpg
-    debootstrap --variant=minbase $key "$(release_of "$suite")" "$bare.new" "$(mirror_of "$suite")" >"$SPARSE_CHROOTS/$suite.log" 2>&1 ||
+    # "gutsy" is debootstrap's script for each Ubuntu since, and an older one does not know noble
+    debootstrap --variant=minbase ${keys:+--keyring="$keys"} "$(release_of "$suite")" "$bare.new" "$(mirror_of "$suite")" ${keys:+gutsy} >"$SPARSE_CHROOTS/$suite.log" 2>&1 ||
         { tail -n 3 "$SPARSE_CHROOTS/$suite.log" >&2; return 1; }
     echo force-unsafe-io >"$bare.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
     # a mirror may be a snapshot of a day long past
