@@ -58,12 +58,10 @@ in_chroot() {
         mount -t proc proc "$directory/proc"
         mount --rbind /dev "$directory/dev"
         mount -t tmpfs tmpfs "$directory/dev/shm"
-        for share in archives:/var/cache/apt/archives ccache:/var/cache/sparse-ccache; do
-            from=$SPARSE_CHROOTS/${share%%:*}.$(cat "$directory/etc/sparse-suite") to=$directory${share#*:}
-            mkdir -p "$from/partial" "$to"
-            chmod 1777 "$from"
-            mount --bind "$from" "$to"
-        done
+        cache=$SPARSE_CHROOTS/ccache.$(cat "$directory/etc/sparse-suite")
+        mkdir -p "$cache" "$directory/var/cache/sparse-ccache"
+        chmod 1777 "$cache"
+        mount --bind "$cache" "$directory/var/cache/sparse-ccache"
         exec chroot "$directory" env -i HOME=/root TERM=dumb LC_ALL=C.UTF-8 \
             PATH=/usr/lib/ccache:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
             CCACHE_DIR=/var/cache/sparse-ccache CCACHE_UMASK=000 CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=/home "$@"' \
@@ -108,9 +106,14 @@ bare_chroot() {
     if [ -n "$(find "$bare/etc/sparse-suite" -mtime "-$SPARSE_CHROOT_DAYS" 2>/dev/null)" ]; then return 0; fi
     rm -rf "$bare" "$bare.new"
     mkdir -p "$SPARSE_CHROOTS"
-    # "gutsy" is debootstrap's script for each Ubuntu since, and an older one does not know noble
-    debootstrap --variant=minbase ${keys:+--keyring="$keys"} "$(release_of "$suite")" "$bare.new" "$(mirror_of "$suite")" ${keys:+gutsy} >"$SPARSE_CHROOTS/$suite.log" 2>&1 ||
-        { tail -n 3 "$SPARSE_CHROOTS/$suite.log" >&2; return 1; }
+    if [ "$suite" != "$(release_of "$suite")" ]; then
+        bare_chroot "$(release_of "$suite")" && cp -a --reflink=auto "$bare" "$SPARSE_CHROOTS/bare.$suite.new" || return
+        bare=$SPARSE_CHROOTS/bare.$suite
+    else
+        # "gutsy" is debootstrap's script for each Ubuntu since, and an older one does not know noble
+        debootstrap --variant=minbase ${keys:+--keyring="$keys"} "$suite" "$bare.new" "$(mirror_of "$suite")" ${keys:+gutsy} >"$SPARSE_CHROOTS/$suite.log" 2>&1 ||
+            { tail -n 3 "$SPARSE_CHROOTS/$suite.log" >&2; return 1; }
+    fi
     echo force-unsafe-io >"$bare.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
     # a mirror may be a snapshot of a day long past
     printf '%s\n' 'Acquire::Check-Valid-Until "false";' 'Acquire::Retries "5";' >"$bare.new/etc/apt/apt.conf.d/snapshot"
@@ -128,9 +131,19 @@ bare_chroot() {
     mv "$bare.new" "$bare"
 }
 
+# Packages that one run fetched, the next one finds: by links, for apt locks its directory, and
+# runs may be at work side by side.
+share_archives() {
+    mkdir -p "$2"
+    find "$1" -maxdepth 1 -name '*.deb' -exec cp -ln -t "$2" {} + 2>/dev/null || true
+}
+
 copy=
 remove_copy() {
-    [ -z "$copy" ] || rm -rf --one-file-system "$copy"
+    if [ -d "$copy" ]; then
+        share_archives "$copy/var/cache/apt/archives" "$SPARSE_CHROOTS/archives.$(cat "$copy/etc/sparse-suite")"
+        rm -rf --one-file-system "$copy"
+    fi
     copy=
 }
 trap remove_copy EXIT
@@ -145,5 +158,7 @@ copy_chroot() {
         [ ! -d "$old" ] || kill -0 "${old##*.}" 2>/dev/null || rm -rf --one-file-system "$old"
     done
     copy=$SPARSE_CHROOTS/run.$2.$$
-    cp -a --reflink=auto "$bare" "$copy"
+    cp -a --reflink=auto "$bare" "$copy" || return
+    mkdir -p "$SPARSE_CHROOTS/archives.$1"
+    share_archives "$SPARSE_CHROOTS/archives.$1" "$copy/var/cache/apt/archives"
 }
