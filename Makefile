@@ -35,7 +35,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(TOP)/spars
 CHECK_PARTS = unit fuzz-replay regress isolation tap
 SCRIPTED = check $(CHECK_PARTS) quickstart bench bench-wire bench-datasets bench-care dist deb matrix container
 # These need no server: PGXS is left out.
-SERVERLESS = client install-client uninstall-client test-programs fuzz
+SERVERLESS = client install-client uninstall-client client-compiles test-programs fuzz
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -131,7 +131,7 @@ INSTALL_PROGRAM = $(INSTALL)
 INSTALL_DATA = $(INSTALL) -m 644
 MKDIR_P = mkdir -p
 PG_VERSION := no server
-override CPPFLAGS := $(OUR_CPPFLAGS) -isystem $(shell $(PG_CONFIG) --includedir) $(CPPFLAGS)
+override CPPFLAGS := -D_GNU_SOURCE $(OUR_CPPFLAGS) -isystem $(shell $(PG_CONFIG) --includedir) $(CPPFLAGS)
 override CFLAGS += $(OUR_CFLAGS)
 
 else
@@ -211,6 +211,9 @@ completionsdir = $(or $(shell pkg-config --variable=completionsdir bash-completi
 client: pg_sparse
 pg_sparse: $(CORE_OBJS) $(CLIENT_OBJS)
 	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) $(CLIENT_LIBS) -o $@
+# Whether it does without what a server's own way of building brings along.
+client-compiles:
+	$(CC) $(filter-out -M%,$(CPPFLAGS)) $(CFLAGS) -fsyntax-only $(addprefix $(TOP)/,$(CLIENT_SOURCES))
 install-client: client
 	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1' '$(DESTDIR)$(completionsdir)'
 	$(INSTALL_PROGRAM) pg_sparse '$(DESTDIR)$(bindir)/'

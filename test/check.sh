@@ -226,7 +226,8 @@ main() {
     run_home=$work/home
 
     if wanted_part unit || wanted_part fuzz-replay; then
-        must "the build of the C tests" make -C "$top" -s -j2 test-programs PG_CONFIG="$PG_CONFIG"
+        must "the build of the C tests, and of the client without a server" \
+            make -C "$top" -s -j2 test-programs client-compiles PG_CONFIG="$PG_CONFIG"
     fi
     enter_tree
     [ "$(id -u)" -ne 0 ] || chown "$run_user" "$work" "$work/out"
