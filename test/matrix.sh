@@ -65,6 +65,9 @@ named_server() {
     esac
 }
 
+# What `make quickstart` does first; where no server is built for, run_aarch64 knows what it needs.
+needed_packages() { [ "$job" = aarch64 ] || as_visitor 'bash test/install-packages.sh'; }
+
 run_version() {
     as_visitor "make quickstart && $(say_tools pg_config gcc) && pg_config --version | grep '^PostgreSQL $job[^0-9]' && $(check_command)"
 }
@@ -134,8 +137,7 @@ run_job() {
         echo "$job skipped: $(tail -n 1 "$log")"
         return
     fi
-    # what `make quickstart` does first
-    if ! { fresh_user && named_server && as_visitor 'bash test/install-packages.sh'; } >"$log" 2>&1; then
+    if ! { fresh_user && named_server && needed_packages; } >"$log" 2>&1; then
         echo "$job skipped: packages could not be installed: $(tail -n 1 "$log")"
         remove_copy
         return
