@@ -9,6 +9,7 @@
 #   make client, make install-client [prefix=/usr/local]     pg_sparse alone: needs libpq, and no server
 #   make dist         sparse-<version>.tar.gz and .zip of what is committed
 #   make deb          Debian packages, built in one bare chroot and used in another; needs root and debootstrap
+#   make container    the steps of docker/Dockerfile, in chroots; likewise
 #   make matrix JOBS="17 18"   make check on each supported PostgreSQL, in chroots (test/matrix.sh); likewise
 #   make fuzz FUZZ_SECONDS=60                                search for new inputs (clang)
 #   make quickstart   a server with one base and its fine-tune in it, in a minute
@@ -32,9 +33,9 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(TOP)/spars
 # These run scripts that start on a machine without PostgreSQL, where PGXS cannot
 # be included yet; the scripts call make again for what they need built.
 CHECK_PARTS = unit fuzz-replay regress isolation tap
-SCRIPTED = check $(CHECK_PARTS) quickstart bench bench-wire bench-datasets bench-care dist deb matrix
+SCRIPTED = check $(CHECK_PARTS) quickstart bench bench-wire bench-datasets bench-care dist deb matrix container
 # These need no server: PGXS is left out.
-SERVERLESS = client install-client uninstall-client test-programs fuzz
+SERVERLESS = client install-client uninstall-client client-compiles test-programs fuzz
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -57,6 +58,8 @@ bench-care:
 	@bash $(TOP)/test/bench-care.sh
 deb:
 	@bash $(TOP)/test/deb.sh
+container:
+	@bash $(TOP)/test/container.sh
 matrix:
 	@bash $(TOP)/test/matrix.sh $(JOBS)
 dist:
@@ -128,7 +131,7 @@ INSTALL_PROGRAM = $(INSTALL)
 INSTALL_DATA = $(INSTALL) -m 644
 MKDIR_P = mkdir -p
 PG_VERSION := no server
-override CPPFLAGS := $(OUR_CPPFLAGS) -isystem $(shell $(PG_CONFIG) --includedir) $(CPPFLAGS)
+override CPPFLAGS := -D_GNU_SOURCE $(OUR_CPPFLAGS) -isystem $(shell $(PG_CONFIG) --includedir) $(CPPFLAGS)
 override CFLAGS += $(OUR_CFLAGS)
 
 else
@@ -208,6 +211,9 @@ completionsdir = $(or $(shell pkg-config --variable=completionsdir bash-completi
 client: pg_sparse
 pg_sparse: $(CORE_OBJS) $(CLIENT_OBJS)
 	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) $(CLIENT_LIBS) -o $@
+# Whether it does without what a server's own way of building brings along.
+client-compiles:
+	$(CC) $(filter-out -M%,$(CPPFLAGS)) $(CFLAGS) -fsyntax-only $(addprefix $(TOP)/,$(CLIENT_SOURCES))
 install-client: client
 	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1' '$(DESTDIR)$(completionsdir)'
 	$(INSTALL_PROGRAM) pg_sparse '$(DESTDIR)$(bindir)/'

@@ -173,10 +173,13 @@ drop extension sparse;
 -- ---- whose a store should be ----
 
 create extension sparse;
+create role regress_sparse_super superuser;
+set role regress_sparse_super;
 \set VERBOSITY default
 select sparse_create_store();
 \set VERBOSITY terse
+reset role;
 drop schema sparse cascade;
 drop extension sparse;
 do $$ begin execute format('revoke create on database %I from regress_sparse_owner', current_database()); end $$;
-drop role regress_sparse_owner, regress_sparse_reader;
+drop role regress_sparse_owner, regress_sparse_reader, regress_sparse_super;

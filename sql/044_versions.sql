@@ -12,6 +12,7 @@ select import('acme/a', '{"license": "mit", "task": {"language": "de", "kind": "
 select sparse_tag('acme/a', 'production'), sparse_tag('acme/a', 'best'), sparse_tag('other/c', 'production'), sparse_drop('acme/b');
 create role regress_sparse_other;
 update sparse.version set created_by = 'regress_sparse_other', kind = 'dataset', exact = false, message = 'first' where id = 4;
+update sparse.version set created_by = 'regress_sparse_maker' where id = 1;
 update sparse.version set created_at = timestamptz '2020-01-01' + id * interval '1 day';
 
 \x on

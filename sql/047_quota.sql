@@ -140,11 +140,14 @@ begin
 end $$;
 create index on sparse.quota ((public.evil(1)));
 \c -
+create role regress_sparse_super superuser;
+set role regress_sparse_super;
 set client_min_messages = warning;
 select sparse_import_bytes('s', model('6')) > 0 as imported;
 select sparse_import_bytes('s', model('7')) > 0 as imported;
 
+reset role;
 drop schema sparse cascade;
 drop extension sparse;
 drop owned by regress_sparse_owner, regress_sparse_ann, regress_sparse_bob;
-drop role regress_sparse_owner, regress_sparse_ann, regress_sparse_bob;
+drop role regress_sparse_owner, regress_sparse_ann, regress_sparse_bob, regress_sparse_super;

@@ -3,6 +3,7 @@
 #
 #   test/check.sh [PART...]      parts: unit fuzz-replay regress isolation tap; all by default
 #   TESTS="name ..."             only these tests of the parts
+#   TEST_SECONDS=900             after which a single test is ended, and has failed
 #   SPARSE_KEEP=1                leave the working directory, and say where it is
 #
 #   unit         test/unit/*.c          each a program over the codec, under ASan and UBSan
@@ -30,6 +31,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 tree=(src sql expected test docs debian docker sparse.control META.json CHANGELOG.md README.md)
 all_parts=(unit fuzz-replay regress isolation tap)
 parts=("${@:-${all_parts[@]}}")
+test_seconds=${TEST_SECONDS:-900}
 passed=0
 failed=0
 work=
@@ -108,7 +110,7 @@ count() {
 run_tap() {
     local name=$1 log=$work/out/${1//\//-}.log status=0
     shift
-    as_user timeout --foreground 900 "$@" >"$log" 2>&1 || status=$?
+    as_user timeout --foreground "$test_seconds" "$@" >"$log" 2>&1 || status=$?
     count_tap "$name" "$log" "$status"
 }
 
@@ -158,7 +160,7 @@ start_server() {
 regress_one() {
     local part=$1 driver=$2 input=$3 name=$4 out=$work/out/$1/$4
     as_user mkdir -p "$out"
-    if as_user env PATH="$bindir:$PATH" timeout --foreground 900 "$driver" --bindir="$bindir" --inputdir="$input" \
+    if as_user env PATH="$bindir:$PATH" timeout --foreground "$test_seconds" "$driver" --bindir="$bindir" --inputdir="$input" \
         --outputdir="$out" --host="$work/s" --port="$server_port" --user=postgres \
         --dbname="${part}_$name" "$name" >"$out/run.log" 2>&1; then
         count "$part/$name" 1 0 "$out/run.log"
@@ -224,7 +226,8 @@ main() {
     run_home=$work/home
 
     if wanted_part unit || wanted_part fuzz-replay; then
-        must "the build of the C tests" make -C "$top" -s -j2 test-programs PG_CONFIG="$PG_CONFIG"
+        must "the build of the C tests, and of the client without a server" \
+            make -C "$top" -s -j2 test-programs client-compiles PG_CONFIG="$PG_CONFIG"
     fi
     enter_tree
     [ "$(id -u)" -ne 0 ] || chown "$run_user" "$work" "$work/out"

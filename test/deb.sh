@@ -24,14 +24,17 @@ rm -f "$out"/*
 say "Building on a bare $suite"
 copy_chroot "$suite" deb-build
 mkdir "$copy/build"
-cp "$out/sparse-$version.tar.gz" "$copy/build/pg-sparse_$version.orig.tar.gz"
 tar -xzf "$out/sparse-$version.tar.gz" -C "$copy/build"
+# what others wrote, and beside it what makes packages of it
+tar --exclude="sparse-$version/debian" --sort=name --owner=0 --group=0 --numeric-owner -C "$copy/build" \
+    -czf "$copy/build/pg-sparse_$version.orig.tar.gz" "sparse-$version"
 apt_in "$copy" update >/dev/null
 apt_in "$copy" install build-essential lintian postgresql-server-dev-all debhelper ${SPARSE_CCACHE:+ccache} >"$out/build.log"
 # for the servers that this release has
 in_chroot "$copy" bash -c "cd /build/sparse-$version && pg_buildext updatecontrol && apt-get -q -y --no-install-recommends build-dep ./ &&
     dpkg-buildpackage -us -uc -j2" </dev/null >>"$out/build.log" 2>&1 || { tail -n 30 "$out/build.log"; exit 1; }
-in_chroot "$copy" bash -c "cd /build && lintian --info --fail-on error,warning *.changes" || exit 1
+# these packages are no upload to Debian, which would close the bug that asked for them
+in_chroot "$copy" bash -c "cd /build && lintian --info --suppress-tags initial-upload-closes-no-bugs --fail-on error,warning *.changes" || exit 1
 echo "lintian is content"
 cp "$copy"/build/*.deb "$copy"/build/*.dsc "$copy"/build/*.changes "$copy"/build/*.orig.tar.gz "$copy"/build/*.debian.tar.* "$out"
 remove_copy

@@ -11,6 +11,7 @@
 #
 #   PARTS="regress tap"     only these parts of make check
 #   TESTS="name ..."        only these tests
+#   TEST_SECONDS=900        how long one test may take
 #   SPARSE_CCACHE=1         compile through a cache that later runs find again
 #
 # One line a job, and the sum as the last: "N passed, N failed". What a job said is in
@@ -36,35 +37,43 @@ suite_of() {
     esac
 }
 
-# What a clone has, and what is new in this one.
-tree_files() {
-    git -c safe.directory='*' ls-files -z --cached --others --exclude-standard 2>/dev/null ||
-        find . -type f ! -path './build/*' ! -name '*.[od]' ! -name '*.so' ! -name pg_sparse -print0
-}
-
 # The tree in the home of a user who may use sudo.
 fresh_user() {
     apt_in "$copy" update && apt_in "$copy" install sudo make ${SPARSE_CCACHE:+ccache gcc} || return
     in_chroot "$copy" useradd --create-home --shell /bin/bash visitor || return
     echo 'visitor ALL=(ALL) NOPASSWD: ALL' >"$copy/etc/sudoers.d/visitor"
     mkdir "$copy/home/visitor/sparse"
-    tree_files | tar --null --files-from=- -cf - | tar -xf - -C "$copy/home/visitor/sparse"
+    copy_tree "$copy/home/visitor/sparse"
     in_chroot "$copy" chown -R visitor: /home/visitor
 }
 
 # As that user, in that tree.
 as_visitor() {
     in_chroot "$copy" setpriv --reuid=visitor --regid=visitor --init-groups \
-        env HOME=/home/visitor USER=visitor TESTS="${TESTS:-}" bash -c "cd ~/sparse && $1"
+        env HOME=/home/visitor USER=visitor TESTS="${TESTS:-}" TEST_SECONDS="${TEST_SECONDS:-}" bash -c "cd ~/sparse && $1"
 }
 
 check_command() {
     if [ -n "${PARTS:-}" ]; then echo "bash test/check.sh $PARTS"; else echo "make check"; fi
 }
 
-run_version() {
-    as_visitor "make quickstart && gcc --version | head -n 1 | sed 's/^/compiler: /' && $(check_command)"
+# A server that is not what the release calls "postgresql" is installed by its name, as its user would.
+named_server() {
+    case $job in
+        [0-9]*) in_chroot "$copy" apt-cache depends postgresql | grep -q "Depends: postgresql-$job$" ||
+            apt_in "$copy" install "postgresql-$job" "postgresql-client-$job" "postgresql-server-dev-$job" libpq-dev ;;
+    esac
 }
+
+# What `make quickstart` does first; where no server is built for, run_aarch64 knows what it needs.
+needed_packages() { [ "$job" = aarch64 ] || as_visitor 'bash test/install-packages.sh'; }
+
+run_version() {
+    as_visitor "make quickstart && $(say_tools pg_config gcc) && pg_config --version | grep '^PostgreSQL $job[^0-9]' && $(check_command)"
+}
+
+# The commands that print what is used.
+say_tools() { echo "{ $1 --version | sed 's/^/server: /'; $2 --version | head -n 1 | sed 's/^/compiler: /'; }"; }
 
 # The server of Debian's source package, configured as PostgreSQL is by default.
 run_no_openssl() {
@@ -75,15 +84,15 @@ run_no_openssl() {
         as_visitor 'cd ~ && apt-get -q source --download-only postgresql-17 && mkdir pg && tar -xf postgresql-17_*.orig.tar.* -C pg --strip-components=1 &&
             cd pg && ./configure --quiet --prefix="$HOME/server" --without-readline --without-icu --without-zlib --enable-tap-tests CFLAGS=-O1 &&
             make -s -j2 && make -s install && make -s -C contrib/pageinspect install' &&
-        as_visitor "grep -q 'without-openssl\|USE_OPENSSL 1' ~/pg/src/include/pg_config.h; gcc --version | head -n 1 | sed 's/^/compiler: /'
-            PG_CONFIG=\$HOME/server/bin/pg_config $(check_command)"
+        as_visitor "! grep '^#define USE_OPENSSL' ~/pg/src/include/pg_config.h && export PG_CONFIG=\$HOME/server/bin/pg_config &&
+            $(say_tools '$PG_CONFIG' gcc) && $(check_command)"
 }
 
 run_aarch64() {
     in_chroot "$copy" dpkg --add-architecture arm64 &&
         apt_in "$copy" update &&
         apt_in "$copy" install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libpq-dev:arm64 libssl-dev:arm64 \
-            libzstd-dev:arm64 libxxhash-dev:arm64 libyajl-dev:arm64 &&
+            libzstd-dev:arm64 libxxhash-dev:arm64 libyajl-dev:arm64 libyaml-dev:arm64 &&
         as_visitor 'aarch64-linux-gnu-gcc --version | head -n 1 | sed "s/^/compiler: /"
             make -s -j2 client CC=aarch64-linux-gnu-gcc && make -s -j2 test-programs TEST_CC=aarch64-linux-gnu-gcc SANITIZE= &&
             bash test/lib/run-programs.sh qemu-aarch64 -L /usr/aarch64-linux-gnu'
@@ -128,8 +137,7 @@ run_job() {
         echo "$job skipped: $(tail -n 1 "$log")"
         return
     fi
-    # what `make quickstart` does first
-    if ! { fresh_user && as_visitor 'bash test/install-packages.sh'; } >"$log" 2>&1; then
+    if ! { fresh_user && named_server && needed_packages; } >"$log" 2>&1; then
         echo "$job skipped: packages could not be installed: $(tail -n 1 "$log")"
         remove_copy
         return

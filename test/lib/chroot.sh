@@ -11,6 +11,7 @@
 #   remove_copy                  and that it is no more; also when the script ends
 #   in_chroot DIRECTORY COMMAND...
 #   apt_in DIRECTORY ARGUMENT... apt-get there, asking nothing
+#   copy_tree DIRECTORY          what a clone of this tree has, and what is new in this one
 
 SPARSE_CHROOTS=${SPARSE_CHROOTS:-/var/cache/sparse-chroots}
 SPARSE_CHROOT_DAYS=${SPARSE_CHROOT_DAYS:-7}
@@ -57,12 +58,10 @@ in_chroot() {
         mount -t proc proc "$directory/proc"
         mount --rbind /dev "$directory/dev"
         mount -t tmpfs tmpfs "$directory/dev/shm"
-        for share in archives:/var/cache/apt/archives ccache:/var/cache/sparse-ccache; do
-            from=$SPARSE_CHROOTS/${share%%:*}.$(cat "$directory/etc/sparse-suite") to=$directory${share#*:}
-            mkdir -p "$from/partial" "$to"
-            chmod 1777 "$from"
-            mount --bind "$from" "$to"
-        done
+        cache=$SPARSE_CHROOTS/ccache.$(cat "$directory/etc/sparse-suite")
+        mkdir -p "$cache" "$directory/var/cache/sparse-ccache"
+        chmod 1777 "$cache"
+        mount --bind "$cache" "$directory/var/cache/sparse-ccache"
         exec chroot "$directory" env -i HOME=/root TERM=dumb LC_ALL=C.UTF-8 \
             PATH=/usr/lib/ccache:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
             CCACHE_DIR=/var/cache/sparse-ccache CCACHE_UMASK=000 CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=/home "$@"' \
@@ -76,17 +75,45 @@ apt_in() {
     in_chroot "$directory" env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends "$@" </dev/null
 }
 
+copy_tree() {
+    {
+        git -c safe.directory='*' ls-files -z --cached --others --exclude-standard 2>/dev/null ||
+            find . -type f ! -path './build/*' ! -name '*.[od]' ! -name '*.so' ! -name pg_sparse -print0
+    } | tar --null --files-from=- -cf - | tar -xf - -C "$1"
+}
+
+# The keys that a suite is signed with, where they are not those of this machine's own
+# distribution: Ubuntu's are in a package of Debian, which is signed itself.
+keyring_of() {
+    local keys=$SPARSE_CHROOTS/ubuntu-archive-keyring.gpg
+    [ "$1" = noble ] || return 0
+    if [ ! -s "$keys" ]; then
+        bare_chroot trixie || return
+        { in_chroot "$bare" sh -c 'cd /tmp && { apt-get -q update && apt-get -q download ubuntu-keyring; } >&2 &&
+            dpkg-deb --fsys-tarfile ubuntu-keyring_*.deb | tar -xO ./usr/share/keyrings/ubuntu-archive-keyring.gpg
+            rm -f ubuntu-keyring_*.deb' >"$keys.new" 2>"$SPARSE_CHROOTS/noble.log" && [ -s "$keys.new" ]; } ||
+            { tail -n 3 "$SPARSE_CHROOTS/noble.log" >&2; return 1; }
+        mv "$keys.new" "$keys"
+    fi
+    echo "$keys"
+}
+
 # Half a chroot is never taken for one: it gets its name at the end.
 bare_chroot() {
-    local suite=$1 key=
+    local suite=$1 keys
+    keys=$(keyring_of "$suite") || return
     bare=$SPARSE_CHROOTS/bare.$suite
     if [ -n "$(find "$bare/etc/sparse-suite" -mtime "-$SPARSE_CHROOT_DAYS" 2>/dev/null)" ]; then return 0; fi
     rm -rf "$bare" "$bare.new"
     mkdir -p "$SPARSE_CHROOTS"
-    # another distribution's key is not on this machine, nor would it change what is tested
-    [ "$suite" != noble ] || key=--no-check-gpg
-    debootstrap --variant=minbase $key "$(release_of "$suite")" "$bare.new" "$(mirror_of "$suite")" >"$SPARSE_CHROOTS/$suite.log" 2>&1 ||
-        { tail -n 3 "$SPARSE_CHROOTS/$suite.log" >&2; return 1; }
+    if [ "$suite" != "$(release_of "$suite")" ]; then
+        bare_chroot "$(release_of "$suite")" && cp -a --reflink=auto "$bare" "$SPARSE_CHROOTS/bare.$suite.new" || return
+        bare=$SPARSE_CHROOTS/bare.$suite
+    else
+        # "gutsy" is debootstrap's script for each Ubuntu since, and an older one does not know noble
+        debootstrap --variant=minbase ${keys:+--keyring="$keys"} "$suite" "$bare.new" "$(mirror_of "$suite")" ${keys:+gutsy} >"$SPARSE_CHROOTS/$suite.log" 2>&1 ||
+            { tail -n 3 "$SPARSE_CHROOTS/$suite.log" >&2; return 1; }
+    fi
     echo force-unsafe-io >"$bare.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
     # a mirror may be a snapshot of a day long past
     printf '%s\n' 'Acquire::Check-Valid-Until "false";' 'Acquire::Retries "5";' >"$bare.new/etc/apt/apt.conf.d/snapshot"
@@ -104,9 +131,19 @@ bare_chroot() {
     mv "$bare.new" "$bare"
 }
 
+# Packages that one run fetched, the next one finds: by links, for apt locks its directory, and
+# runs may be at work side by side.
+share_archives() {
+    mkdir -p "$2"
+    find "$1" -maxdepth 1 -name '*.deb' -exec cp -ln -t "$2" {} + 2>/dev/null || true
+}
+
 copy=
 remove_copy() {
-    [ -z "$copy" ] || rm -rf --one-file-system "$copy"
+    if [ -d "$copy" ]; then
+        share_archives "$copy/var/cache/apt/archives" "$SPARSE_CHROOTS/archives.$(cat "$copy/etc/sparse-suite")"
+        rm -rf --one-file-system "$copy"
+    fi
     copy=
 }
 trap remove_copy EXIT
@@ -121,5 +158,7 @@ copy_chroot() {
         [ ! -d "$old" ] || kill -0 "${old##*.}" 2>/dev/null || rm -rf --one-file-system "$old"
     done
     copy=$SPARSE_CHROOTS/run.$2.$$
-    cp -a --reflink=auto "$bare" "$copy"
+    cp -a --reflink=auto "$bare" "$copy" || return
+    mkdir -p "$SPARSE_CHROOTS/archives.$1"
+    share_archives "$SPARSE_CHROOTS/archives.$1" "$copy/var/cache/apt/archives"
 }

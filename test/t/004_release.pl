@@ -3,6 +3,9 @@
 use strict;
 use warnings;
 
+use Digest::SHA;
+use File::Copy qw(copy);
+use File::Temp qw(tempdir);
 use JSON::PP;
 use Test::More;
 
@@ -53,5 +56,28 @@ for my $phase (keys %{ $meta->{prereqs} })
 		like($needed->{$_}, qr/^(?:(?:[<>]=?|[!=]=)?\s*\d+\.\d+\.\d+(?:,\s*)?)+$|^0$/, "the version of $_ is one or a range") for keys %$needed;
 	}
 }
+
+# What `make dist` makes of a commit is told by that commit alone.
+SKIP:
+{
+	skip 'no git here', 2 if system('git --version >/dev/null 2>&1') != 0;
+	my $repository = tempdir(CLEANUP => 1);
+	mkdir "$repository/test";
+	copy('test/dist.sh', "$repository/test/dist.sh") or die "dist.sh: $!";
+	my $git = "git -C '$repository' -c user.name=a -c user.email=a\@example.org";
+	system("$git init -q && $git add . && $git commit -q -m a") == 0 or die 'no commit';
+	my %made;
+	for my $zone ('UTC', 'Asia/Tokyo')
+	{
+		my $out = tempdir(CLEANUP => 1);
+		system("git -C '$repository' config tar.umask " . ($zone eq 'UTC' ? '0002' : '0077'));
+		system("cd '$out' && TZ=$zone bash '$repository/test/dist.sh' 1") == 0 or die 'no archive';
+		$made{ Digest::SHA->new(256)->addfile("$out/sparse-1.tar.gz")->hexdigest }{tar}++;
+		$made{ Digest::SHA->new(256)->addfile("$out/sparse-1.zip")->hexdigest }{zip}++;
+	}
+	is_deeply([ sort map { $made{$_}{tar} // () } keys %made ], [2], 'the tarball is the same whoever makes it, and wherever');
+	is_deeply([ sort map { $made{$_}{zip} // () } keys %made ], [2], 'and so is the zip');
+}
+
 ok(!(grep { !length || length > 256 || m{[/\\\x00-\x1f]} } @{ $meta->{tags} }), 'tags are terms');
 done_testing();

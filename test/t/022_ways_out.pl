@@ -205,10 +205,12 @@ my $setup = q{
 # More than once, for it may itself be cancelled.
 my $no_timeout = "set statement_timeout = 0;\n" x 3;
 
+# who made the cluster
+my $superuser = $node->safe_psql('postgres', 'select current_user');
 my %expected = (
 	reader => 'reader public, sparse on off on on UTF8 on 5 refused',
 	keeper => 'keeper public, sparse on off on on UTF8 on 6 readable',
-	postgres => 'postgres public, sparse on off on on UTF8 on 6 readable');
+	$superuser => "$superuser public, sparse on off on on UTF8 on 6 readable");
 my %count = (cancelled => 0, failed => 0, missed => 0);
 
 for my $role (sort keys %expected)

@@ -164,12 +164,25 @@ leaves_nothing_beside($folder, '... alone');
 
 # ---- signals ----
 
+# Not before the program listens to it, which on a busy machine takes long, or has ended.
+sub interrupt
+{
+	my ($pid) = @_;
+	for (1 .. 1200)
+	{
+		my $status = -r "/proc/$pid/status" ? read_whole("/proc/$pid/status") : 'State: Z';
+		last if $status =~ /^State:\s*Z/m || $status =~ /^SigCgt:\s*([0-9a-f]+)/m && hex(substr $1, -2) & 2;
+		usleep(10_000);
+	}
+	kill 'INT', $pid;
+}
+
 unlink $out;
-my ($status, $words) = interrupt_run($seconds{pull} / 3, sub { kill 'INT', $_[0] }, 'pull', 'tuned', '-o', $out);
+my ($status, $words) = interrupt_run($seconds{pull} / 3, \&interrupt, 'pull', 'tuned', '-o', $out);
 ok($status == 0 || ($status & 127) == 2 && $words =~ /goes on where it broke off/, 'a pull that is interrupted says how to go on')
   or diag("$status: $words");
 forget_push();
-($status, $words) = interrupt_run($seconds{push} / 3, sub { kill 'INT', $_[0] }, @push);
+($status, $words) = interrupt_run($seconds{push} / 3, \&interrupt, @push);
 ok($status == 0 || ($status & 127) == 2 && $words =~ /goes on where it broke off/, 'a push that is interrupted says how to go on')
   or diag("$status: $words");
 client_works('... and goes on', @push);

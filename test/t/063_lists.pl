@@ -131,9 +131,9 @@ SKIP:
 SKIP:
 {
 	skip 'script is not installed', 2 unless `script --version 2>/dev/null` =~ /util-linux/;
-	my $coloured = `script -qec 'pg_sparse log' /dev/null 2>&1 < /dev/null`;
+	my $coloured = `TERM=xterm script -qec 'pg_sparse log' /dev/null 2>&1 < /dev/null`;
 	like($coloured, qr/\e\[1m/, 'heads are bold on a terminal');
-	$coloured = `NO_COLOR=1 script -qec 'pg_sparse log' /dev/null 2>&1 < /dev/null`;
+	$coloured = `TERM=xterm NO_COLOR=1 script -qec 'pg_sparse log' /dev/null 2>&1 < /dev/null`;
 	unlike($coloured, qr/\e\[1m/, '... unless NO_COLOR is set');
 }
 

@@ -325,13 +325,13 @@ test_walks(void)
 	ok(strcmp(walk(model, "s/none.index.json"), "index \"s/none.index.json\" names no shards") == 0, "an index without shards is refused");
 }
 
-/* Five levels of folders, each with 60 links to the next: 60^5 ways, of which the walk goes so many and no more. */
+/* Six levels of folders, each with 8 links to the next: 8^6 ways, of which the walk goes so many and no more. */
 static bool
 link_bombs_end(void)
 {
 	enum
 	{
-		LINKS = 60, LEVELS = 5
+		LINKS = 8, LEVELS = 6
 	};
 	static entry bomb[LEVELS * (LINKS + 1) + 1];
 	static char name[LEVELS * (LINKS + 1)][40];
