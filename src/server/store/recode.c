@@ -573,8 +573,8 @@ static StoreQuery needed_by_nothing = {
 	.columns = 1, .column = {INT8OID}
 };
 
-static void
-remove_factor(int64 factor)
+void
+object_remove_factor(int64 factor)
 {
 	Datum		value = Int64GetDatum(factor);
 	SPITupleTable *rows;
@@ -623,7 +623,7 @@ exchange(const Recoding *recoding)
 	move_shallower(&below);
 	object_remove_row(recoding->fresh);
 	for (uint64 i = 0; i < factors; i++)
-		remove_factor(factor[i]);
+		object_remove_factor(factor[i]);
 }
 
 /* ---- the whole of it ---- */
