@@ -248,7 +248,8 @@ check_declared_reference(ObjectReader *reader, const StagedObject *staged, int32
 
 static StoreQuery insert_chunks = {
 	.sql = "insert into sparse.chunk (place, object, seq, delta) "
-		"select $1, $2, c.seq, c.delta from pg_catalog.unnest($3, $4) c (seq, delta) on conflict do nothing",
+		"select $1, $2, c.seq, c.delta from rows from (pg_catalog.unnest($3), pg_catalog.unnest($4)) c (seq, delta) "
+		"on conflict do nothing",
 	.args = 4, .arg = {INT2OID, INT8OID, INT4ARRAYOID, BYTEAARRAYOID}
 };
 
