@@ -213,8 +213,13 @@ staged_declare(ObjectReader *reader, StagedObject *staged, const StagedParents *
 	load_edges(object, &edges);
 	if (!resolve_kept(&edges, &resolved))
 		return false;
-	if (staged->declared && is_the_same(&edges, &resolved))
+	if (is_the_same(&edges, &resolved))
+	{
+		if (!staged->declared)
+			query_run(&set_declared, value, NULL, false, NULL);
+		staged->declared = true;
 		return true;
+	}
 	if (is_parent || !consider(reader, staged, &resolved, &depth))
 		return false;
 	object_remove_content(object);
