@@ -59,9 +59,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 begin
     -- formats above 1 add their steps here, each within "if format < N"
-    if to_regclass('sparse.repacked') is null then
-        perform @extschema@.sparse_create_care();
-    end if;
+    perform @extschema@.sparse_create_care();
     if not exists (select from pg_attribute where attrelid = 'sparse.staged'::regclass and attname = 'declared') then
         alter table sparse.staged add column declared boolean not null default false;
         alter table sparse.upload add column held boolean not null default false;

@@ -16,6 +16,7 @@
 #include "declared.h"
 #include "model/answer.h"
 #include "model/import.h"
+#include "quota.h"
 #include "upload.h"
 
 PG_FUNCTION_INFO_V1(wire_write);
