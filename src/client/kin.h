@@ -63,7 +63,7 @@ typedef struct kin_place
 extern void kin_open(kin_files *k, const model *child, const model *const *file, int files, sparse_codec *codec);
 extern void kin_close(kin_files *k);
 
-/* Says which parent each file belongs to, of so many. */
+/* Says which parent each file belongs to, of so many, each of which has one. */
 extern void kin_join(kin_files *k, const int *parent_of, int parents);
 
 extern uint32_t kin_parts(const model *m);

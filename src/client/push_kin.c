@@ -67,6 +67,7 @@ static void
 add_parent(push_kin *k, conn *c, const char *parent)
 {
 	const char *const value[] = {parent};
+	const int	before = k->files;
 	PGresult   *result = conn_query(c, "select path, encode(sha256, 'hex') from @.sparse_files($1::text)"
 									" where format = 'safetensors' order by ordinal", 1, value);
 
@@ -79,7 +80,7 @@ add_parent(push_kin *k, conn *c, const char *parent)
 		add_file(k, number, k->parents);
 		ask_depths(k, c, parent, PQgetvalue(result, i, 0));
 	}
-	k->parents++;
+	k->parents += k->files > before;
 	PQclear(result);
 }
 

@@ -15,8 +15,8 @@ typedef struct push_kin
 {
 	const local_version *local;
 	const haves *haves;
-	int			parents;
-	int			files;			/* of the parents, those at hand: */
+	int			parents;		/* of which there is something at hand */
+	int			files;			/* of these: */
 	const model **file;
 	int		   *parent_of;
 	unsigned long *element;		/* of haves, from 1 */
