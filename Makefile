@@ -16,6 +16,7 @@
 #   make bench-wire   push and pull over a network beside plain bytea; needs root; writes docs/wire-benchmarks.md
 #   make bench-datasets  datasets beside zstd and plain tables; writes docs/dataset-benchmarks.md
 #   make bench-care   repacking a family of 200 versions beside greedy nearest-parent; needs python3-numpy
+#   make sizes MODELS=test/data  what each model takes beside its parents, imported, pushed, compressed and estimated: docs/predictors.md
 #   make bench        the codec beside others, the server beside plain bytea; writes docs/benchmarks.md
 #
 # From another directory, make -f .../Makefile builds there and leaves the sources alone.
@@ -33,7 +34,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(TOP)/spars
 # These run scripts that start on a machine without PostgreSQL, where PGXS cannot
 # be included yet; the scripts call make again for what they need built.
 CHECK_PARTS = unit fuzz-replay regress isolation tap
-SCRIPTED = check $(CHECK_PARTS) quickstart bench bench-wire bench-datasets bench-care dist deb matrix container
+SCRIPTED = check $(CHECK_PARTS) quickstart bench bench-wire bench-datasets bench-care sizes dist deb matrix container
 # These need no server: PGXS is left out.
 SERVERLESS = client install-client uninstall-client client-compiles test-programs fuzz
 
@@ -56,6 +57,9 @@ bench-datasets:
 	@bash $(TOP)/test/bench-datasets.sh
 bench-care:
 	@bash $(TOP)/test/bench-care.sh
+sizes:
+	@bash $(TOP)/test/sizes.sh $(or $(MODELS),$(TOP)/test/data)
+	@bash $(TOP)/test/roads.sh $(or $(MODELS),$(TOP)/test/data)
 deb:
 	@bash $(TOP)/test/deb.sh
 container:

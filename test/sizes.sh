@@ -13,16 +13,6 @@ source test/lib/measured-models.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 models=$(realpath "${1:-test/data}")
-family=(
-    "main-base" "main-finetune main-base"
-    "mini-base" "mini-finetune mini-base" "mini-finetune-strong mini-base" "mini-finetune-light mini-base"
-    "mini-chain-1 mini-finetune" "mini-chain-2 mini-chain-1"
-    "mini-lora-adapter" "mini-lora-merged mini-base mini-lora-adapter" "mini-lora-merged mini-base"
-    "mini-merge-linear mini-finetune mini-finetune-strong" "mini-merge-slerp mini-finetune mini-finetune-strong"
-    "mini-finetune-pruned mini-finetune" "mini-base-int8 mini-base" "mini-longer-vocabulary mini-base"
-    "mini-base-fp32" "mini-finetune-fp32 mini-base-fp32" "mini-base-fp16" "mini-finetune-fp16 mini-base-fp16"
-    "mini-base mini-base-fp32" "mini-base-fp32 mini-base" "mini-base-fp16 mini-base-fp32" "mini-finetune-fp32 mini-finetune"
-)
 
 # The bytes of a version, from COPY's binary form: a header, then count, length and value of each row.
 content() {

@@ -182,8 +182,11 @@ conn_begin(conn *c)
 	/* so that nobody's operators or functions come before PostgreSQL's own, and times come in one form */
 	static const char settings[] = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),"
 		" pg_catalog.set_config('datestyle', 'ISO', true)";
+	static const char with_effort[] = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),"
+		" pg_catalog.set_config('datestyle', 'ISO', true), pg_catalog.set_config('sparse.effort', $1, true)";
+	const char *const value[] = {c->effort};
 
-	if (!PQsendQueryParams(c->pg, settings, 0, NULL, NULL, NULL, NULL, 0))
+	if (!PQsendQueryParams(c->pg, c->effort ? with_effort : settings, c->effort != NULL, NULL, value, NULL, NULL, 0))
 		conn_fail(c, NULL);
 }
 
@@ -342,7 +345,7 @@ conn_open_like(conn *c, const conn *first)
 		}
 	keyword[count] = NULL;
 	value[count] = NULL;
-	*c = (conn) {.pg = PQconnectdbParams(keyword, value, 0), .schema = format_text("%s", first->schema)};
+	*c = (conn) {.pg = PQconnectdbParams(keyword, value, 0), .schema = format_text("%s", first->schema), .effort = first->effort};
 	PQconninfoFree(parameters);
 	check_connected(c->pg);
 	PQsetNoticeReceiver(c->pg, on_notice, NULL);

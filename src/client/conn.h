@@ -31,6 +31,7 @@ typedef struct conn
 {
 	PGconn	   *pg;
 	char	   *schema;			/* quoted */
+	const char *effort;			/* sparse.effort, of every transaction; NULL: as it is */
 } conn;
 
 /* What a lost connection means for the command at hand: the hint of such errors. NULL: nothing. */

@@ -20,7 +20,7 @@ number_of(int owner, uint64_t part)
 static const model *
 owner_of(const kin_files *k, int owner)
 {
-	return owner == 0 ? k->child : k->parent[owner - 1];
+	return owner == 0 ? k->child : k->file[owner - 1];
 }
 
 uint32_t
@@ -50,10 +50,16 @@ kin_locate(const kin_files *k, int64_t object, kin_place *place)
 /* ---- the core's source ---- */
 
 static bool
-tensor_as_kin(const model *m, int owner, const sparse_tensor *tensor, sparse_kin *kin)
+is_of_parent(const kin_files *k, int file, int parent)
+{
+	return (k->parent_of != NULL ? k->parent_of[file] : file) == parent;
+}
+
+static bool
+tensor_as_kin(const model *m, int owner, int parent, const sparse_tensor *tensor, sparse_kin *kin)
 {
 	*kin = (sparse_kin) {
-		.object = number_of(owner, 1 + (uint64_t) (tensor - m->header.tensor)), .dtype = tensor->dtype, .parent = owner - 1
+		.object = number_of(owner, 1 + (uint64_t) (tensor - m->header.tensor)), .dtype = tensor->dtype, .parent = parent
 	};
 	return sparse_kin_shape(kin, tensor->shape, tensor->rank);
 }
@@ -62,15 +68,15 @@ static bool
 find_tensor(void *state, int parent, char *const *name, int names, sparse_kin *found)
 {
 	const kin_files *k = state;
-	const model *m = k->parent[parent];
 
 	for (int i = 0; i < names; i++)
-	{
-		const sparse_tensor *tensor = model_find(m, name[i]);
+		for (int f = 0; f < k->files; f++)
+		{
+			const sparse_tensor *tensor = is_of_parent(k, f, parent) ? model_find(k->file[f], name[i]) : NULL;
 
-		if (tensor != NULL && tensor->bytes > 0)
-			return tensor_as_kin(m, parent + 1, tensor, found);
-	}
+			if (tensor != NULL && tensor->bytes > 0)
+				return tensor_as_kin(k->file[f], f + 1, parent, tensor, found);
+		}
 	return false;
 }
 
@@ -80,22 +86,24 @@ find_sibling(void *state, const char *name, sparse_kin *found)
 	const kin_files *k = state;
 	const sparse_tensor *tensor = model_find(k->child, name);
 
-	return tensor != NULL && tensor_as_kin(k->child, 0, tensor, found);
+	return tensor != NULL && tensor_as_kin(k->child, 0, -1, tensor, found);
 }
 
 static void
 list_tensors(void *state, int parent, uint64_t most, void (*take) (void *taker, const sparse_kin *kin), void *taker)
 {
 	const kin_files *k = state;
-	const model *m = k->parent[parent];
+	uint64_t	count = 0;
 
-	for (uint32_t i = 0; i < m->header.tensors && i < most; i++)
-	{
-		sparse_kin	kin;
+	for (int f = 0; f < k->files; f++)
+		for (uint32_t i = 0; is_of_parent(k, f, parent) && i < k->file[f]->header.tensors && count < most; i++, count++)
+		{
+			const sparse_tensor *tensor = &k->file[f]->header.tensor[i];
+			sparse_kin	kin;
 
-		if (m->header.tensor[i].bytes > 0 && tensor_as_kin(m, parent + 1, &m->header.tensor[i], &kin))
-			take(taker, &kin);
-	}
+			if (tensor->bytes > 0 && tensor_as_kin(k->file[f], f + 1, parent, tensor, &kin))
+				take(taker, &kin);
+		}
 }
 
 static sparse_dtype
@@ -109,11 +117,14 @@ inspect(void *state, int64_t object, int most, sparse_kin_info *info)
 {
 	const kin_files *k = state;
 	kin_place	place;
+	int32_t		depth = 0;
 
 	(void) most;
 	kin_locate(k, object, &place);
-	*info = (sparse_kin_info) {.dtype = dtype_of(k, &place), .bytes = place.bytes, .decodes = 1};
-	return place.bytes > 0 && (place.owner != 0 || k->done == NULL || k->done[place.part]);
+	if (k->depth != NULL && place.owner > 0 && place.part > 0)
+		depth = k->depth[place.owner - 1][place.part - 1];
+	*info = (sparse_kin_info) {.dtype = dtype_of(k, &place), .bytes = place.bytes, .depth = depth, .decodes = 1 + depth};
+	return place.bytes > 0 && (k->max_depth == 0 || depth < k->max_depth) && (place.owner != 0 || k->done == NULL || k->done[place.part]);
 }
 
 static sparse_status
@@ -131,18 +142,25 @@ read_object(void *state, int64_t object, uint64_t first, uint64_t bytes, void *t
 /* ---- choosing ---- */
 
 void
-kin_open(kin_files *k, const model *child, const model *const *parent, int parents, sparse_codec *codec)
+kin_open(kin_files *k, const model *child, const model *const *file, int files, sparse_codec *codec)
 {
 	*k = (kin_files) {
-		.child = child, .parent = parent, .parents = parents, .codec = codec, .index = kin_index_create(NULL, parents)
+		.child = child, .file = file, .files = files, .parents = files, .codec = codec, .index = kin_index_create(NULL, files)
 	};
 	if (k->index == NULL)
 		fail(STATUS_FAILED, NULL, "out of memory");
 	k->source = (sparse_source) {
-		.state = k, .parents = parents, .find = find_tensor, .sibling = find_sibling, .list = list_tensors,
+		.state = k, .parents = files, .find = find_tensor, .sibling = find_sibling, .list = list_tensors,
 		.inspect = inspect, .read = read_object
 	};
 	sparse_factors_init(&k->factors, &k->source, NULL);
+}
+
+void
+kin_join(kin_files *k, const int *parent_of, int parents)
+{
+	k->parent_of = parent_of;
+	k->parents = k->source.parents = k->factors.source.parents = parents;
 }
 
 void
@@ -169,11 +187,11 @@ describe(kin_files *k, uint32_t number, kin_part *part)
 
 	part->files = k;
 	part->label = tensor != NULL ? tensor->name : k->child->kind == DELTAFILE_SAFETENSORS ? "header" : "bytes";
-	part->environment = (sparse_environment) {0};
+	part->environment = (sparse_environment) {.effort = k->effort};
 	part->grid = tensor != NULL ? sparse_tensor_grid(tensor, tensor->bytes, SPARSE_CHUNK_TARGET)
 		: (sparse_grid) {bytes, 0, SPARSE_CHUNK_TARGET};
 	part->subject = (sparse_subject) {
-		.dtype = SPARSE_BYTES, .bytes = bytes, .chunk_bytes = part->grid.chunk_bytes, .read = read_content, .state = part
+		.dtype = SPARSE_BYTES, .bytes = bytes, .chunk_bytes = k->chunk_bytes > 0 ? k->chunk_bytes : part->grid.chunk_bytes, .read = read_content, .state = part
 	};
 	if (tensor != NULL)
 	{
@@ -207,19 +225,30 @@ kin_wants_siblings(kin_files *k, uint32_t part)
 	return want;
 }
 
-/* What a parent has in the same place: a header, bytes, or the tensor of that name. 0: nothing of use. */
+/* What a file has in the same place: a header, bytes, or the tensor of that name. 0: nothing of use. */
 static int64_t
-same_in_parent(const kin_files *k, uint32_t number, int parent)
+same_in_file(const kin_files *k, uint32_t number, int file)
 {
-	const model *m = k->parent[parent];
+	const model *m = k->file[file];
 	const sparse_tensor *child = number > 0 ? &k->child->header.tensor[number - 1] : NULL;
 	const sparse_tensor *tensor = child != NULL ? model_find(m, child->name) : NULL;
 
 	if (child == NULL)
-		return m->kind == k->child->kind || k->child->kind == DELTAFILE_BYTES ? number_of(parent + 1, 0) : 0;
+		return m->kind == k->child->kind || k->child->kind == DELTAFILE_BYTES ? number_of(file + 1, 0) : 0;
 	if (tensor == NULL || sparse_tensor_shared_bytes(child, tensor) == 0)
 		return 0;
-	return number_of(parent + 1, 1 + (uint64_t) (tensor - m->header.tensor));
+	return number_of(file + 1, 1 + (uint64_t) (tensor - m->header.tensor));
+}
+
+static int64_t
+same_in_parent(const kin_files *k, uint32_t number, int parent)
+{
+	int64_t		object = 0;
+
+	for (int f = 0; f < k->files && object == 0; f++)
+		if (is_of_parent(k, f, parent))
+			object = same_in_file(k, number, f);
+	return object;
 }
 
 void
@@ -248,6 +277,13 @@ kin_choose(kin_files *k, uint32_t number, kin_part *part)
 	check(k, recipes_propose(&part->environment, source, &part->subject, k->codec, k->index, proposals));
 	check(k, prediction_choose(&part->coder, proposals, &part->prediction));
 	part->grid.split_bytes = part->prediction.shared < part->subject.bytes ? part->prediction.shared : 0;
+}
+
+void
+kin_choose_as_it_is(kin_files *k, kin_part *part)
+{
+	part->proposals.recipes = 0;
+	check(k, prediction_choose(&part->coder, &part->proposals, &part->prediction));
 }
 
 /* ---- coding ---- */

@@ -1,6 +1,8 @@
 /*
  * kin.h: local files as the core's source of tensors: a child, and the parents that predict it.
  *
+ * A parent is one file, or several that kin_join puts together: the shards of a model.
+ *
  * The parts of a file are numbered: 0 is its header, or all of a file without tensors; then come its tensors. What
  * predicts a part is chosen by the core as an import chooses it; the factors that it found for that part
  * are kept until the next one.
@@ -17,9 +19,15 @@
 typedef struct kin_files
 {
 	const model *child;
-	const model *const *parent;
+	const model *const *file;	/* of the parents */
+	int			files;
+	const int  *parent_of;		/* of each; NULL: it is one for itself */
 	int			parents;
 	bool	   *done;			/* of the child's parts: which may predict others; NULL: all */
+	const int32_t *const *depth;	/* of the chains that the tensors of each file end; NULL: 0 */
+	int32_t		max_depth;		/* what is as deep predicts nothing; 0: there is no limit */
+	uint64_t	chunk_bytes;	/* of the part that is chosen for; 0: as compress cuts it */
+	int			effort;			/* of environments (recipes/environment.h) */
 	sparse_codec *codec;
 	kin_index  *index;
 	sparse_source source;		/* of objects in files */
@@ -45,15 +53,18 @@ typedef struct kin_part
 /* Where an object of a prediction that is no factor lies. */
 typedef struct kin_place
 {
-	int			owner;			/* 0: the child; from 1: a parent */
+	int			owner;			/* 0: the child; from 1: a file of a parent */
 	uint32_t	part;			/* of the file */
 	uint64_t	first;			/* byte of the file */
 	uint64_t	bytes;
 } kin_place;
 
 /* The codec is the caller's; files stay open as long as these. */
-extern void kin_open(kin_files *k, const model *child, const model *const *parent, int parents, sparse_codec *codec);
+extern void kin_open(kin_files *k, const model *child, const model *const *file, int files, sparse_codec *codec);
 extern void kin_close(kin_files *k);
+
+/* Says which parent each file belongs to, of so many, each of which has one. */
+extern void kin_join(kin_files *k, const int *parent_of, int parents);
 
 extern uint32_t kin_parts(const model *m);
 
@@ -65,6 +76,9 @@ extern void kin_turn_to(kin_files *k, uint32_t number, kin_part *part);
 
 /* The same, and chooses what predicts it. Failures end the program. */
 extern void kin_choose(kin_files *k, uint32_t number, kin_part *part);
+
+/* Then: chooses among what predicts it as it is. */
+extern void kin_choose_as_it_is(kin_files *k, kin_part *part);
 
 extern void kin_locate(const kin_files *k, int64_t object, kin_place *place);
 

@@ -231,6 +231,7 @@ push_model(push *p, conn *c, const push_request *request)
 	p->existed = is_ready(p, c);
 	if (p->existed)
 		return;
+	push_kin_open(&p->kin, c, &p->local, &p->haves, p->id, &r.parents);
 	push_layout(p, c);
 	push_send(p, c, r.jobs, r.quiet);
 	commit_version(p, c);
@@ -242,7 +243,9 @@ push_close(push *p)
 	local_close(&p->local);
 	card_close(&p->card);
 	haves_close(&p->haves);
+	push_kin_close(&p->kin);
 	free(p->chunk);
+	free(p->unit);
 }
 
 /* ---- the adapter ---- */

@@ -8,6 +8,7 @@
 #include "card.h"
 #include "have.h"
 #include "local.h"
+#include "push_kin.h"
 #include "remote.h"
 
 /* A chunk that the server wants. */
@@ -18,9 +19,19 @@ typedef struct push_chunk
 	uint32_t	seq;
 	uint64_t	file_offset;
 	uint64_t	bytes;
-	bool		predicted;		/* by this: */
+	bool		wanted;
+	bool		predicted;		/* as the server says, by this: */
 	wire_range	prediction;
 } push_chunk;
+
+/* Chunks that go together: one, or all of a tensor, which is looked for in its parents. */
+typedef struct push_unit
+{
+	unsigned long first;
+	unsigned long count;
+	bool		searched;
+	bool		late;			/* what predicts it may be others of its file */
+} push_unit;
 
 typedef struct push
 {
@@ -28,9 +39,12 @@ typedef struct push
 	model_card	card;
 	haves		haves;
 	char		id[24];
+	push_kin	kin;			/* what may predict its tensors */
 	push_chunk *chunk;
 	unsigned long chunks;
-	uint64_t	bytes;			/* of their content */
+	push_unit  *unit;			/* the late ones last */
+	unsigned long units;
+	uint64_t	bytes;			/* of the content of all */
 	uint64_t	sent;			/* bytes of deltas */
 	bool		existed;		/* the same content was there, under that name */
 } push;
@@ -60,7 +74,7 @@ extern void push_add_parent(push_request *r, const char *reference, const char *
 extern void push_model(push *p, conn *c, const push_request *request);
 extern void push_close(push *p);
 
-/* Asks which chunks are wanted. */
+/* Asks which chunks are wanted, and makes units of them. */
 extern void push_layout(push *p, conn *c);
 
 /* Makes and sends them, on that many connections. */

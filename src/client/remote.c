@@ -18,7 +18,7 @@
 /* Options without a short form. */
 enum
 {
-	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_APPROX, OPTION_RECORD, OPTION_ROOT, OPTION_HELP
+	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_APPROX, OPTION_RECORD, OPTION_ROOT, OPTION_EFFORT, OPTION_HELP
 };
 
 /* An option of some commands (by its mark), or of all. */
@@ -42,6 +42,7 @@ static const remote_option known[] = {
 	{'t', "tensor", 't', "NAME", "only this tensor; may be repeated"},
 	{'x', "approx", OPTION_APPROX, NULL, "its newest approximation instead"},
 	{'r', "record", OPTION_RECORD, NULL, "tell the server when it is done: sparse_record_pull()"},
+	{'e', "effort", OPTION_EFFORT, "N", "how much is searched for what predicts a tensor, 1 to 3 (sparse.effort)"},
 	{'j', "jobs", 'j', "N", "connections at the same time (2)"},
 	{'n', "count", 'n', "N", "at most so many"},
 	{'l', "all", 'a', NULL, "everything"},
@@ -64,7 +65,7 @@ static const remote_option known[] = {
 #define KNOWN (sizeof known / sizeof known[0])
 
 const remote_command remote_commands[] = {
-	{"push", "MODEL NAME", 2, 2, "pahmbjqf", "store a model as a new version of NAME",
+	{"push", "MODEL NAME", 2, 2, "pahmbejqf", "store a model as a new version of NAME",
 		"MODEL is a .safetensors file, the .index.json of a sharded model, or a folder as Hugging Face tools\n"
 		"write it. With --have, a local copy of a parent, the delta is made here and only it travels.\n"
 	"After an interruption the same command goes on where it broke off.", push_run},
@@ -149,6 +150,14 @@ parse_jobs(const char *command, const char *text)
 	return (int) jobs;
 }
 
+static const char *
+parse_effort(const char *command, const char *text)
+{
+	if (text[0] < '1' || text[0] > '3' || text[1] != '\0')
+		fail_usage(command, "--effort takes 1, 2 or 3, not \"%s\"", text);
+	return text;
+}
+
 /* The server reads the number: it is to be one. */
 static const char *
 parse_count(const char *command, const char *text)
@@ -229,6 +238,9 @@ take_option(remote *r, const remote_command *command, int letter)
 			break;
 		case OPTION_RECORD:
 			r->record = true;
+			break;
+		case OPTION_EFFORT:
+			r->effort = parse_effort(command->name, optarg);
 			break;
 		case 'j':
 			r->jobs = parse_jobs(command->name, optarg);
@@ -329,6 +341,7 @@ remote_main(const remote_command *command, int argc, char **argv)
 	if (command->run == pull_run && r.output == NULL)
 		fail_usage(argv[0], "no output given: -o FILE, -o FOLDER or -o - is missing");
 	conn_open(&c, &r.server);
+	c.effort = r.effort;
 	command->run(&c, &r);
 	conn_close(&c);
 }

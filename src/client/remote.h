@@ -34,6 +34,7 @@ typedef struct remote
 	const char *root;			/* that names of models begin below */
 	const char *count;			/* of lines */
 	const char *older_than;
+	const char *effort;			/* NULL: as the server has it */
 	int			jobs;			/* connections */
 	bool		as_bytes;
 	bool		approx;

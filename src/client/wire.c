@@ -9,7 +9,6 @@
 
 #include "client.h"
 
-#define TYPE_INT8 20
 #define ARRAY_HEADER 12			/* dimensions, flags, type */
 #define DIMENSION 8				/* length, lower bound */
 
@@ -117,7 +116,7 @@ wire_get_refs(const PGresult *result, int row, int column, wire_refs *refs)
 	*refs = (wire_refs) {0};
 	if (PQgetisnull(result, row, column))
 		return true;
-	if (end - at < ARRAY_HEADER || load4(at + 8) != TYPE_INT8)
+	if (end - at < ARRAY_HEADER || load4(at + 8) != WIRE_INT8)
 		return false;
 	if (load4(at) == 0)
 		return end - at == ARRAY_HEADER;
@@ -178,6 +177,75 @@ wire_read_delta(const PGresult *result, wire_delta *row)
 	row->delta = (const uint8_t *) PQgetvalue(result, 0, 5);
 	row->delta_bytes = (size_t) PQgetlength(result, 0, 5);
 	return check_delta(row);
+}
+
+/* ---- arrays ---- */
+
+/* Room for so many more bytes behind those that are there. */
+static uint8_t *
+extend(wire_buffer *buffer, size_t bytes)
+{
+	size_t		length = buffer->length;
+
+	if (buffer->room - length < bytes)
+	{
+		uint8_t    *wider = allocate(2 * length + bytes);
+
+		if (length > 0)
+			memcpy(wider, buffer->bytes, length);
+		free(buffer->bytes);
+		buffer->bytes = wider;
+		buffer->room = 2 * length + bytes;
+	}
+	buffer->length = length + bytes;
+	return buffer->bytes + length;
+}
+
+void
+wire_array_begin(wire_array *array, uint32_t type)
+{
+	uint8_t    *header;
+
+	array->bytes.length = 0;
+	array->count = 0;
+	header = extend(&array->bytes, ARRAY_HEADER);
+	memset(header, 0, ARRAY_HEADER);
+	wire_put_int4(header + 8, type);
+}
+
+void
+wire_array_add(wire_array *array, const void *bytes, size_t length)
+{
+	uint8_t    *at;
+
+	if (array->count == 0)
+	{
+		at = extend(&array->bytes, DIMENSION);
+		wire_put_int4(array->bytes.bytes, 1);
+		wire_put_int4(at + 4, 1);
+	}
+	at = extend(&array->bytes, 4 + length);
+	wire_put_int4(at, (uint32_t) length);
+	memcpy(at + 4, bytes, length);
+	wire_put_int4(array->bytes.bytes + ARRAY_HEADER, ++array->count);
+}
+
+void
+wire_array_add_int4(wire_array *array, uint32_t value)
+{
+	uint8_t		bytes[4];
+
+	wire_put_int4(bytes, value);
+	wire_array_add(array, bytes, sizeof bytes);
+}
+
+void
+wire_array_add_int8(wire_array *array, int64_t value)
+{
+	uint8_t		bytes[8];
+
+	wire_put_int8(bytes, (uint64_t) value);
+	wire_array_add(array, bytes, sizeof bytes);
 }
 
 /* ---- text ---- */

@@ -72,6 +72,23 @@ extern bool wire_get_refs(const PGresult *result, int row, int column, wire_refs
 extern void wire_put_int4(uint8_t bytes[4], uint32_t value);
 extern void wire_put_int8(uint8_t bytes[8], uint64_t value);
 
+/* An array in binary form, put together element by element. */
+typedef struct wire_array
+{
+	wire_buffer bytes;
+	uint32_t	count;
+} wire_array;
+
+/* Starts an empty one (of any array) with elements of a type. */
+extern void wire_array_begin(wire_array *array, uint32_t type);
+extern void wire_array_add(wire_array *array, const void *bytes, size_t length);
+extern void wire_array_add_int4(wire_array *array, uint32_t value);
+extern void wire_array_add_int8(wire_array *array, int64_t value);
+
+/* The type numbers of PostgreSQL, which never change. */
+#define WIRE_INT4 23
+#define WIRE_INT8 20
+
 /* "{...}": an array of texts, quoted. The caller frees it. */
 extern char *wire_text_array(const char *const *text, unsigned long count);
 

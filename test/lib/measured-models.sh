@@ -3,9 +3,21 @@
 #   begin_measuring NAME   packages, build, and a server in $work, which goes when the script ends, as does the
 #                          server; $models, a directory, is then that of copies the server can read. More settings on stdin
 #   query ...              psql with those options there
+#   $family                rows to be measured: a model, and its parents
 #   make_store DATABASE    a fresh database with an empty store
 
 work=
+
+family=(
+    "main-base" "main-finetune main-base"
+    "mini-base" "mini-finetune mini-base" "mini-finetune-strong mini-base" "mini-finetune-light mini-base"
+    "mini-chain-1 mini-finetune" "mini-chain-2 mini-chain-1"
+    "mini-lora-adapter" "mini-lora-merged mini-base mini-lora-adapter" "mini-lora-merged mini-base"
+    "mini-merge-linear mini-finetune mini-finetune-strong" "mini-merge-slerp mini-finetune mini-finetune-strong"
+    "mini-finetune-pruned mini-finetune" "mini-base-int8 mini-base" "mini-longer-vocabulary mini-base"
+    "mini-base-fp32" "mini-finetune-fp32 mini-base-fp32" "mini-base-fp16" "mini-finetune-fp16 mini-base-fp16"
+    "mini-base mini-base-fp32" "mini-base-fp32 mini-base" "mini-base-fp16 mini-base-fp32" "mini-finetune-fp32 mini-finetune"
+)
 
 clean_up() {
     [ -n "$work" ] || return 0

@@ -97,6 +97,7 @@ my %arguments = (
 	sparse_layout => "$open",
 	sparse_write => "$open, null, 0, decode(repeat('ab', 100), 'hex'), 'x'",
 	sparse_write_delta => "$open, null, 0, public.sdelta_encode(decode(repeat('ab', 100), 'hex')), 'x'",
+	sparse_write_deltas => "$open, null, '{0}', array[public.sdelta_encode(decode(repeat('ab', 100), 'hex'))], 'x'",
 	sparse_commit => "$open",
 	sparse_abort => "$open",
 	sparse_delta => "'public/child', '{public/base}'",

@@ -5,12 +5,6 @@
 
 #include "codec/formula.h"
 
-/*
- * A chunk of a blend needs one of each of its parents, those need theirs: with every
- * generation of merges the number multiplies. What would take more than this is not predicted so.
- */
-#define RECIPE_MOST_DECODED 40
-
 static uint64_t
 element_bytes(sparse_dtype dtype)
 {

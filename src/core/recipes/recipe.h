@@ -12,6 +12,12 @@
 #include "source.h"
 
 /*
+ * A chunk of a blend needs one of each of its parents, those need theirs: with every
+ * generation of merges the number multiplies. What would take more than this is not predicted so.
+ */
+#define RECIPE_MOST_DECODED 40
+
+/*
  * A source is read along with the content: for every `per` elements of content from
  * `begin` on, `count` elements of it, the first of them at `first`. per 0: all of
  * it serves every element.

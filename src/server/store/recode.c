@@ -582,8 +582,8 @@ prepare_needed_by_nothing(void)
 	MemoryContextSwitchTo(context);
 }
 
-static void
-remove_factor(int64 factor)
+void
+object_remove_factor(int64 factor)
 {
 	Datum		value = Int64GetDatum(factor);
 	SPITupleTable *rows;
@@ -635,7 +635,7 @@ exchange(const Recoding *recoding)
 	move_shallower(&below);
 	object_remove_row(recoding->fresh);
 	for (uint64 i = 0; i < factors; i++)
-		remove_factor(factor[i]);
+		object_remove_factor(factor[i]);
 }
 
 /* ---- the whole of it ---- */

@@ -13,8 +13,8 @@
  *      to publish.
  *
  * A delta may refer to the object's source, which is what the client was told that it
- * may have. That is the parent, unless the chain would become too long; the delta is
- * then decoded, and its content coded against the parent.
+ * may have. That is the parent, unless the chain would become too long, or a client has named others
+ * (stage_parents.c); the delta is then decoded, and its content coded against the parent.
  */
 #include "postgres.h"
 #include "compat.h"
@@ -115,9 +115,9 @@ object_stage(ObjectReader *reader, const ObjectSpec *spec, int64 version)
 /* ---- finding one ---- */
 
 static StoreQuery find_staged = {
-	.sql = "select coalesce(source, 0) from sparse.staged where object operator(pg_catalog.=) $1",
+	.sql = "select coalesce(source, 0), declared from sparse.staged where object operator(pg_catalog.=) $1",
 	.args = 1, .arg = {INT8OID},
-	.columns = 1, .column = {INT8OID}
+	.columns = 2, .column = {INT8OID, BOOLOID}
 };
 
 bool
@@ -129,7 +129,10 @@ staged_find(ObjectReader *reader, int64 object, StagedObject *staged)
 
 	memset(staged, 0, sizeof(*staged));
 	if (found)
+	{
 		staged->source = row_int64(rows, 0, 1);
+		staged->declared = DatumGetBool(row_datum(rows, 0, 2));
+	}
 	SPI_freetuptable(rows);
 	if (!found || !object_info(reader, object, &staged->info))
 		return false;
@@ -195,8 +198,8 @@ static StoreQuery replace_chunk = {
 	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, BYTEAOID}
 };
 
-static void
-put_chunk(const StagedObject *staged, int32 seq, struct varlena *delta)
+void
+staged_put_chunk(const StagedObject *staged, int32 seq, struct varlena *delta)
 {
 	Datum		value[4] = {
 		Int16GetDatum(staged->info.place), Int64GetDatum(staged->info.id),
@@ -237,7 +240,7 @@ read_prediction(ObjectReader *reader, const StagedObject *staged, int64 parent,
 	char	   *prediction;
 
 	ref->count = 0;
-	if (parent == 0 || !object_info(reader, parent, &info) ||
+	if (parent == 0 || !object_info(reader, parent, &info) || info.dtype != staged->info.dtype ||
 		!object_predicts(&info, &staged->info, first, bytes, ref))
 		return NULL;
 	prediction = palloc(ref->count * element_bytes);
@@ -276,9 +279,9 @@ write_content(ObjectReader *reader, const StagedObject *staged, int32 seq, uint6
 	if (status != SPARSE_OK)
 		sparse_report(status, "encode a chunk");
 	if (at_most != NULL && VARSIZE_ANY_EXHDR(at_most) <= length)
-		put_chunk(staged, seq, at_most);
+		staged_put_chunk(staged, seq, at_most);
 	else
-		put_chunk(staged, seq, delta_value(staged, seq, delta, length));
+		staged_put_chunk(staged, seq, delta_value(staged, seq, delta, length));
 }
 
 void
@@ -300,8 +303,8 @@ staged_write(ObjectReader *reader, const StagedObject *staged, int32 seq,
 
 /* ---- deltas that somebody sent ---- */
 
-pg_noreturn static void
-bad_delta(int32 seq, const char *problem)
+pg_noreturn void
+staged_refuse_delta(int32 seq, const char *problem)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -316,20 +319,31 @@ static void
 check_delta(const StagedObject *staged, int32 seq, uint64 bytes, const sparse_delta_info *info)
 {
 	if (info->dtype != staged->info.dtype)
-		bad_delta(seq, psprintf("Its dtype is %s instead of %s.", sparse_dtype_get(info->dtype)->name,
+		staged_refuse_delta(seq, psprintf("Its dtype is %s instead of %s.", sparse_dtype_get(info->dtype)->name,
 								sparse_dtype_get(staged->info.dtype)->name));
 	if (info->content_bytes != bytes)
-		bad_delta(seq, psprintf("It holds " UINT64_FORMAT " bytes of content instead of " UINT64_FORMAT ".",
+		staged_refuse_delta(seq, psprintf("It holds " UINT64_FORMAT " bytes of content instead of " UINT64_FORMAT ".",
 								info->content_bytes, bytes));
 	if (info->whole != staged->info.whole || info->piece != (uint32) seq)
-		bad_delta(seq, psprintf("It says that it is piece %u of %s content.", info->piece,
+		staged_refuse_delta(seq, psprintf("It says that it is piece %u of %s content.", info->piece,
 								info->whole == staged->info.whole ? "this" : "another"));
 	/* what the codec writes is never longer than this */
-	if (info->delta_bytes > sparse_delta_bound(bytes) + SPARSE_DELTA_REF)
-		bad_delta(seq, psprintf("It has " UINT64_FORMAT " bytes, more than its content could need.",
+	if (info->delta_bytes > sparse_delta_bound(bytes) + info->refs * SPARSE_DELTA_REF + info->parameter_bytes)
+		staged_refuse_delta(seq, psprintf("It has " UINT64_FORMAT " bytes, more than its content could need.",
 								info->delta_bytes));
-	if (info->refs > 1)
-		bad_delta(seq, psprintf("It has %u references; at most one is allowed.", info->refs));
+}
+
+void
+staged_check_delta(const StagedObject *staged, int32 seq, struct varlena *delta, uint64 *first, sparse_delta_info *info)
+{
+	uint64		bytes;
+	sparse_status status;
+
+	locate_chunk(staged, seq, first, &bytes);
+	status = sparse_delta_read(VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta), VARSIZE_ANY_EXHDR(delta), info);
+	if (status != SPARSE_OK)
+		sparse_report(status, "read the delta");
+	check_delta(staged, seq, bytes, info);
 }
 
 /* The only reference of a delta must be the one that the layout named. */
@@ -343,10 +357,10 @@ check_reference(ObjectReader *reader, const StagedObject *staged, int32 seq,
 	if (staged->source == 0 ||
 		!object_info(reader, staged->source, &source) ||
 		!object_predicts(&source, &staged->info, first, bytes, &allowed))
-		bad_delta(seq, "It has a reference, but the chunk has no prediction.");
+		staged_refuse_delta(seq, "It has a reference, but the chunk has no prediction.");
 	if (ref->parent != 0 || ref->dtype != allowed.dtype ||
 		ref->first != allowed.first || ref->count != allowed.count)
-		bad_delta(seq, psprintf("It refers to elements " UINT64_FORMAT " to " UINT64_FORMAT
+		staged_refuse_delta(seq, psprintf("It refers to elements " UINT64_FORMAT " to " UINT64_FORMAT
 								" of parent %u as %s instead of " UINT64_FORMAT " to " UINT64_FORMAT " of parent 0 as %s.",
 								ref->first, ref->first + ref->count, ref->parent,
 								sparse_dtype_get(ref->dtype)->name, allowed.first,
@@ -380,21 +394,17 @@ staged_write_delta(ObjectReader *reader, const StagedObject *staged, int32 seq, 
 {
 	sparse_delta_info info;
 	uint64		first;
-	uint64		bytes;
-	sparse_status status;
 
-	locate_chunk(staged, seq, &first, &bytes);
-	status = sparse_delta_read(VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta),
-							   VARSIZE_ANY_EXHDR(delta), &info);
-	if (status != SPARSE_OK)
-		sparse_report(status, "read the delta");
-	check_delta(staged, seq, bytes, &info);
+	staged_check_delta(staged, seq, delta, &first, &info);
+	if (info.refs > 1 || info.parameter_bytes > 0)
+		staged_refuse_delta(seq, psprintf("It has %u references and %u bytes of a formula; at most one reference is allowed where none was named.",
+										  info.refs, info.parameter_bytes));
 	if (info.refs > 0)
-		check_reference(reader, staged, seq, first, bytes, &info.ref[0]);
+		check_reference(reader, staged, seq, first, info.content_bytes, &info.ref[0]);
 	if (info.refs > 0 ? staged->source != staged->parent : staged->parent != 0)
 		recode(reader, staged, seq, first, &info, delta);
 	else
-		put_chunk(staged, seq, delta);
+		staged_put_chunk(staged, seq, delta);
 }
 
 /* ---- publishing ---- */
@@ -421,10 +431,11 @@ static StoreQuery delete_staged = {
 };
 
 static StoreQuery publish_object = {
-	.sql = "update sparse.object set sha256 = $2, stored_bytes = $3, predictor = $4, "
-		"depth = case when $5 then depth else 0 end "
-		"where id operator(pg_catalog.=) $1 and sha256 is null",
-	.args = 5, .arg = {INT8OID, BYTEAOID, INT8OID, TEXTOID, BOOLOID}
+	.sql = "update sparse.object o set sha256 = $2, stored_bytes = $3, predictor = $4, "
+		"depth = coalesce((select pg_catalog.max(p.parent_depth) from sparse.object_parent p "
+		"  where p.object operator(pg_catalog.=) $1) operator(pg_catalog.+) 1, 0) "
+		"where o.id operator(pg_catalog.=) $1 and o.sha256 is null",
+	.args = 4, .arg = {INT8OID, BYTEAOID, INT8OID, TEXTOID}
 };
 
 static void
@@ -448,9 +459,11 @@ object_remove_row(int64 object)
 	run_for_object(&delete_object, object);
 }
 
+/* With what was worked out for it. Nothing may be predicted from it any more. */
 static void
 remove_staged(int64 object)
 {
+	staged_keep_parents(object, 0);
 	object_remove_content(object);
 	run_for_object(&delete_staged, object);
 	object_remove_row(object);
@@ -459,15 +472,13 @@ remove_staged(int64 object)
 static void
 fill_in(const StagedObject *staged, const uint8 *sha256, const StagedFigures *figures)
 {
-	bool		predicted = object_parent_was_used(figures->used);
-	Datum		value[5] = {
+	Datum		value[4] = {
 		Int64GetDatum(staged->info.id),
 		PointerGetDatum(object_sha256_value(sha256)), Int64GetDatum(figures->stored_bytes),
-		CStringGetTextDatum(object_predictor_name(figures->used)), BoolGetDatum(predicted)
+		CStringGetTextDatum(object_predictor_name(figures->used))
 	};
 
-	if (!predicted)
-		run_for_object(&delete_edges, staged->info.id);
+	staged_keep_parents(staged->info.id, figures->parents_used);
 	if (query_run(&publish_object, value, NULL, false, NULL) != 1)
 	{
 		query_forget(&publish_object);
@@ -495,7 +506,10 @@ staged_publish(ObjectReader *reader, const StagedObject *staged, const uint8 *sh
 
 	memset(result, 0, sizeof(*result));
 	if (object_find_or_reserve(&spec, staged->info.grid.chunk_bytes, result))
+	{
+		staged_replace_parent(staged->info.id, result->id);
 		remove_staged(staged->info.id);
+	}
 	else
 	{
 		object_remove_row(result->id);
@@ -513,6 +527,13 @@ static StoreQuery staged_of_version = {
 	.columns = 1, .column = {INT8OID}
 };
 
+static StoreQuery delete_edges_among = {
+	.sql = "delete from sparse.object_parent p using sparse.staged s, sparse.staged of "
+		"where s.version operator(pg_catalog.=) $1 and p.object operator(pg_catalog.=) s.object "
+		"and of.object operator(pg_catalog.=) p.parent",
+	.args = 1, .arg = {INT8OID}
+};
+
 uint64
 staged_remove_all(int64 version)
 {
@@ -520,6 +541,8 @@ staged_remove_all(int64 version)
 	uint64		removed = 0;
 	uint64		count;
 
+	/* they may be predicted from each other */
+	query_run(&delete_edges_among, &value, NULL, false, NULL);
 	do
 	{
 		SPITupleTable *rows;

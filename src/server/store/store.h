@@ -324,6 +324,7 @@ typedef struct StagedObject
 	ObjectInfo	info;
 	int64		parent;			/* what its chunks are stored against; 0: nothing */
 	int64		source;			/* what deltas that are written to it may refer to; 0: nothing */
+	bool		declared;		/* its chunks refer to what a client has named: staged_declare */
 } StagedObject;
 
 /* False when the object is none, or not staged (any more). */
@@ -337,6 +338,30 @@ extern void staged_write(ObjectReader *reader, const StagedObject *staged, int32
 						 const char *content, uint64 bytes);
 extern void staged_write_delta(ObjectReader *reader, const StagedObject *staged, int32 seq,
 							   struct varlena *delta);
+
+/*
+ * What a client's deltas of a staged object refer to. A parent of 0 is the one that was worked out for the object and has
+ * that number already.
+ */
+typedef struct StagedParents
+{
+	int			count;
+	struct
+	{
+		int64		object;
+		bool		made;
+	}			parent[SPARSE_MAX_REFS];
+} StagedParents;
+
+/*
+ * From now on the object is predicted from these; where it was from others, its chunks are gone. False, and nothing is
+ * changed: it cannot be. The reader must not be a read-only one; what it knows of the object is forgotten.
+ */
+extern bool staged_declare(ObjectReader *reader, StagedObject *staged, const StagedParents *parents);
+
+/* Stores deltas that refer to what was declared, after a look at their headers. */
+extern void staged_write_declared(ObjectReader *reader, const StagedObject *staged, int count, const int32 *seq,
+								  struct varlena *const *delta);
 
 /* Which chunks of a staged object are there; starts zeroed. */
 #define STAGED_CHUNKS 1000
@@ -358,6 +383,7 @@ typedef struct StagedFigures
 {
 	uint64		stored_bytes;
 	bool		used[SPARSE_PREDICTORS];
+	uint32		parents_used;	/* a bit for each, by its number */
 } StagedFigures;
 
 /*

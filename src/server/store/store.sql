@@ -382,12 +382,14 @@ begin
         begun_at timestamptz not null default now(),
         new_objects integer not null default 0,
         new_bytes bigint not null default 0,
-        stored_bytes bigint not null default 0
+        stored_bytes bigint not null default 0,
+        held boolean not null default false
     );
     create index upload_declaration on sparse.upload (declaration);
     comment on table sparse.upload is 'versions that sparse_begin() opened and nobody has committed or given up yet';
     comment on column sparse.upload.declaration is 'SHA-256 over everything that it was begun with: who begins it again goes on with it';
     comment on column sparse.upload.begun_at is 'when it was last begun';
+    comment on column sparse.upload.held is 'whether its client had all tensors of its parents: it looked through them itself';
     comment on column sparse.upload.new_objects is 'objects stored when it was begun: headers';
 
     create table sparse.staged (
@@ -395,12 +397,14 @@ begin
         version bigint not null references sparse.upload,
         sha256 bytea not null check (length(sha256) = 32),
         source bigint,
+        declared boolean not null default false,
         unique (version, sha256)
     );
     create index staged_source on sparse.staged (source);
-    comment on table sparse.staged is 'objects of open versions, which nothing else refers to; they become objects like all others when their version is committed';
+    comment on table sparse.staged is 'objects of open versions, which nothing but each other refers to; they become objects like all others when their version is committed';
     comment on column sparse.staged.sha256 is 'what the client says it will be; checked by the commit';
     comment on column sparse.staged.source is 'the object that a client''s deltas may refer to';
+    comment on column sparse.staged.declared is 'its chunks refer to what the client has named; what that is, object_parent says';
 
     -- The version decides who sees what belongs to it.
     alter table sparse.parent enable row level security;

@@ -60,6 +60,12 @@ as $function$
 begin
     -- formats above 1 add their steps here, each within "if format < N"
     perform @extschema@.sparse_create_care();
+    if not exists (select from pg_attribute where attrelid = 'sparse.staged'::regclass and attname = 'declared') then
+        alter table sparse.staged add column declared boolean not null default false;
+        alter table sparse.upload add column held boolean not null default false;
+        comment on column sparse.staged.declared is 'its chunks refer to what the client has named; what that is, object_parent says';
+        comment on column sparse.upload.held is 'whether its client had all tensors of its parents: it looked through them itself';
+    end if;
     perform @extschema@.sparse_attach_store();
     perform @extschema@.sparse_set_sequences();
     return @extschema@.sparse_store_format();

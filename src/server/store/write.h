@@ -23,6 +23,26 @@ extern void object_insert_edge(int64 object, int32 depth, int ordinal, int64 par
 extern void object_remove_content(int64 object);
 extern void object_remove_row(int64 object);
 
+/* Removes an object of formulas, a factor, if nothing needs it; what it belonged to is counted anew. */
+extern void object_remove_factor(int64 factor);
+
+/* ---- staged objects, between stage.c and stage_parents.c ---- */
+
+/* Reads the header of a delta for a chunk, of which all but the references must fit; and where the chunk begins. */
+extern void staged_check_delta(const StagedObject *staged, int32 seq, struct varlena *delta, uint64 *first,
+							   sparse_delta_info *info);
+
+pg_noreturn extern void staged_refuse_delta(int32 seq, const char *problem);
+
+/* Stores a delta in place of what was there. */
+extern void staged_put_chunk(const StagedObject *staged, int32 seq, struct varlena *delta);
+
+/* Removes the edges to parents that are not among `used`, a bit for each number, and what was worked out for those alone. */
+extern void staged_keep_parents(int64 object, uint32 used);
+
+/* What is predicted from a staged object is predicted from another of the same content, which is to take its place. */
+extern void staged_replace_parent(int64 staged, int64 object);
+
 /*
  * One word for the predictors of all chunks: the only one, where "same" counts as
  * the other that has a parent; else "mixed".

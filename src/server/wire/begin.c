@@ -232,6 +232,10 @@ static StoreQuery count_headers = {
 	.sql = "update sparse.upload set new_objects = $2, new_bytes = $3, stored_bytes = $4 where version = $1",
 	.args = 4, .arg = {INT8OID, INT4OID, INT8OID, INT8OID}};
 
+static StoreQuery set_held = {
+	.sql = "update sparse.upload set held = $2 where version = $1 and held <> $2",
+	.args = 2, .arg = {INT8OID, BOOLOID}};
+
 static void
 run_as_owner(StoreQuery *query, Datum *argument)
 {
@@ -267,6 +271,21 @@ write_rows(const Import *import)
 	answer_finish();
 	store_leave(&access);
 	run_as_owner(&count_headers, argument);
+}
+
+/* With what its client could look for predictions, this time. */
+static void
+note_held(int64 version, const Have *have)
+{
+	Datum		argument[2] = {Int64GetDatum(version)};
+	StoreAccess access;
+
+	store_enter(&access);
+	answer_connect();
+	argument[1] = BoolGetDatum(have_parents(have, version));
+	query_run(&set_held, argument, NULL, false, NULL);
+	answer_finish();
+	store_leave(&access);
 }
 
 /* ---- the function ---- */
@@ -305,23 +324,13 @@ find_or_open(Import *import, const Have *have)
 	}
 	store_lock_for_writing();
 	version = find_again(declaration, import->name);
-	if (version != 0)
-		return version;
-	open_version(import, have, declaration);
-	return import->version;
-}
-
-/* Read as the caller, at this moment, like parents. */
-static Have *
-have_now(FunctionCallInfo fcinfo, int argument)
-{
-	Have	   *have;
-
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	have = have_of_argument(fcinfo, argument, true);
-	PopActiveSnapshot();
-	return have;
+	if (version == 0)
+	{
+		open_version(import, have, declaration);
+		version = import->version;
+	}
+	note_held(version, have);
+	return version;
 }
 
 /* sparse_begin(name, files, parents, roles, metadata, have) */
@@ -337,7 +346,7 @@ wire_begin(PG_FUNCTION_ARGS)
 	version_check_name(import.name);
 	import_check_may_insert();
 	import_resolve_parents(fcinfo, &import);
-	have = have_now(fcinfo, 5);
+	have = have_of_argument_now(fcinfo, 5);
 	import.metadata = import_metadata_argument(fcinfo, 4);
 	import.plan = declared_plan(PG_GETARG_JSONB_P(1));
 	PG_RETURN_INT64(find_or_open(&import, have));

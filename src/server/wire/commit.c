@@ -9,7 +9,8 @@
  *   4. They must be whole: no pointer, no index of what is not there (whole.c).
  *   5. In the order of their SHA-256s, staged objects get theirs, or make way for those that
  *      others have stored meanwhile (store/stage.c).
- *   6. What came in is coded by the best that an import of the files would find (store/recode.c): a client sees less.
+ *   6. What came in is coded by the best that an import of the files would find (store/recode.c), but where a client
+ *      that sees as much has looked already.
  *   7. The version's counters make it ready.
  */
 #include "postgres.h"
@@ -39,6 +40,7 @@ PG_FUNCTION_INFO_V1(wire_commit);
 typedef struct Claim
 {
 	int64		object;
+	bool		settled;		/* its client has looked for predictions in all that the server would */
 	bool		verified;
 	bool		is_new;			/* and was not there before */
 	uint8		sha256[SPARSE_SHA256_BYTES];
@@ -73,10 +75,11 @@ typedef struct Committing
 /* ---- what is staged ---- */
 
 static StoreQuery claims_query = {
-	.sql = "select object, sha256 from sparse.staged"
-	" where version = $1 and sha256 > $2 order by sha256 limit $3",
+	.sql = "select s.object, s.sha256, s.declared and u.held"
+	"  from sparse.staged s join sparse.upload u on u.version = s.version"
+	" where s.version = $1 and s.sha256 > $2 order by s.sha256 limit $3",
 	.args = 3, .arg = {INT8OID, BYTEAOID, INT8OID},
-	.columns = 2, .column = {INT8OID, BYTEAOID}};
+	.columns = 3, .column = {INT8OID, BYTEAOID, BOOLOID}};
 
 static void
 add_claim(Committing *committing, const SPITupleTable *rows, uint64 row)
@@ -93,6 +96,7 @@ add_claim(Committing *committing, const SPITupleTable *rows, uint64 row)
 	memset(claim, 0, sizeof(*claim));
 	claim->object = row_int64(rows, row, 1);
 	row_sha256(rows, row, 2, claim->sha256);
+	claim->settled = DatumGetBool(row_datum(rows, row, 3));
 	entry = hash_search(committing->by_object, &claim->object, HASH_ENTER, NULL);
 	entry->claim = committing->claims++;
 }
@@ -271,6 +275,8 @@ read_chunk(Committing *committing, const ObjectInfo *object, uint64 seq, Claim *
 		return;
 	sha256_add(committing->object_sum, committing->content, bytes);
 	claim->figures.used[info.predictor] = true;
+	for (int i = 0; i < info.refs; i++)
+		claim->figures.parents_used |= UINT32_C(1) << info.ref[i].parent;
 	claim->figures.stored_bytes += info.delta_bytes;
 }
 
@@ -448,7 +454,7 @@ improve_all(Committing *committing)
 		const Claim *claim = claim_of(committing, object[i]->id);
 
 		CHECK_FOR_INTERRUPTS();
-		if (claim == NULL || !claim->is_new)
+		if (claim == NULL || !claim->is_new || claim->settled)
 			continue;
 		answer_connect();
 		improve(committing, stored, object[i]);

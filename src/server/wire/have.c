@@ -3,10 +3,12 @@
  */
 #include "have.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 
 #include "find.h"
 #include "model/answer.h"
@@ -104,6 +106,18 @@ have_of_argument(FunctionCallInfo fcinfo, int argument, bool read_only)
 	return have;
 }
 
+Have *
+have_of_argument_now(FunctionCallInfo fcinfo, int argument)
+{
+	Have	   *have;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	have = have_of_argument(fcinfo, argument, true);
+	PopActiveSnapshot();
+	return have;
+}
+
 int
 have_versions(const Have *have, const int64 **version)
 {
@@ -172,6 +186,73 @@ have_object(const Have *have, int64 object, HavePlace *where)
 	found = first_element(have, rows, count, where) >= 0;
 	SPI_freetuptable(rows);
 	return found;
+}
+
+/* ---- what a client names in them ---- */
+
+static StoreQuery named_query = {
+	.sql = "select t.object from sparse.tensor t where t.version = $1 and t.file = $2 and t.ordinal = $3",
+	.args = 3, .arg = {INT8OID, INT4OID, INT4OID},
+	.columns = 1, .column = {INT8OID}};
+
+bool
+version_tensor(int64 version, int64 file, int64 tensor, int64 *object)
+{
+	Datum		argument[3] = {Int64GetDatum(version), Int32GetDatum((int32) file), Int32GetDatum((int32) tensor)};
+	SPITupleTable *rows;
+	bool		found;
+
+	if (file < 0 || file > PG_INT32_MAX || tensor < 0 || tensor > PG_INT32_MAX)
+		return false;
+	found = query_run(&named_query, argument, NULL, false, &rows) > 0;
+	if (found)
+		*object = row_int64(rows, 0, 1);
+	SPI_freetuptable(rows);
+	return found;
+}
+
+bool
+have_tensor(const Have *have, int64 element, int64 file, int64 tensor, int64 *object)
+{
+	const HaveElement *of;
+
+	if (element < 1 || element > have->elements)
+		return false;
+	of = &have->element[element - 1];
+	if (of->version == 0 || (of->file >= 0 && file != 0))
+		return false;
+	return version_tensor(of->version, of->file >= 0 ? of->file : file, tensor, object);
+}
+
+/* By what the files are: the client's may be known from another version than the parent. */
+static StoreQuery parents_query = {
+	.sql = "select not exists (select from sparse.parent p join sparse.file f on f.version = p.parent"
+	"  where p.child = $1 and f.format = 'safetensors' and not exists ("
+	"    select from unnest($2, $3) e (version, file) join sparse.file h on h.version = e.version"
+	"    where (e.file < 0 or h.ordinal = e.file) and h.sha256 = f.sha256))",
+	.args = 3, .arg = {INT8OID, INT8ARRAYOID, INT4ARRAYOID},
+	.columns = 1, .column = {BOOLOID}};
+
+bool
+have_parents(const Have *have, int64 version)
+{
+	Datum	   *versions = palloc(Max(have->elements, 1) * sizeof(Datum));
+	Datum	   *files = palloc(Max(have->elements, 1) * sizeof(Datum));
+	Datum		argument[3] = {Int64GetDatum(version)};
+	SPITupleTable *rows;
+	bool		all;
+
+	for (int i = 0; i < have->elements; i++)
+	{
+		versions[i] = Int64GetDatum(have->element[i].version);
+		files[i] = Int32GetDatum(have->element[i].file);
+	}
+	argument[1] = array_datum(INT8OID, versions, have->elements);
+	argument[2] = array_datum(INT4OID, files, have->elements);
+	query_run(&parents_query, argument, NULL, false, &rows);
+	all = DatumGetBool(row_datum(rows, 0, 1));
+	SPI_freetuptable(rows);
+	return all;
 }
 
 /* ---- and what lies there in its place ---- */

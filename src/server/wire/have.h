@@ -31,11 +31,26 @@ typedef struct HavePlace
  */
 extern Have *have_of_argument(FunctionCallInfo fcinfo, int argument, bool read_only);
 
+/* The same, of what is there at this moment: for functions that write. */
+extern Have *have_of_argument_now(FunctionCallInfo fcinfo, int argument);
+
 /* The versions that it refers to, in order of the elements; their number. */
 extern int	have_versions(const Have *have, const int64 **version);
 
 /* Whether the client holds the object, and where. As the store's owner, within SPI_connect. */
 extern bool have_object(const Have *have, int64 object, HavePlace *where);
+
+/*
+ * The object of tensor number `tensor` (in the order of their bytes) of file number `file` of an element; false: there is
+ * no such thing, or none that the client may know of. As the store's owner, within SPI_connect.
+ */
+extern bool have_tensor(const Have *have, int64 element, int64 file, int64 tensor, int64 *object);
+
+/* The same of any version. */
+extern bool version_tensor(int64 version, int64 file, int64 tensor, int64 *object);
+
+/* Whether the client holds all files with tensors of all parents of a version. As the store's owner, within SPI_connect. */
+extern bool have_parents(const Have *have, int64 version);
 
 /*
  * What the client holds in place of a part of a version: the tensor of the same name, dtype and

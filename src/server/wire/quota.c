@@ -60,8 +60,7 @@ static StoreQuery used_by = {
 static StoreQuery staged_by = {
 	.sql = "select coalesce(sum(pg_column_size(c.delta)), 0)::bigint"
 	"  from sparse.version v"
-	"  join sparse.staged s on s.version = v.id"
-	"  join sparse.object o on o.id = s.object"
+	"  join sparse.object o on o.version = v.id"
 	"  join sparse.chunk c on c.place = o.place and c.object = o.id"
 	" where v.created_by = $1 and v.state = 'open'",
 	.args = 1, .arg = {TEXTOID},

@@ -124,6 +124,44 @@ as 'MODULE_PATHNAME', 'wire_write_delta';
 comment on function sparse_write_delta(text, text, integer, @extschema@.sdelta, text) is
 'Writes a chunk of an open version, as a delta.';
 
+create function sparse_write_deltas(
+    version bigint,
+    tensor text,
+    seq integer[],
+    delta @extschema@.sdelta[],
+    path text default null,
+    have text[] default '{}',
+    parents bigint[] default null,
+    factors @extschema@.sdelta[] default '{}'
+)
+returns boolean
+language c
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'wire_write_deltas';
+comment on function sparse_write_deltas(bigint, text, integer[], @extschema@.sdelta[], text, text[], bigint[], @extschema@.sdelta[]) is
+'Writes chunks of a tensor of an open version, as deltas whose references count the parents that are named: tensors of what the client has, of the version itself, and factors, which come along. False: those cannot be its parents, and nothing was written.';
+
+create function sparse_write_deltas(
+    version text,
+    tensor text,
+    seq integer[],
+    delta @extschema@.sdelta[],
+    path text default null,
+    have text[] default '{}',
+    parents bigint[] default null,
+    factors @extschema@.sdelta[] default '{}'
+)
+returns boolean
+language c
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'wire_write_deltas';
+comment on function sparse_write_deltas(text, text, integer[], @extschema@.sdelta[], text, text[], bigint[], @extschema@.sdelta[]) is
+'Writes chunks of a tensor of an open version, as deltas whose references count the parents that are named: tensors of what the client has, of the version itself, and factors, which come along. False: those cannot be its parents, and nothing was written.';
+
 create function sparse_commit(version bigint)
 returns bigint
 language c

@@ -1,6 +1,6 @@
 /*
  * write.c: sparse_write and sparse_write_delta: a chunk of an open version, as its content
- * or as a delta.
+ * or as a delta; sparse_write_deltas: deltas of a tensor, and what they refer to (declared.c).
  *
  * Each call stands for itself: it finds the version, shares its lock until the end of the
  * transaction, finds the chunk's object, and stores the chunk there (store/stage.c).
@@ -8,11 +8,12 @@
 #include "postgres.h"
 #include "compat.h"
 
-#include "access/detoast.h"
 #include "catalog/pg_type_d.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+#include "declared.h"
 #include "model/answer.h"
 #include "model/import.h"
 #include "quota.h"
@@ -20,11 +21,12 @@
 
 PG_FUNCTION_INFO_V1(wire_write);
 PG_FUNCTION_INFO_V1(wire_write_delta);
+PG_FUNCTION_INFO_V1(wire_write_deltas);
 
-/* Arguments of both functions. */
+/* Arguments of the functions; the last three of wire_write_deltas alone. */
 enum
 {
-	ARG_VERSION, ARG_TENSOR, ARG_SEQ, ARG_BYTES, ARG_PATH
+	ARG_VERSION, ARG_TENSOR, ARG_SEQ, ARG_BYTES, ARG_PATH, ARG_HAVE, ARG_PARENTS, ARG_FACTORS
 };
 
 /* ---- which object is meant ---- */
@@ -105,6 +107,14 @@ find_object(Target *target)
 
 /* ---- writing it ---- */
 
+/* What is to be written: of the first chunk alone its content, or deltas. */
+typedef struct Written
+{
+	bytea	   *content;
+	WireDeltas *deltas;			/* NULL: the content */
+	bool		done;			/* nothing is in the way of it */
+} Written;
+
 /* What an error names. */
 static void
 name_chunk(void *arg)
@@ -115,39 +125,62 @@ name_chunk(void *arg)
 			   target->upload.version.id);
 }
 
-/* `content` or `delta`. Of what is here already, nothing is kept. */
+/* By what the layout names. */
 static void
-store_chunk(Target *target, bytea *content, struct varlena *delta)
+store_laid_out(Target *target, ObjectReader *reader, const StagedObject *staged, const WireDeltas *deltas)
 {
-	ObjectReader *reader = object_reader_create(CurrentMemoryContext, true);
+	for (int i = 0; i < deltas->count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		target->seq = deltas->seq[i];
+		staged_write_delta(reader, staged, deltas->seq[i], deltas->delta[i]);
+	}
+}
+
+static uint64
+bytes_of(const Written *written)
+{
+	return written->deltas == NULL ? VARSIZE_ANY_EXHDR(written->content) : wire_deltas_bytes(written->deltas);
+}
+
+/* Of what is here already, nothing is kept. */
+static void
+store_written(Target *target, Written *written)
+{
+	bool		declares = written->deltas != NULL && written->deltas->declares;
+	ObjectReader *reader = object_reader_create(CurrentMemoryContext, !declares);
 	StagedObject staged;
 
 	find_object(target);
 	if (staged_find(reader, target->object, &staged))
 	{
-		quota_check_chunk(target->upload.version.id,
-						  content != NULL ? VARSIZE_ANY_EXHDR(content) : toast_raw_datum_size(PointerGetDatum(delta)));
-		if (content != NULL)
-			staged_write(reader, &staged, target->seq, VARDATA_ANY(content), VARSIZE_ANY_EXHDR(content));
-		else
-			staged_write_delta(reader, &staged, target->seq, delta);
+		quota_check_chunk(target->upload.version.id, bytes_of(written));
+		if (declares)
+			written->done = wire_declare(written->deltas, target->upload.version.id, reader, &staged);
+		if (declares && written->done)
+			staged_write_declared(reader, &staged, written->deltas->count, written->deltas->seq, written->deltas->delta);
+		else if (!declares && written->deltas != NULL)
+			store_laid_out(target, reader, &staged, written->deltas);
+		else if (!declares)
+			staged_write(reader, &staged, target->seq, VARDATA_ANY(written->content), VARSIZE_ANY_EXHDR(written->content));
 	}
 	object_reader_free(reader);
 }
 
 static void
-write_chunk(Target *target, bytea *content, struct varlena *delta)
+write_chunks(Target *target, Written *written)
 {
 	ErrorContextCallback context = {error_context_stack, name_chunk, target};
 	StoreAccess access;
 
+	written->done = true;
 	error_context_stack = &context;
 	if (upload_lock(&target->upload, UPLOAD_SHARED))
 	{
 		upload_push_snapshot();
 		store_enter(&access);
 		answer_connect();
-		store_chunk(target, content, delta);
+		store_written(target, written);
 		answer_finish();
 		store_leave(&access);
 		PopActiveSnapshot();
@@ -160,12 +193,10 @@ static bool
 find_target(FunctionCallInfo fcinfo, Target *target)
 {
 	memset(target, 0, sizeof(*target));
-	import_check_given(fcinfo, ARG_SEQ, "seq");
 	if (!PG_ARGISNULL(ARG_TENSOR))
 		target->tensor = text_to_cstring(PG_GETARG_TEXT_PP(ARG_TENSOR));
 	if (!PG_ARGISNULL(ARG_PATH))
 		target->path = text_to_cstring(PG_GETARG_TEXT_PP(ARG_PATH));
-	target->seq = PG_GETARG_INT32(ARG_SEQ);
 	upload_of_argument(fcinfo, ARG_VERSION, "write to", false, &target->upload);
 	return target->upload.under_way;
 }
@@ -175,10 +206,16 @@ Datum
 wire_write(PG_FUNCTION_ARGS)
 {
 	Target		target;
+	Written		written = {0};
 
 	import_check_given(fcinfo, ARG_BYTES, "content");
+	import_check_given(fcinfo, ARG_SEQ, "seq");
 	if (find_target(fcinfo, &target))
-		write_chunk(&target, PG_GETARG_BYTEA_PP(ARG_BYTES), NULL);
+	{
+		target.seq = PG_GETARG_INT32(ARG_SEQ);
+		written.content = PG_GETARG_BYTEA_PP(ARG_BYTES);
+		write_chunks(&target, &written);
+	}
 	PG_RETURN_VOID();
 }
 
@@ -189,7 +226,39 @@ wire_write_delta(PG_FUNCTION_ARGS)
 	Target		target;
 
 	import_check_given(fcinfo, ARG_BYTES, "delta");
+	import_check_given(fcinfo, ARG_SEQ, "seq");
 	if (find_target(fcinfo, &target))
-		write_chunk(&target, NULL, PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(ARG_BYTES)));
+	{
+		int32		seq = PG_GETARG_INT32(ARG_SEQ);
+		struct varlena *delta = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(ARG_BYTES));
+		WireDeltas	deltas = {.count = 1, .seq = &seq, .delta = &delta};
+
+		target.seq = seq;
+		write_chunks(&target, &(Written) {.deltas = &deltas});
+	}
 	PG_RETURN_VOID();
+}
+
+/* sparse_write_deltas(version, tensor, seq, delta, path, have, parents, factors) */
+Datum
+wire_write_deltas(PG_FUNCTION_ARGS)
+{
+	Target		target;
+	WireDeltas	deltas;
+	Written		written = {.deltas = &deltas};
+
+	import_check_given(fcinfo, ARG_BYTES, "delta");
+	import_check_given(fcinfo, ARG_SEQ, "seq");
+	if (!find_target(fcinfo, &target))
+		PG_RETURN_BOOL(true);
+	wire_deltas_of_arguments(fcinfo, ARG_SEQ, ARG_BYTES, &deltas);
+	wire_parents_of_arguments(fcinfo, ARG_HAVE, ARG_PARENTS, ARG_FACTORS, &deltas);
+	if (deltas.declares && target.tensor == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("only the deltas of a tensor have parents that are named"),
+				errhint("sparse_layout() says what may predict a file without tensors."));
+	target.seq = deltas.count > 0 ? deltas.seq[0] : 0;
+	write_chunks(&target, &written);
+	PG_RETURN_BOOL(written.done);
 }
