@@ -111,9 +111,10 @@ static StoreQuery is_exact_query = {
 
 static StoreQuery parents_query = {
 	.sql = "select p.parent"
-	"  from sparse.parent p"
+	"  from (select e.parent, e.ordinal::integer from sparse.parent e where e.child = $1"
+	"        union all select f.parent, 32768 from sparse.found_parent f where f.version = $1) p"
 	"  join sparse.version v on v.id = p.parent"
-	" where p.child = $1 and v.kind = 'model'"
+	" where v.kind = 'model'"
 	" order by p.ordinal"
 	" limit $2",
 	.args = 2, .arg = {INT8OID, INT8OID},

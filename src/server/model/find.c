@@ -572,13 +572,11 @@ best_found(void *state, const SPITupleTable *rows, uint64 row, const Candidate *
 }
 
 bool
-find_best_parent(ImportPlan *plan, int64 *version, int64 *estimated_bytes)
+find_best_parent(const Sketch *child, int64 except, bool read_only, int64 *version, int64 *estimated_bytes)
 {
-	Sketch	   *child = palloc(sizeof(Sketch));
-	Search		search = {.read_only = false};
+	Search		search = {.read_only = read_only, .except = except};
 	Best		best = {0};
 
-	sketch_of_plan(plan, child);
 	search_begin(&search, child);
 	search_as_owner(&search);
 	show(&search, 1, best_found, &best);

@@ -62,6 +62,7 @@ begin
     if to_regclass('sparse.repacked') is null then
         perform @extschema@.sparse_create_care();
     end if;
+    perform @extschema@.sparse_update_parents();
     perform @extschema@.sparse_attach_store();
     perform @extschema@.sparse_set_sequences();
     return @extschema@.sparse_store_format();
