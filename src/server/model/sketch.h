@@ -38,6 +38,7 @@ typedef struct SketchTensor
 typedef struct Sketch
 {
 	int64		architecture;	/* equal for versions that may be kin */
+	int64		width;			/* equal for those, too, that may be of another form; 0: unknown */
 	int			tensors;
 	SketchTensor tensor[SKETCH_TENSORS];
 } Sketch;

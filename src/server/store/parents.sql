@@ -67,6 +67,8 @@ begin
     alter table sparse.parent add column source text not null default 'named' check (source in ('named', 'previous', 'added'));
     alter table sparse.parent drop constraint parent_check, add check (parent <> child);
     alter table sparse.upload add column find_parent boolean not null default false;
+    alter table sparse.sketch add column width bigint not null default 0;
+    create index sketch_width on sparse.sketch (width);
     perform @extschema@.sparse_create_parents();
 end
 $function$;
