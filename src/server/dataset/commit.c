@@ -65,7 +65,6 @@ resolve_parents(Commit *commit, char *const *reference, int parents, const char 
 		version_from_text(reference[i], false, &import->parent[i].version);
 		PopActiveSnapshot();
 		import->parent[i].role = role;
-		import->parent[i].source = "named";
 	}
 }
 

@@ -109,12 +109,12 @@ static StoreQuery is_exact_query = {
 	.args = 1, .arg = {INT8OID},
 	.columns = 1, .column = {BOOLOID}};
 
+/* Not the revision before, whose weights may be the same: only what changed would be approximated. */
 static StoreQuery parents_query = {
 	.sql = "select p.parent"
-	"  from (select e.parent, e.ordinal::integer from sparse.parent e where e.child = $1"
-	"        union all select f.parent, 32768 from sparse.found_parent f where f.version = $1) p"
+	"  from sparse.parent p"
 	"  join sparse.version v on v.id = p.parent"
-	" where v.kind = 'model'"
+	" where p.child = $1 and p.source <> 'previous' and v.kind = 'model'"
 	" order by p.ordinal"
 	" limit $2",
 	.args = 2, .arg = {INT8OID, INT8OID},

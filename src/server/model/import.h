@@ -20,7 +20,8 @@ typedef struct ImportParent
 {
 	StoreVersion version;
 	const char *role;
-	const char *source;			/* as in sparse.parent; NULL: its sketch was like it, it is no ancestor */
+	const char *source;			/* as in sparse.parent; NULL: named */
+	bool		found;			/* by its sketch: it is no ancestor. The last one alone may be */
 	int64		estimated_bytes;	/* then */
 } ImportParent;
 

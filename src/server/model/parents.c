@@ -83,7 +83,6 @@ import_resolve_parents(FunctionCallInfo fcinfo, Import *import)
 
 		resolve_now(reference[i], &parent->version);
 		parent->role = role != NULL ? role[i] : "finetune";
-		parent->source = "named";
 		if (parent->role[0] == '\0')
 			ereport(ERROR,
 					errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -105,7 +104,7 @@ has_parent(const Import *import, int64 version)
 
 /* One more, unless it is one already; false then. */
 static bool
-add_parent(Import *import, int64 version, const char *role, const char *source, int64 estimated_bytes)
+add_parent(Import *import, int64 version, ImportParent how)
 {
 	ImportParent *parent;
 
@@ -114,10 +113,8 @@ add_parent(Import *import, int64 version, const char *role, const char *source, 
 	import->parent = import->parent == NULL ? palloc(sizeof(ImportParent))
 		: repalloc(import->parent, (import->parents + 1) * sizeof(ImportParent));
 	parent = &import->parent[import->parents];
+	*parent = how;
 	resolve_now(psprintf(INT64_FORMAT, version), &parent->version);
-	parent->role = role;
-	parent->source = source;
-	parent->estimated_bytes = estimated_bytes;
 	import->parents++;
 	return true;
 }
@@ -156,9 +153,10 @@ void
 import_take_previous(Import *import)
 {
 	const int64 previous = import->find == SPARSE_FIND_OFF ? 0 : previous_revision(import);
+	const ImportParent how = {.role = "revision", .source = "previous"};
 	const StoreVersion *version;
 
-	if (previous == 0 || !add_parent(import, previous, "revision", "previous", 0))
+	if (previous == 0 || !add_parent(import, previous, how))
 		return;
 	version = &import->parent[import->parents - 1].version;
 	ereport(NOTICE,
@@ -171,7 +169,7 @@ found_parent(const Import *import)
 {
 	const ImportParent *last = import->parents > 0 ? &import->parent[import->parents - 1] : NULL;
 
-	return last != NULL && last->source == NULL ? last : NULL;
+	return last != NULL && last->found ? last : NULL;
 }
 
 static bool
@@ -183,11 +181,11 @@ wants_sketch(const Import *import)
 void
 import_find_parent_by(Import *import, const Sketch *sketch, bool read_only)
 {
+	ImportParent how = {.role = "found", .found = true};
 	int64		found;
-	int64		bytes;
 
-	if (find_best_parent(sketch, import->version, read_only, &found, &bytes))
-		(void) add_parent(import, found, "found", NULL, bytes);
+	if (find_best_parent(sketch, import->version, read_only, &found, &how.estimated_bytes))
+		(void) add_parent(import, found, how);
 	else if (import->find == IMPORT_FIND_ASKED)
 		ereport(NOTICE,
 				errmsg("no parent was found for \"%s\"", import->name),
@@ -269,7 +267,11 @@ import_insert_parents(const Import *import)
 	const ImportParent *found = found_parent(import);
 
 	for (int i = 0; i < import->parents - (found != NULL); i++)
-		edge_insert(import->version, i, import->parent[i].version.id, import->parent[i].role, import->parent[i].source);
+	{
+		const ImportParent *parent = &import->parent[i];
+
+		edge_insert(import->version, i, parent->version.id, parent->role, parent->source != NULL ? parent->source : "named");
+	}
 	if (found != NULL)
 	{
 		Datum		argument[3] = {
