@@ -68,16 +68,13 @@ begin
     create table sparse.sketch (
         version bigint primary key references sparse.version,
         architecture bigint not null,
-        width bigint not null default 0,
         sketch bytea not null check (length(sketch) <= 4096)
     );
     -- thousands are read by one search: in the row itself, and as they are
     alter table sparse.sketch alter column sketch set storage plain;
     create index sketch_architecture on sparse.sketch (architecture);
-    create index sketch_width on sparse.sketch (width);
     comment on table sparse.sketch is 'samples of the tensors of versions, by which sparse_find_parent() finds parents without reading tensors';
     comment on column sparse.sketch.architecture is 'a hash of the shapes that versions have which may be kin';
-    comment on column sparse.sketch.width is 'the commonest length of its norms, by which kin of another form are found; 0: unknown';
 
     -- The version decides who sees what belongs to it, once it is there.
     alter table sparse.file enable row level security;
@@ -93,3 +90,21 @@ end
 $function$;
 comment on function sparse_create_model() is
 'The part of sparse_create_store() that makes the tables of models.';
+
+create function sparse_attach_model()
+returns void
+language plpgsql
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    if not exists (select from pg_attribute where attrelid = 'sparse.sketch'::regclass and attname = 'width') then
+        alter table sparse.sketch add column width bigint not null default 0;
+        create index sketch_width on sparse.sketch (width);
+        comment on column sparse.sketch.width is 'the commonest length of its norms, by which kin of another form are found; 0: unknown';
+    end if;
+end
+$function$;
+comment on function sparse_attach_model() is
+'The part of sparse_create_store() and sparse_update_store() that adds to sketches what finds kin of another form, where it is missing.';

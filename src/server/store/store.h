@@ -28,7 +28,8 @@
 #define SPARSE_SHA256_BYTES 32
 #define SPARSE_CHECKSUM_BYTES 16
 
-/* settings (settings.c) */
+/* settings (settings.c); defined once, when the module is loaded */
+extern void store_define_settings(void);
 extern int	sparse_chunk_size;		/* kilobytes of content per chunk */
 extern int	sparse_max_chain_depth;
 extern int	sparse_cache_size;		/* kilobytes of decoded content to remember */
@@ -155,14 +156,6 @@ extern void edge_insert(int64 child, int ordinal, int64 parent, const char *role
  * that is new. Where he may not, or it would be a circle, that is said at `level` (ERROR, WARNING).
  */
 extern bool edge_add(const StoreVersion *child, const StoreVersion *parent, const char *role, int level);
-
-/* ---- quotas (quota.c); inside store_enter and SPI_connect ---- */
-
-/* Refuses the open upload `version`, whose files are declared, where its owner would have more than his quota allows. */
-extern void quota_check_upload(int64 version);
-
-/* The same for chunks that come for it: to be asked before each. */
-extern void quota_check_chunk(int64 version, uint64 bytes);
 
 /* ---- telling others (notify.c) ---- */
 
