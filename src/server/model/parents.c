@@ -102,34 +102,29 @@ has_parent(const Import *import, int64 version)
 	return false;
 }
 
-/* One more, unless it is one already; false then. */
+/* One more, unless it is one already, or was dropped just now; false then. */
 static bool
-add_parent(Import *import, int64 version, ImportParent how)
+add_parent(Import *import, int64 version, bool read_only, ImportParent how)
 {
-	ImportParent *parent;
-
-	if (has_parent(import, version) || import->parents == MAX_PARENTS)
+	if (has_parent(import, version) || import->parents == MAX_PARENTS || !version_find(version, read_only, &how.version))
 		return false;
 	import->parent = import->parent == NULL ? palloc(sizeof(ImportParent))
 		: repalloc(import->parent, (import->parents + 1) * sizeof(ImportParent));
-	parent = &import->parent[import->parents];
-	*parent = how;
-	resolve_now(psprintf(INT64_FORMAT, version), &parent->version);
-	import->parents++;
+	import->parent[import->parents++] = how;
 	return true;
 }
 
 static StoreQuery previous_query = {
 	.sql = "select v.id"
 	"  from sparse.version v"
-	" where v.name = $1 and v.kind = $2 and v.state = 'ready' and v.exact"
+	" where v.name = $1 and v.kind = $2 and v.state = 'ready'"
 	" order by v.revision desc"
 	" limit 1",
 	.args = 2, .arg = {TEXTOID, TEXTOID},
 	.columns = 1, .column = {INT8OID},
 	.scans = true};
 
-/* The newest revision of the name, of the same kind, that the caller can read; 0: he can read none. */
+/* The newest revision of the name, of the same kind, that the caller can read; 0: he can read none. (Exact ones and others have no name in common.) */
 static int64
 previous_revision(const Import *import)
 {
@@ -156,7 +151,7 @@ import_take_previous(Import *import)
 	const ImportParent how = {.role = "revision", .source = "previous"};
 	const StoreVersion *version;
 
-	if (previous == 0 || !add_parent(import, previous, how))
+	if (previous == 0 || !add_parent(import, previous, false, how))
 		return;
 	version = &import->parent[import->parents - 1].version;
 	ereport(NOTICE,
@@ -185,7 +180,7 @@ import_find_parent_by(Import *import, const Sketch *sketch, bool read_only)
 	int64		found;
 
 	if (find_best_parent(sketch, import->version, read_only, &found, &how.estimated_bytes))
-		(void) add_parent(import, found, how);
+		(void) add_parent(import, found, read_only, how);
 	else if (import->find == IMPORT_FIND_ASKED)
 		ereport(NOTICE,
 				errmsg("no parent was found for \"%s\"", import->name),

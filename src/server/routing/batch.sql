@@ -23,7 +23,7 @@ begin
             cross join lateral (select p.parent
                                 from sparse.parent p
                                 join sparse.version v on v.id = p.parent
-                                where p.child = u.id and p.role <> 'adapter' and v.kind = 'model'
+                                where p.child = u.id and p.role <> 'adapter' and v.kind = 'model' and u.distance < 100000
                                 order by p.ordinal
                                 limit 1) one
         )

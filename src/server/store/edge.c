@@ -218,7 +218,6 @@ edge_add(const StoreVersion *child, const StoreVersion *parent, const char *role
 	const int64 both[2] = {child->id, parent->id};
 	char		state;
 
-	versions_hold(both, 2);
 	state = lock_child(&edge);
 	if (state == 0)
 		refuse(&edge, level, ERRCODE_INSUFFICIENT_PRIVILEGE, "You may not update the version that is to have it.");
@@ -226,6 +225,7 @@ edge_add(const StoreVersion *child, const StoreVersion *parent, const char *role
 		refuse(&edge, level, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "The version that is to have it is not ready.");
 	if (state != 'r')
 		return false;
+	versions_hold(both, 2);
 	lock_edges();
 	return add_locked(&edge, level);
 }

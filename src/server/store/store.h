@@ -92,6 +92,9 @@ extern void version_from_argument_now(FunctionCallInfo fcinfo, int arg, bool any
 extern void version_from_text(const char *reference, bool any_state, StoreVersion *version);
 extern void version_from_id(int64 id, bool any_state, StoreVersion *version);
 
+/* The same; false, and no error, where the caller cannot read it. read_only: with the snapshot of the query. */
+extern bool version_find(int64 id, bool read_only, StoreVersion *version);
+
 /*
  * Of a few versions, which are ready and the caller can read. read_only: with the
  * snapshot of the query. Not within store_enter.
