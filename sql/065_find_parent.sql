@@ -62,12 +62,17 @@ select found('made/f32');
 -- a wrong guess is none
 select found('made/other') is null as none;
 
--- An import asks for it
+-- An import asks for it; what is found predicts it, but is no ancestor
 reset client_min_messages;
+create function found_parent(child text, revision integer default 1) returns text language sql as $$
+    select coalesce((select string_agg(p.role || ' ' || v.name, ', ' order by p.ordinal) from sparse.parent p join sparse.version v on v.id = p.parent where p.child = c.id), '-')
+        || '; ' || coalesce((select v.name from sparse.found_parent f join sparse.version v on v.id = f.parent where f.version = c.id), '-')
+    from sparse.version c where c.name = child and c.revision = found_parent.revision $$;
 select sparse_import_bytes('made/child', model('', 'BF16', 40, floats(1, 900) || floats(4, 60)), find_parents => true) > 0 as imported;
-select p.role, v.name from sparse.parent p join sparse.version v on v.id = p.parent join sparse.version c on c.id = p.child where c.name = 'made/child';
+select found_parent('made/child');
 select sparse_import_bytes('made/alone', model('', 'BF16', 40, floats(9, 960)), find_parents => true) > 0 as imported;
-select count(*) from sparse.parent p join sparse.version c on c.id = p.child where c.name = 'made/alone';
+select found_parent('made/alone');
+select (select count(*) from sparse_lineage('made/child')) as ancestors;
 -- a guess that turns out wrong (its sketch is another version's) is no parent
 update sparse.sketch s set sketch = o.sketch from sparse.sketch o, sparse.version v, sparse.version w
 where s.version = v.id and v.name = 'made/alone' and o.version = w.id and w.name = 'made/other';
@@ -75,7 +80,7 @@ select sparse_import_bytes('made/misled', model('', 'BF16', 40, floats(2, 930) |
 select sparse_drop('made/other');
 select sparse_drop('made/misled');
 select sparse_import_bytes('made/misled', model('', 'BF16', 40, floats(2, 900) || floats(5, 60)), find_parents => true) > 0 as imported;
-select count(*) from sparse.parent p join sparse.version c on c.id = p.child where c.name = 'made/misled' and c.revision = 2;
+select found_parent('made/misled', 2);
 select sparse_reconstruct('made/misled') = model('', 'BF16', 40, floats(2, 900) || floats(5, 60)) as exact;
 delete from sparse.sketch s using sparse.version v where s.version = v.id and v.name = 'made/alone';
 -- of a file as of bytes, and the same model under other names
@@ -87,7 +92,7 @@ select sparse_import_bytes('made/empty2', framed('{ }'), find_parents => true) >
 select sparse_import_bytes('made/random', floats(7, 500), find_parents => true);
 -- one that is named already is not named again
 select sparse_import_bytes('made/named', model('', 'BF16', 40, floats(1, 930) || floats(4, 30)), '{made/child}', '{finetune}', find_parents => true) > 0 as imported;
-select p.role, v.name from sparse.parent p join sparse.version v on v.id = p.parent join sparse.version c on c.id = p.child where c.name = 'made/named' order by p.ordinal;
+select found_parent('made/named');
 set client_min_messages = warning;
 
 -- A missing sketch is made, once

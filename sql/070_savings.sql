@@ -159,7 +159,8 @@ select sparse_report('pdf');
 drop role if exists regress_sparse_analyst, regress_sparse_viewer;
 create role regress_sparse_analyst;
 create role regress_sparse_viewer;
-select sparse_import_file('secret/base', data_file('mini-finetune')) as secret \gset
+-- (a family of its own)
+select sparse_import_file('secret/base', data_file('mini-finetune'), find_parents => false) as secret \gset
 grant usage on schema sparse to regress_sparse_analyst, regress_sparse_viewer;
 grant select on sparse.all_savings, sparse.all_savings_by_family, sparse.all_savings_by_owner, sparse.all_savings_by_month,
     sparse.all_savings_by_predictor, sparse.all_egress, sparse.all_egress_by_month, sparse.storage, sparse.payload, sparse.savings_history to regress_sparse_analyst;

@@ -30,6 +30,7 @@ make -s -j2 all PG_CONFIG="$PG_CONFIG"
 install_private "$top" "$work/prefix"
 init_cluster "$work/data" "$work/s" <<END
 fsync = off
+sparse.find_parents = off
 shared_buffers = 512MB
 max_wal_size = 8GB
 END

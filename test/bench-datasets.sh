@@ -177,6 +177,7 @@ install_private "$top" "$work/prefix"
 as_user mkdir -p "$run_home" "$work/tmp"
 chmod 777 "$work/tmp"
 init_cluster "$work/data" "$work/s" <<<"fsync = off
+sparse.find_parents = off
 max_wal_size = 4GB"
 start_cluster "$work/data"
 sql "create extension sparse; select sparse_create_store()" >/dev/null

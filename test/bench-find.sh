@@ -2,7 +2,8 @@
 # How well and how fast parents are found, as two Markdown tables:
 # for each model of a family the best candidates, what they are estimated to leave of it, and
 # what it takes when it is imported with that parent into a store that has nothing else;
-# and the time of a search among 100,000 versions, of which 20,000 or all share the architecture.
+# and the time of a search among 100,000 versions, of which 20,000 or all share the architecture,
+# or none does and all are of the width, so that each is compared as one of another form.
 #
 #   test/bench-find.sh [DIRECTORY]     where the models lie; test/data by default
 #   test/bench-find.sh --speed         the second table only
@@ -46,27 +47,27 @@ found() {
     done 3<"$work/found"
 }
 
-# ONE_IN: every how manieth is of the architecture. 64 tensors in each sketch; of those of the
+# ONE_IN WIDE: every how manieth is of the architecture, and whether all are of the width. 64 tensors in each sketch; of those of the
 # architecture, some have many tensors of the one sought, some none.
 fill() {
     make_store many
-    query many --set=one_in="$1" <<'SQL' >/dev/null
+    query many --set=one_in="$1" --set=wide="$2" <<'SQL' >/dev/null
 create function normal(count int) returns bytea language sql as $$
     select string_agg(substr(float4send((sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()) * 0.02)::float4), 2, 1)
                       || substr(float4send((0.02 * random())::float4), 1, 1), '')
     from generate_series(1, count) $$;
 select setseed(0.5);
 with header (text) as (
-    select format('{%s}', string_agg(format('"layers.%s.weight":{"dtype":"BF16","shape":[64,64],"data_offsets":[%s,%s]}',
+    select format('{"norm.weight":{"dtype":"BF16","shape":[64],"data_offsets":[524288,524416]},%s}', string_agg(format('"layers.%s.weight":{"dtype":"BF16","shape":[64,64],"data_offsets":[%s,%s]}',
                                             t, t * 8192, (t + 1) * 8192), ',' order by t))
     from generate_series(0, 63) t)
 select sparse_import_bytes('sought', (select string_agg(substr(n, i, 1), '' order by i desc) from int8send(octet_length(text)) n, generate_series(1, 8) i)
-                                     || convert_to(text, 'UTF8') || normal(64 * 4096)) from header;
+                                     || convert_to(text, 'UTF8') || normal(64 * 4096 + 64)) from header;
 insert into sparse.version (id, name, revision, family, state, content_sha256)
 select i, 'many/' || i, 1, (select family from sparse.version where name = 'sought'), 'ready', sha256(int4send(i))
 from generate_series(10, 100009) i;
-insert into sparse.sketch
-select i, s.architecture + case when i % :one_in = 0 then 0 else i end,
+insert into sparse.sketch (version, architecture, width, sketch)
+select i, s.architecture + case when i % :one_in = 0 then 0 else i end, case when :wide then s.width else 0 end,
        substr(s.sketch, 1, 8) || (
            select string_agg(substr(s.sketch, 9 + 60 * t, 12)
                              || substr(s.sketch, 21 + 60 * case when abs(hashint4(64 * i + t)) % 8 < i % 8 then t else (t + i) % 64 end, 48),
@@ -106,12 +107,13 @@ SQL
 }
 
 speed() {
-    echo "| sketches | of the architecture | bytes of the table and its indexes | superuser, ms | who sees nine in ten, ms |"
-    echo "|--:|--:|--:|--:|--:|"
-    for one_in in 5 1; do
-        fill "$one_in"
+    echo "| sketches | of the architecture | of the width | bytes of the table and its indexes | superuser, ms | who sees nine in ten, ms |"
+    echo "|--:|--:|--:|--:|--:|--:|"
+    for kin in "5 false" "1 false" "1000000 true"; do
+        fill $kin
         echo "$(query many --command="
             select '| ' || count(*) || ' | ' || count(*) filter (where s.architecture = (select architecture from sparse.sketch where version < 10))
+                   || ' | ' || count(*) filter (where s.width = 64)
                    || ' | ' || pg_total_relation_size('sparse.sketch') || ' | ' from sparse.sketch s")$(time_of postgres) | $(time_of reader) |"
     done
 }

@@ -90,6 +90,7 @@ start_server() {
     install_private "$top" "$work/server"
     init_cluster "$work/data" "$work/s" <<-END
 	listen_addresses = '$server_address'
+	sparse.find_parents = off
 	shared_buffers = 512MB
 	max_wal_size = 16GB
 	checkpoint_timeout = 1h

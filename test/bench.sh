@@ -128,6 +128,7 @@ start_server() {
     cp "$child" "$work/child.safetensors"
     cd "$work"
     init_cluster "$work/data" "$work/s" <<-END
+	sparse.find_parents = off
 	shared_buffers = 512MB
 	max_wal_size = 8GB
 	checkpoint_timeout = 1h

@@ -26,7 +26,7 @@ mkdir "$work/models"
 cp "$directory"/*.safetensors "$work/models"
 make -s -j2 all PG_CONFIG="$PG_CONFIG"
 install_private "$top" "$work/prefix"
-init_cluster "$work/data" "$work/s" <<<'fsync = off'
+init_cluster "$work/data" "$work/s" <<<$'fsync = off\nsparse.find_parents = off'
 start_cluster "$work/data"
 sql() { as_user "$bindir/psql" -XqAt -v ON_ERROR_STOP=1 -h "$work/s" -p "$server_port" -U postgres "$@"; }
 

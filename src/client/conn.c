@@ -17,6 +17,7 @@
 #define MAX_TRIES 10			/* of a transaction that meets others */
 
 const char *conn_resume_hint;
+bool		conn_quiet;
 
 /* Of the handler at the end of this file. */
 static PGcancel *to_cancel;
@@ -289,9 +290,15 @@ static void
 on_notice(void *state, const PGresult *notice)
 {
 	char	   *text = on_one_line(PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY));
+	const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
 
 	(void) state;
-	if (text)
+	if (text && severity && strcmp(severity, "NOTICE") == 0)
+	{
+		if (!conn_quiet)
+			note("%s", text);
+	}
+	else if (text)
 		warn("%s", text);
 	free(text);
 }

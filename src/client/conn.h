@@ -37,6 +37,9 @@ typedef struct conn
 /* What a lost connection means for the command at hand: the hint of such errors. NULL: nothing. */
 extern const char *conn_resume_hint;
 
+/* Keep the server's notices to oneself; its warnings are shown. */
+extern bool conn_quiet;
+
 extern void conn_open(conn *c, const conn_options *options);
 
 /* Another connection with the same parameters. */

@@ -105,6 +105,11 @@ static const char show_parents[] =
 "select p.role, v.id as version, v.name || '@' || v.revision as name, v.state, v.exact"
 " from sparse.parent p join sparse.version v on v.id = p.parent where p.child = $1::bigint order by p.ordinal";
 
+/* Not what it was made from, as far as anybody said. */
+static const char show_found[] =
+"select v.id as version, v.name || '@' || v.revision as name, v.state, f.estimated_bytes, f.found_at"
+" from sparse.found_parent f join sparse.version v on v.id = f.parent where f.version = $1::bigint";
+
 static const char show_files[] =
 "select path, format, bytes, tensors, encode(sha256, 'hex') as sha256 from @.sparse_files($1::bigint) order by ordinal";
 
@@ -140,6 +145,7 @@ show_run(conn *c, const remote *r)
 	{
 		show_record(c, r, id);
 		show_part(c, r, "parents", show_parents, id);
+		show_part(c, r, "found_parents", show_found, id);
 		show_part(c, r, "files", show_files, id);
 		if (r->all)
 			show_part(c, r, "tensors", show_tensors, id);

@@ -140,9 +140,12 @@ begin_version(push *p, conn *c, const push_request *r)
 	char	   *files = local_json(&p->local);
 	char	   *parents = wire_text_array(r->parents.name, r->parents.count);
 	char	   *roles = roles_array(r);
-	const char *const value[] = {r->name, files, parents, roles, r->metadata ? r->metadata : "{}", p->haves.array, p->card.metadata};
-	PGresult   *result = conn_query_again(c, "select @.sparse_begin($1::text, $2::jsonb, $3::text[], $4::text[],"
-											" case when jsonb_typeof($5::jsonb) = 'object' then $7::jsonb || $5::jsonb else $5::jsonb end, $6::text[])", 7, value);
+	/* of this statement alone: a pooler may give the session to others */
+	const char *find = r->no_parent ? "off" : NULL;
+	const char *const value[] = {r->name, files, parents, roles, r->metadata ? r->metadata : "{}", p->haves.array, p->card.metadata, find};
+	PGresult   *result = conn_query_again(c, "select case when $8::text is null or set_config('sparse.find_parents', $8::text, true) = $8::text"
+											" then @.sparse_begin($1::text, $2::jsonb, $3::text[], $4::text[],"
+											" case when jsonb_typeof($5::jsonb) = 'object' then $7::jsonb || $5::jsonb else $5::jsonb end, $6::text[]) end", 8, value);
 
 	snprintf(p->id, sizeof p->id, "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);

@@ -33,7 +33,7 @@ typedef struct remote_option
 
 static const remote_option known[] = {
 	{'p', "parent", 'P', "REF", "a version that it was made from; may be repeated"},
-	{'p', "no-parent", OPTION_NO_PARENT, NULL, "it has none, whatever its model card says"},
+	{'p', "no-parent", OPTION_NO_PARENT, NULL, "it has none, whatever its model card says, and none is looked for"},
 	{'a', "adapter", 'A', "FILE", "the adapter that was merged into the parent: stored as well, as a parent"},
 	{'h', "have", 'H', "FILE", "a local copy of a related version, known by its content; may be repeated"},
 	{'m', "metadata", OPTION_METADATA, "JSON", "an object to keep with the version"},
@@ -259,6 +259,7 @@ take_option(remote *r, const remote_command *command, int letter)
 			break;
 		case 'q':
 			r->quiet = true;
+			conn_quiet = true;
 			break;
 		case OPTION_PROGRESS:
 			progress_ask();

@@ -4,7 +4,7 @@
 #                          server; $models, a directory, is then that of copies the server can read. More settings on stdin
 #   query ...              psql with those options there
 #   $family                rows to be measured: a model, and its parents
-#   make_store DATABASE    a fresh database with an empty store
+#   make_store DATABASE    a fresh database with an empty store, in which a parent is what is named as one
 
 work=
 
@@ -53,5 +53,6 @@ query() {
 
 make_store() {
     query --dbname=postgres --command="drop database if exists $1" --command="create database $1" 2>/dev/null
-    query --dbname="$1" --command="create extension sparse" --command="select sparse_create_store()" >/dev/null
+    query --dbname="$1" --command="create extension sparse" --command="select sparse_create_store()" \
+        --command="alter database $1 set sparse.find_parents = off" >/dev/null
 }

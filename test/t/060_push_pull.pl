@@ -254,6 +254,26 @@ is(psql_one(q{select string_agg(name, ' ') from sparse_lineage('org/card')}), 'o
 client_works('... unless that is not wanted', 'push', scratch('tuned'), 'org/orphan', '--no-parent');
 is(psql_one(q{select count(*) from sparse_lineage('org/orphan')}), '0', '... then it has no parent');
 
+# ---- a new revision ----
+
+(my $status, undef, my $words) = client('push', data_file('mini-base'), 'again/model', '--no-parent');
+is($status, '0', 'a model is pushed that is to have no parent');
+is($words =~ /predicted/ ? 'told' : 'silent', 'silent', '... and none is looked for');
+($status, undef, $words) = client('push', data_file('mini-finetune'), 'again/model');
+is($status, '0', 'its next revision is pushed');
+like($words, qr/^"again\/model" is predicted from "again\/model\@1", its previous revision$/m, '... is predicted from the one before, which is said');
+is(psql_one(q{select role || ' ' || revision from sparse_lineage('again/model')}), 'revision 1', '... and kept');
+is(psql_one(q{select stored_bytes < .3 * raw_bytes from sparse.version where name = 'again/model' and revision = 2}), 't', '... and is small');
+($status, undef, $words) = client('push', data_file('mini-finetune-light'), 'again/model', '-q', '--have', data_file('mini-finetune'));
+is("$status $words", '0 ', 'told to be quiet it says nothing');
+is(psql_one(q{select string_agg(role || ' ' || name || '@' || revision, ', ' order by distance, role) from sparse_lineage('again/model') where distance = 1}),
+	'finetune again/model@2', 'what is at hand is the parent where it is the revision before');
+client_works('a revision is pushed that has none', 'push', data_file('mini-chain-1'), 'again/model', '--no-parent');
+is(psql_one(q{select count(*) from sparse_lineage('again/model')}), '0', '... not even the one before');
+($status, undef, $words) = client('push', data_file('mini-chain-1'), 'again/model', '--parent', 'again/model@2');
+like($words, qr/"again\/model\@4" has that content already; "again\/model\@2" is now a parent of it/, 'known content gets the parent that is named for it');
+is(psql_one(q{select string_agg(role || ' ' || revision, ', ' order by distance) from sparse_lineage('again/model')}), 'finetune 2, revision 1', '... in its lineage');
+
 # ---- an adapter ----
 
 client_works('a model is pushed with its adapter', 'push', data_file('mini-chain-2'), 'merged', '--parent', 'alone/mini-base',

@@ -153,5 +153,32 @@ card_says('a key further down is none', "---\nx:\n  base_model: acme/base\n---\n
 card_says('what is no YAML says nothing', "---\nbase_model: [acme/base\n---\n", '');
 card_says('text without front matter says nothing', "# base_model: acme/base\n", '');
 
+# ---- models that declare nothing ----
+
+# In a database of their own: what is like them is among them.
+$node->safe_psql('postgres', 'create database undeclared');
+$node->safe_psql('undeclared', 'create extension sparse; select sparse_create_store()');
+my $silent = PostgreSQL::Test::Utils::tempdir() . '/silent';
+for my $model (qw(mini-base mini-finetune mini-finetune-light mini-base-int8))
+{
+	system('mkdir', '-p', "$silent/$model") == 0 or die;
+	symlink data_file($model), "$silent/$model/model.safetensors" or die;
+}
+sub undeclared { return $node->safe_psql('undeclared', $_[0]); }
+($code, $out, $err) = client('adopt', $silent, '-d', 'undeclared', '--json');
+is($code, '0', 'models that say nothing of where they are from are adopted');
+is(undeclared('select count(*) from sparse.parent'), '0', '... are said to be made from nothing');
+is( undeclared(q{select string_agg(v.name || ' < ' || p.name, ', ' order by v.id) from sparse.found_parent f
+	join sparse.version v on v.id = f.version join sparse.version p on p.id = f.parent}),
+	'mini-base-int8 < mini-base, mini-finetune < mini-base, mini-finetune-light < mini-base', '... and are predicted from what is like them');
+like($err, qr/"mini-finetune" is predicted from "mini-base\@1", whose sketch is like its own/, '... which is said');
+unlike($err, qr/warning/, '... and is no warning');
+is( undeclared(q{select string_agg(name, ' ' order by id) from sparse.version where name <> 'mini-base' and stored_bytes > .25 * raw_bytes}),
+	'', '... so that they are small');
+is(undeclared('select count(*) from sparse.version v, sparse_verify(v.id)'), '0', '... and exact');
+my $shown = client_json('show says what a version is predicted from', 'show', 'mini-finetune', '-d', 'undeclared');
+is(join(' ', map { $_->{name} } @{ $shown->{found_parents} }), 'mini-base@1', '... and that it was only found');
+is(scalar @{ $shown->{parents} }, 0, '... and is no parent');
+
 $node->stop;
 done_testing();

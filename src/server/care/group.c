@@ -99,10 +99,10 @@ group_keys(MemoryContext context, int64 family, int max_depth, Due due, GroupKey
 	.args = 5, .arg = {INT8OID, TEXTOID, TEXTOID, INT8ARRAYOID, BOOLOID}, \
 	.columns = 3, .column = {INT8OID, INT8OID, BOOLOID}}
 
-/* By lineage. */
+/* By lineage, and what was found beside it. */
 #define KINSHIPS \
 	"select distinct p.object, c.object" \
-	"  from sparse.parent e" \
+	"  from (select child, parent from sparse.parent union all select version, parent from sparse.found_parent) e" \
 	"  join m c on c.version = e.child" \
 	"  join m p on p.version = e.parent" \
 	" where p.object <> c.object and (c.due or p.due)"

@@ -96,9 +96,11 @@ static Commit *
 begin(FunctionCallInfo fcinfo)
 {
 	char	   *parent = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	Commit	   *commit = commit_begin(text_to_cstring(PG_GETARG_TEXT_PP(0)), &parent, parent != NULL, "derived",
+									  import_metadata_argument(fcinfo, 4));
 
-	return commit_begin(text_to_cstring(PG_GETARG_TEXT_PP(0)), &parent, parent != NULL, "derived",
-						import_metadata_argument(fcinfo, 4));
+	commit->import.find = sparse_find_parents;
+	return commit;
 }
 
 static int64
@@ -113,9 +115,11 @@ find_or_store(Commit *commit)
 	if (same != 0)
 	{
 		import_unlock_name(import->name);
+		import_add_parents(import, same);
 		return same;
 	}
 	import_check_snapshot(import->name);
+	import_take_previous(import);
 	import_prepare(import);
 	import_insert_version(import);
 	commit_store(commit);

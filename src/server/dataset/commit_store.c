@@ -459,10 +459,6 @@ insert_chunks(const Commit *commit, int split, int number)
 	}
 }
 
-static StoreQuery parent_query = {
-	.sql = "insert into sparse.parent (child, ordinal, parent, role) values ($1, $2, $3, $4)",
-	.args = 4, .arg = {INT8OID, INT2OID, INT8OID, TEXTOID}};
-
 /* Content counts as new where no other version that can be seen has it. */
 static StoreQuery ready_query = {
 	.sql = "update sparse.version v"
@@ -472,20 +468,6 @@ static StoreQuery ready_query = {
 	"       new_objects = $4, new_bytes = $5, stored_bytes = $6"
 	" where v.id = $1 and v.state = 'open'",
 	.args = 6, .arg = {INT8OID, BYTEAOID, INT8OID, INT4OID, INT8OID, INT8OID}};
-
-static void
-insert_parents(const Import *import)
-{
-	for (int i = 0; i < import->parents; i++)
-	{
-		Datum		value[4] = {
-			Int64GetDatum(import->version), Int16GetDatum(i),
-			Int64GetDatum(import->parent[i].version.id), CStringGetTextDatum(import->parent[i].role)
-		};
-
-		query_run(&parent_query, value, NULL, false, NULL);
-	}
-}
 
 int64
 commit_raw_bytes(const Commit *commit)
@@ -519,7 +501,7 @@ make_ready(const Commit *commit)
 static void
 insert_rows(const Commit *commit)
 {
-	insert_parents(&commit->import);
+	import_insert_parents(&commit->import);
 	for (int s = 0; s < commit->splits; s++)
 	{
 		insert_split(commit, s);

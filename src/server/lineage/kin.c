@@ -69,12 +69,12 @@ lineage_family(PG_FUNCTION_ARGS)
 
 /* ---- two versions ---- */
 
-/* near_<x> (id, distance): the version `start` and its ancestors. */
+/* near_<x> (id, distance): the version `start` and its ancestors. (The bound ends it where somebody wrote a circle into the table.) */
 #define NEAR(x, start) \
 	" up_" x " (id, distance) as (" \
 	"  select " start ", 0" \
 	"  union" \
-	"  select e.parent, r.distance + 1 from up_" x " r join sparse.parent e on e.child = r.id)," \
+	"  select e.parent, r.distance + 1 from up_" x " r join sparse.parent e on e.child = r.id where r.distance < 100000)," \
 	" near_" x " (id, distance) as materialized (" \
 	"  select r.id, min(r.distance) from up_" x " r group by r.id)"
 

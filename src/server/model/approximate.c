@@ -109,11 +109,12 @@ static StoreQuery is_exact_query = {
 	.args = 1, .arg = {INT8OID},
 	.columns = 1, .column = {BOOLOID}};
 
+/* Not the revision before, whose weights may be the same: only what changed would be approximated. */
 static StoreQuery parents_query = {
 	.sql = "select p.parent"
 	"  from sparse.parent p"
 	"  join sparse.version v on v.id = p.parent"
-	" where p.child = $1 and v.kind = 'model'"
+	" where p.child = $1 and p.source <> 'previous' and v.kind = 'model'"
 	" order by p.ordinal"
 	" limit $2",
 	.args = 2, .arg = {INT8OID, INT8OID},

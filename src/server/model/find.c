@@ -3,7 +3,9 @@
  * sparse_find_parent, sparse_find_parent_file, and the import with find_parents.
  *
  * All sketches of the architecture are compared with that of the child (sketch.h), as the
- * store's owner; of the cheapest the caller is then shown those that he can see. An
+ * store's owner; where none of them pays, those of its width, which may be of another form: packed
+ * weights, scales beside them, fused experts, fewer neurons. Of the cheapest the caller is then
+ * shown those that he can see. An
  * estimate is what the residuals of the samples come to: for each tensor that both have,
  * the entropy of "equal or not", and of each difference its size in units of the child's
  * last place (docs/predictors-find.md).
@@ -30,6 +32,13 @@ PG_FUNCTION_INFO_V1(model_find_parent_file);
 #define PAYS 0.9
 
 /*
+ * Of a version of another form so much of what can be compared may be left, at most: then it is kin,
+ * and what cannot be compared is taken to shrink half as much (a guess, without which the float
+ * parent of four-bit weights would never be found: of those norms and embedding can be compared).
+ */
+#define ALIKE 0.5
+
+/*
  * What is left takes so much more where the parent has a wider dtype, and where it has another
  * one and another number of rows: measured 1.1 to 1.6 on the models of docs/predictors-find.md.
  */
@@ -47,6 +56,7 @@ typedef struct Candidate
 	int64		version;
 	double		bytes;
 	int32		matched;
+	bool		coarse;			/* most of it is kept with scales: what it was made from is better */
 	float		unlike;			/* elements that one of the two has more */
 } Candidate;
 
@@ -55,7 +65,9 @@ typedef struct Search
 	const Sketch *child;
 	double		alone[SKETCH_TENSORS];	/* bits of an element without a parent */
 	double		per_unit[SKETCH_TENSORS][SKETCH_SAMPLES];	/* one by the child's last place */
+	bool		constant[SKETCH_TENSORS];	/* all samples are equal: it looks like any other such tensor */
 	double		most_bytes;		/* of a parent that pays */
+	bool		other_form;		/* candidates are of the child's width, not of its architecture */
 	int64		except;			/* version */
 	bool		read_only;
 	MemoryContext context;		/* of the candidates: SPI leaves the current one its own */
@@ -132,6 +144,13 @@ runs_agree(const SketchTensor *child, const SketchTensor *parent, int run)
 		== sketch_run_row(child->shape, run, parent->rows_log);
 }
 
+/* Integers, and floats so small that they are kept with a scale. */
+static bool
+is_scaled(uint8 dtype)
+{
+	return !is_float(dtype) || sparse_dtype_get(dtype)->bytes == 1;
+}
+
 /*
  * Between integers and floats there is a scale, which may be a row's: that which brings a
  * run of the parent nearest to the child's.
@@ -142,7 +161,7 @@ scale_of_run(const SketchTensor *child, const SketchTensor *parent, int first)
 	double		products = 0;
 	double		squares = 0;
 
-	if (is_float(child->dtype) == is_float(parent->dtype))
+	if (is_scaled(child->dtype) == is_scaled(parent->dtype))
 		return 1;
 	for (int i = first; i < first + SKETCH_RUN; i++)
 	{
@@ -285,17 +304,18 @@ cheapest(const Search *search, int ordinal, const Sketch *parent, int first, boo
 
 /*
  * Bits of an element of a tensor of the child from a parent; *next moves on in the parent's
- * tensors, which are in the same order. Where no name is the same, its shape must do.
+ * tensors, which are in the same order. Where no name is the same (*named), its shape must do.
  */
 static double
-bits_of_tensor(const Search *search, int ordinal, const Sketch *parent, int *next)
+bits_of_tensor(const Search *search, int ordinal, const Sketch *parent, int *next, bool *named)
 {
 	const SketchTensor *child = &search->child->tensor[ordinal];
 	int			first = *next;
 
 	while (*next < parent->tensors && compare_to(&parent->tensor[*next], child) < 0)
 		(*next)++;
-	if (*next < parent->tensors && compare_to(&parent->tensor[*next], child) == 0)
+	*named = *next < parent->tensors && compare_to(&parent->tensor[*next], child) == 0;
+	if (*named)
 		return cheapest(search, ordinal, parent, *next, true);
 	first = *next;
 	while (first > 0 && parent->tensor[first - 1].shape == child->shape)
@@ -313,17 +333,64 @@ elements(const Sketch *sketch)
 	return sum;
 }
 
+static bool
+is_coarse(const Sketch *sketch)
+{
+	float		scaled = 0;
+
+	for (int i = 0; i < sketch->tensors; i++)
+		if (is_scaled(sketch->tensor[i].dtype))
+			scaled += sketch->tensor[i].weight;
+	return scaled > elements(sketch) / 2;
+}
+
+/* Of a parent of another form: false where what can be compared is not alike, or it would not pay. */
+static bool
+estimate_other_form(const Search *search, const Sketch *parent, Candidate *candidate)
+{
+	double		alone = 0;		/* bits of what can be compared, without a parent, */
+	double		left = 0;		/* and with it */
+	double		apart = 0;		/* of the rest */
+	int			next = 0;
+
+	candidate->matched = 0;
+	for (int i = 0; i < search->child->tensors; i++)
+	{
+		const float weight = search->child->tensor[i].weight;
+		bool		named;
+		const double bits = bits_of_tensor(search, i, parent, &next, &named);
+
+		if (search->constant[i] || (!named && bits > ALIKE * search->alone[i]))
+		{
+			apart += weight * search->alone[i];
+			continue;
+		}
+		alone += weight * search->alone[i];
+		left += weight * bits;
+		candidate->matched += bits < search->alone[i];
+	}
+	if (candidate->matched < 2 || left > ALIKE * alone)
+		return false;
+	candidate->bytes = (left + apart * (1 + left / alone) / 2) / 8;
+	candidate->coarse = is_coarse(parent);
+	candidate->unlike = fabsf(elements(parent) - elements(search->child));
+	return candidate->bytes <= search->most_bytes;
+}
+
 /* False where it would not pay. */
 static bool
 estimate(const Search *search, const Sketch *parent, Candidate *candidate)
 {
 	int			next = 0;
 
+	if (search->other_form)
+		return estimate_other_form(search, parent, candidate);
 	candidate->bytes = 0;
 	candidate->matched = 0;
 	for (int i = 0; i < search->child->tensors && candidate->bytes <= search->most_bytes; i++)
 	{
-		double		bits = bits_of_tensor(search, i, parent, &next);
+		bool		named;
+		double		bits = bits_of_tensor(search, i, parent, &next, &named);
 
 		candidate->matched += bits < search->alone[i];
 		candidate->bytes += bits * search->child->tensor[i].weight / 8;
@@ -343,6 +410,9 @@ search_begin(Search *search, const Sketch *child)
 		const SketchTensor *tensor = &child->tensor[i];
 		const int	used = precision(tensor);
 
+		search->constant[i] = true;
+		for (int j = 0; j < SKETCH_SAMPLES; j++)
+			search->constant[i] &= tensor->value[j] == tensor->value[0];
 		for (int j = 0; j < SKETCH_SAMPLES; j++)
 			search->per_unit[i][j] = per_unit(tensor->value[j], tensor->dtype, used);
 		search->alone[i] = bits_alone(tensor, used);
@@ -384,22 +454,28 @@ compare_candidates(const void *a, const void *b)
 
 	if (x->bytes != y->bytes)
 		return x->bytes < y->bytes ? -1 : 1;
+	if (x->coarse != y->coarse)
+		return x->coarse ? 1 : -1;
 	if (x->unlike != y->unlike)
 		return x->unlike < y->unlike ? -1 : 1;
 	return x->version < y->version ? -1 : x->version > y->version;
 }
 
-static StoreQuery sketches_query = {
+static StoreQuery architecture_query = {
 	.sql = "select version, sketch from sparse.sketch where architecture = $1",
 	.args = 1, .arg = {INT8OID},
 	.columns = 2, .column = {INT8OID, BYTEAOID}};
 
-/* All versions of the child's architecture that would pay, best first. As the store's owner, within SPI_connect. */
+static StoreQuery width_query = {
+	.sql = "select version, sketch from sparse.sketch where width = $1",
+	.args = 1, .arg = {INT8OID},
+	.columns = 2, .column = {INT8OID, BYTEAOID}};
+
 static void
-search_all(Search *search)
+search_those(Search *search, StoreQuery *query, int64 key)
 {
-	Datum		argument = Int64GetDatum(search->child->architecture);
-	Portal		portal = query_open(&sketches_query, &argument, search->read_only);
+	Datum		argument = Int64GetDatum(key);
+	Portal		portal = query_open(query, &argument, search->read_only);
 	Sketch	   *parent = palloc(sizeof(Sketch));
 	uint64		count;
 
@@ -407,7 +483,7 @@ search_all(Search *search)
 	{
 		CHECK_FOR_INTERRUPTS();
 		query_fetch(portal, SKETCHES_A_BATCH);
-		query_check_rows(&sketches_query, SPI_tuptable);
+		query_check_rows(query, SPI_tuptable);
 		count = SPI_processed;
 		for (uint64 i = 0; i < count; i++)
 			consider(search, SPI_tuptable, i, parent);
@@ -415,6 +491,19 @@ search_all(Search *search)
 	} while (count == SKETCHES_A_BATCH);
 	SPI_cursor_close(portal);
 	pfree(parent);
+}
+
+/*
+ * All versions of the child's architecture that would pay, or else of its width, best first. As the store's owner,
+ * within SPI_connect.
+ */
+static void
+search_all(Search *search)
+{
+	search_those(search, &architecture_query, search->child->architecture);
+	search->other_form = search->candidates == 0;
+	if (search->other_form && search->child->width > 0)
+		search_those(search, &width_query, search->child->width);
 	if (search->candidates > 1)
 		qsort(search->candidate, search->candidates, sizeof(Candidate), compare_candidates);
 }
@@ -572,13 +661,11 @@ best_found(void *state, const SPITupleTable *rows, uint64 row, const Candidate *
 }
 
 bool
-find_best_parent(ImportPlan *plan, int64 *version, int64 *estimated_bytes)
+find_best_parent(const Sketch *child, int64 except, bool read_only, int64 *version, int64 *estimated_bytes)
 {
-	Sketch	   *child = palloc(sizeof(Sketch));
-	Search		search = {.read_only = false};
+	Search		search = {.read_only = read_only, .except = except};
 	Best		best = {0};
 
-	sketch_of_plan(plan, child);
 	search_begin(&search, child);
 	search_as_owner(&search);
 	show(&search, 1, best_found, &best);

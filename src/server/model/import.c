@@ -30,8 +30,6 @@
 #define ROLE_PG_READ_SERVER_FILES DEFAULT_ROLE_READ_SERVER_FILES
 #endif
 
-#define MAX_PARENTS 1000
-
 PG_FUNCTION_INFO_V1(model_import_file);
 PG_FUNCTION_INFO_V1(model_import_bytes);
 
@@ -69,109 +67,6 @@ import_text_elements(FunctionCallInfo fcinfo, int argument, const char *name, ch
 		(*element)[i] = TextDatumGetCString(value[i]);
 	}
 	return count;
-}
-
-static void
-check_parents(const Import *import, int roles, bool roles_given)
-{
-	if (import->parents > MAX_PARENTS)
-		ereport(ERROR,
-				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				errmsg("too many parents: %d", import->parents),
-				errdetail("A version has at most %d parents.", MAX_PARENTS));
-	if (roles_given && roles != import->parents)
-		ereport(ERROR,
-				errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				errmsg("parents and roles differ in length"),
-				errdetail("There are %d parents and %d roles.", import->parents, roles));
-}
-
-static void
-check_not_repeated(const Import *import, int ordinal)
-{
-	const ImportParent *parent = &import->parent[ordinal];
-
-	for (int i = 0; i < ordinal; i++)
-		if (import->parent[i].version.id == parent->version.id
-			&& strcmp(import->parent[i].role, parent->role) == 0)
-			ereport(ERROR,
-					errcode(ERRCODE_DUPLICATE_OBJECT),
-					errmsg("parent \"%s@%d\" is named twice in role \"%s\"",
-						   parent->version.name, parent->version.revision, parent->role));
-}
-
-/* With a snapshot of this moment, so that one statement can import a base and its child. */
-static void
-resolve_now(const char *reference, StoreVersion *version)
-{
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	version_from_text(reference, false, version);
-	PopActiveSnapshot();
-}
-
-/* Parents are read as the caller: he must be able to read what he names. */
-void
-import_resolve_parents(FunctionCallInfo fcinfo, Import *import)
-{
-	char	  **reference;
-	char	  **role;
-	int			roles = import_text_elements(fcinfo, 3, "roles", &role);
-
-	import->parents = import_text_elements(fcinfo, 2, "parents", &reference);
-	check_parents(import, roles, !PG_ARGISNULL(3));
-	import->parent = palloc0(Max(import->parents, 1) * sizeof(ImportParent));
-	for (int i = 0; i < import->parents; i++)
-	{
-		ImportParent *parent = &import->parent[i];
-
-		resolve_now(reference[i], &parent->version);
-		parent->role = role != NULL ? role[i] : "finetune";
-		if (parent->role[0] == '\0')
-			ereport(ERROR,
-					errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("the role of a parent must not be empty"));
-		check_not_repeated(import, i);
-	}
-}
-
-static bool
-has_parent(const Import *import, int64 version)
-{
-	for (int i = 0; i < import->parents; i++)
-		if (import->parent[i].version.id == version)
-			return true;
-	return false;
-}
-
-/* The best parent that the caller can see becomes one more parent, unless he named it himself. */
-static void
-find_parents(Import *import)
-{
-	ImportParent *parent;
-	int64		found;
-	int64		bytes;
-
-	if (!find_best_parent(import->plan, &found, &bytes))
-	{
-		ereport(NOTICE,
-				errmsg("no parent was found for \"%s\"", import->name),
-				errdetail("No version that you can see is estimated to make it smaller."));
-		return;
-	}
-	if (has_parent(import, found) || import->parents == MAX_PARENTS)
-		return;
-	import->parent = repalloc(import->parent, (import->parents + 1) * sizeof(ImportParent));
-	parent = &import->parent[import->parents];
-	resolve_now(psprintf(INT64_FORMAT, found), &parent->version);
-	parent->role = "finetune";
-	import->parents++;
-	import->guessed = true;
-	ereport(NOTICE,
-			errmsg("found \"%s@%d\" as parent of \"%s\"", parent->version.name,
-				   parent->version.revision, import->name),
-			errdetail("It is estimated to take " INT64_FORMAT " of " UINT64_FORMAT " bytes.",
-					  bytes, plan_bytes(import->plan)));
 }
 
 Datum
@@ -324,55 +219,6 @@ keep_sketch(const Import *import)
 	pfree(sketch);
 }
 
-static StoreQuery helped_query = {
-	.sql = "select 1 from unnest($2) o (id)"
-	" where exists (select from sparse.tensor t where t.object = o.id and t.version = $1)"
-	" or exists (select from sparse.object_parent e, sparse.tensor t"
-	"  where e.object = o.id and t.object = e.parent and t.version = $1)"
-	" limit 1",
-	.args = 2, .arg = {INT8OID, INT8ARRAYOID},
-	.columns = 1, .column = {INT4OID}};
-
-/* Whether any tensor is one of the version's, or is predicted from one. */
-static bool
-has_helped(const Import *import, int64 version)
-{
-	const ImportPlan *plan = import->plan;
-	SPITupleTable *rows;
-	Datum	   *id;
-	Datum		argument[2];
-	int			tensors = 0;
-
-	for (int i = 0; i < plan->files; i++)
-		tensors += (int) plan->file[i].tensors;
-	id = palloc(Max(tensors, 1) * sizeof(Datum));
-	tensors = 0;
-	for (int i = 0; i < plan->files; i++)
-		for (uint32 j = 0; j < plan->file[i].tensors; j++)
-			id[tensors++] = Int64GetDatum(plan->file[i].tensor[j].object.id);
-	argument[0] = Int64GetDatum(version);
-	argument[1] = array_datum(INT8OID, id, tensors);
-	pfree(id);
-	return query_run(&helped_query, argument, NULL, false, &rows) > 0;
-}
-
-/* A parent that was found but is of no use is none. */
-static void
-check_guess(Import *import)
-{
-	const StoreVersion *guess;
-
-	if (!import->guessed)
-		return;
-	guess = &import->parent[import->parents - 1].version;
-	if (has_helped(import, guess->id))
-		return;
-	ereport(NOTICE,
-			errmsg("\"%s@%d\" is not kept as parent of \"%s\"", guess->name, guess->revision, import->name),
-			errdetail("No tensor is smaller when predicted from it."));
-	import->parents--;
-}
-
 static void
 store(Import *import)
 {
@@ -381,7 +227,7 @@ store(Import *import)
 	store_enter(&access);
 	answer_connect();
 	import_contents(import);
-	check_guess(import);
+	import_check_found(import);
 	import_rows(import);
 	import_make_ready(import);
 	keep_sketch(import);
@@ -400,6 +246,8 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 	version_check_name(import.name);
 	import_check_may_insert();
 	import_resolve_parents(fcinfo, &import);
+	if (!PG_ARGISNULL(5))
+		import.find = PG_GETARG_BOOL(5) ? IMPORT_FIND_ASKED : SPARSE_FIND_OFF;
 	import.metadata = import_metadata_argument(fcinfo, 4);
 	plan_objects(plan);
 	plan_digest(plan);
@@ -410,11 +258,12 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 	if (same != 0)
 	{
 		import_unlock_name(import.name);
+		import_add_parents(&import, same);
 		return same;
 	}
 	import_check_snapshot(import.name);
-	if (!PG_ARGISNULL(5) && PG_GETARG_BOOL(5))
-		find_parents(&import);
+	import_take_previous(&import);
+	import_find_parent(&import);
 	import_prepare(&import);
 	import_insert_version(&import);
 	store(&import);

@@ -20,7 +20,13 @@ typedef struct ImportParent
 {
 	StoreVersion version;
 	const char *role;
+	const char *source;			/* as in sparse.parent; NULL: named */
+	bool		found;			/* by its sketch: it is no ancestor. The last one alone may be */
+	int64		estimated_bytes;	/* then */
 } ImportParent;
+
+/* Beyond the values of sparse.find_parents: look by sketches although parents are named. */
+#define IMPORT_FIND_ASKED (SPARSE_FIND_ALL + 1)
 
 typedef struct Import
 {
@@ -31,7 +37,7 @@ typedef struct Import
 	Datum		metadata;		/* jsonb */
 	int			parents;
 	ImportParent *parent;
-	bool		guessed;		/* the last parent was found, not named */
+	int			find;			/* which parents are taken that nobody named: SPARSE_FIND_..., IMPORT_FIND_ASKED */
 
 	int64		version;		/* ids, once they are known */
 	int32		revision;
@@ -63,8 +69,35 @@ extern void import_check_may_insert(void);
 /* Refuse callers who may not read files of the server; `action` completes "permission denied to %s files of the server". */
 extern void import_check_may_read_files(const char *action);
 
-/* Parents and roles (arguments 2 and 3), read as the caller: he must be able to read what he names. */
+/* ---- parents.c ---- */
+
+/*
+ * Parents and roles (arguments 2 and 3), read as the caller: he must be able to read what he names.
+ * Which others are taken is what sparse.find_parents says.
+ */
 extern void import_resolve_parents(FunctionCallInfo fcinfo, Import *import);
+
+/*
+ * Under the name's lock: the newest revision of the name that the caller can read becomes one more parent;
+ * where there is none at all, what a sketch finds (of a plan whose files can be read) is to predict it.
+ */
+extern void import_take_previous(Import *import);
+extern void import_find_parent(Import *import);
+
+/* The same by the sketch of a version that is stored; the import must hold its family. */
+struct Sketch;
+extern void import_find_parent_by(Import *import, const struct Sketch *sketch, bool read_only);
+
+/* With the ids of all objects: one that was found but is of no use is none; said is what is used. */
+extern void import_check_found(Import *import);
+
+/* Writes the parents. As the store's owner, within SPI_connect, like the one before. */
+extern void import_insert_parents(const Import *import);
+
+/* The content is there: of what was named, what `version` does not have yet becomes its parent too. */
+extern void import_add_parents(const Import *import, int64 version);
+
+/* ---- import.c, again ---- */
 
 /*
  * One import of a name at a time, until the end of the transaction. Whoever wrote

@@ -14,7 +14,7 @@ create function sparse_import_file(
     parents text[] default '{}',
     roles text[] default null,
     metadata jsonb default '{}',
-    find_parents boolean default false
+    find_parents boolean default null
 )
 returns bigint
 language c
@@ -23,7 +23,7 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_import_file';
 comment on function sparse_import_file(text, text, text[], text[], jsonb, boolean) is
-'Imports a .safetensors file, the shards of an .index.json, or a folder of the server as a version of a model; returns its id, or that of the version of that name which has the same content. With find_parents the best parent that the caller can see is looked for. Needs the rights of pg_read_server_files.';
+'Imports a .safetensors file, the shards of an .index.json, or a folder of the server as a version of a model; returns its id, or that of the version of that name which has the same content. Which parents are taken that nobody named, sparse.find_parents says; find_parents => false: none, true: what its sketch finds, too. Needs the rights of pg_read_server_files.';
 
 create function sparse_import_bytes(
     name text,
@@ -31,7 +31,7 @@ create function sparse_import_bytes(
     parents text[] default '{}',
     roles text[] default null,
     metadata jsonb default '{}',
-    find_parents boolean default false
+    find_parents boolean default null
 )
 returns bigint
 language c

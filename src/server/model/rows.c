@@ -199,24 +199,6 @@ insert_tensors(const Import *import, int ordinal)
 	MemoryContextDelete(context);
 }
 
-/* ---- parents ---- */
-
-static StoreQuery parent_query = {
-	.sql = "insert into sparse.parent (child, ordinal, parent, role) values ($1, $2, $3, $4)",
-	.args = 4, .arg = {INT8OID, INT2OID, INT8OID, TEXTOID}};
-
-static void
-insert_parent(const Import *import, int ordinal)
-{
-	Datum		argument[4];
-
-	argument[0] = Int64GetDatum(import->version);
-	argument[1] = Int16GetDatum((int16) ordinal);
-	argument[2] = Int64GetDatum(import->parent[ordinal].version.id);
-	argument[3] = CStringGetTextDatum(import->parent[ordinal].role);
-	query_run(&parent_query, argument, NULL, false, NULL);
-}
-
 /* ---- the version itself ---- */
 
 /*
@@ -279,8 +261,7 @@ import_make_ready(const Import *import)
 void
 import_rows(const Import *import)
 {
-	for (int i = 0; i < import->parents; i++)
-		insert_parent(import, i);
+	import_insert_parents(import);
 	for (int i = 0; i < import->plan->files; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

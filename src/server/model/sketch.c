@@ -38,6 +38,7 @@ typedef struct Sampled
 	uint64		name;			/* hash */
 	uint32		rank;
 	sparse_dtype dtype;
+	bool		norm;			/* by its name it normalises activations */
 	double		priority;
 
 	Source	   *source;			/* where its bytes are: in a file, from `first` on, */
@@ -158,6 +159,7 @@ take_name(Sampled *tensor, const char *name)
 	double		random;
 
 	tensor->name = hash_name(name);
+	tensor->norm = tensor->rank == 1 && (strstr(name, "norm") != NULL || strstr(name, "ln_") != NULL);
 	random = (double) ((mix(tensor->shape, tensor->name) >> 11) + 1) / 9007199254740992.0;
 	tensor->priority = (double) (tensor->rows * tensor->row_elements) / random;
 }
@@ -258,6 +260,36 @@ architecture(const Sampling *sampling)
 	return (int64) hash;
 }
 
+/*
+ * The width of the activations: the commonest length of what normalises them, which no quantisation,
+ * fusion or pruning of neurons changes; of equally common ones the longest. 0 where nothing does.
+ */
+static int64
+width(const Sampling *sampling)
+{
+	uint64	   *length = palloc_extended(Max(sampling->count, 1) * sizeof(uint64), MCXT_ALLOC_HUGE);
+	uint64		lengths = 0;
+	uint64		most = 0;
+	uint64		commonest = 0;
+
+	for (uint64 i = 0; i < sampling->count; i++)
+		if (sampling->tensor[i].norm)
+			length[lengths++] = sampling->tensor[i].rows;
+	qsort(length, lengths, sizeof(uint64), compare_hashes);
+	for (uint64 i = 0, next; i < lengths; i = next)
+	{
+		for (next = i + 1; next < lengths && length[next] == length[i]; next++)
+			;
+		if (next - i >= most)
+		{
+			most = next - i;
+			commonest = length[i];
+		}
+	}
+	pfree(length);
+	return (int64) commonest;
+}
+
 /* ---- samples ---- */
 
 static int
@@ -336,6 +368,7 @@ sample(Sampling *sampling, Sketch *sketch)
 
 	memset(sketch, 0, sizeof(*sketch));
 	sketch->architecture = architecture(sampling);
+	sketch->width = width(sampling);
 	if (sampling->count > 1)
 		qsort(sampling->tensor, sampling->count, sizeof(Sampled), compare_priorities);
 	if (sampling->count > SKETCH_TENSORS)
@@ -472,14 +505,14 @@ sketch_unpack(const uint8 *bytes, size_t length, Sketch *sketch)
 /* ---- kept ---- */
 
 static StoreQuery keep_query = {
-	.sql = "insert into sparse.sketch (version, architecture, sketch) values ($1, $2, $3)"
+	.sql = "insert into sparse.sketch (version, architecture, width, sketch) values ($1, $2, $3, $4)"
 	" on conflict (version) do nothing",
-	.args = 3, .arg = {INT8OID, INT8OID, BYTEAOID}};
+	.args = 4, .arg = {INT8OID, INT8OID, INT8OID, BYTEAOID}};
 
 bool
 sketch_keep(int64 version, const Sketch *sketch)
 {
-	Datum		argument[3] = {Int64GetDatum(version), Int64GetDatum(sketch->architecture),
+	Datum		argument[4] = {Int64GetDatum(version), Int64GetDatum(sketch->architecture), Int64GetDatum(sketch->width),
 	sketch_datum(sketch)};
 
 	return query_run(&keep_query, argument, NULL, false, NULL) > 0;

@@ -38,6 +38,7 @@ typedef struct SketchTensor
 typedef struct Sketch
 {
 	int64		architecture;	/* equal for versions that may be kin */
+	int64		width;			/* equal for those, too, that may be of another form; 0: unknown */
 	int			tensors;
 	SketchTensor tensor[SKETCH_TENSORS];
 } Sketch;
@@ -60,7 +61,10 @@ extern void sketch_check_model(const StoreVersion *version);
 /* From the bytes of a sketch, but for its architecture; false where they are none. */
 extern bool sketch_unpack(const uint8 *bytes, size_t length, Sketch *sketch);
 
-/* The best parent of a plan among the versions that the caller can see; false: none would pay. */
-extern bool find_best_parent(ImportPlan *plan, int64 *version, int64 *estimated_bytes);
+/*
+ * The best parent of what has that sketch among the versions that the caller can see, but for `except`; false:
+ * none would pay. read_only: with the snapshot at hand.
+ */
+extern bool find_best_parent(const Sketch *child, int64 except, bool read_only, int64 *version, int64 *estimated_bytes);
 
 #endif

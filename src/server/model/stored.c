@@ -18,9 +18,10 @@
 
 static StoreQuery parents_query = {
 	.sql = "select v.id, v.name, v.revision, p.role"
-	"  from sparse.parent p"
+	"  from (select e.parent, e.role, e.ordinal::integer from sparse.parent e where e.child = $1"
+	"        union all select f.parent, 'found', 32768 from sparse.found_parent f where f.version = $1) p"
 	"  join sparse.version v on v.id = p.parent"
-	" where p.child = $1 and v.state = 'ready'"
+	" where v.state = 'ready'"
 	" order by p.ordinal",
 	.args = 1, .arg = {INT8OID},
 	.columns = 4, .column = {INT8OID, TEXTOID, INT4OID, TEXTOID}};

@@ -90,3 +90,21 @@ end
 $function$;
 comment on function sparse_create_model() is
 'The part of sparse_create_store() that makes the tables of models.';
+
+create function sparse_attach_model()
+returns void
+language plpgsql
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    if not exists (select from pg_attribute where attrelid = 'sparse.sketch'::regclass and attname = 'width') then
+        alter table sparse.sketch add column width bigint not null default 0;
+        create index sketch_width on sparse.sketch (width);
+        comment on column sparse.sketch.width is 'the commonest length of its norms, by which kin of another form are found; 0: unknown';
+    end if;
+end
+$function$;
+comment on function sparse_attach_model() is
+'The part of sparse_create_store() and sparse_update_store() that adds to sketches what finds kin of another form, where it is missing.';

@@ -16,18 +16,18 @@ begin
     end if;
     return (
         with recursive up as (
-            select $1 as id
+            select $1 as id, 0 as distance
             union all
-            select one.parent
+            select one.parent, u.distance + 1
             from up u
             cross join lateral (select p.parent
                                 from sparse.parent p
                                 join sparse.version v on v.id = p.parent
-                                where p.child = u.id and p.role <> 'adapter' and v.kind = 'model'
+                                where p.child = u.id and p.role <> 'adapter' and v.kind = 'model' and u.distance < 100000
                                 order by p.ordinal
                                 limit 1) one
         )
-        select min(u.id) from up u);
+        select u.id from up u order by u.distance desc limit 1);
 end
 $function$;
 comment on function sparse_routing_base_of(bigint) is

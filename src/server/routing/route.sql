@@ -107,7 +107,8 @@ begin
         left join sparse.quality q on q.version = r.id and q.task = wanted_task
     ), up as (
         -- what must be loaded where an ancestor is resident: the deltas on the way to it, and adapters
-        -- whole. A version of several models needs all of them: none of them is enough.
+        -- whole. A version of several models needs all of them: none of them is enough. (The revision before is
+        -- one of them only where nothing else was named.)
         select m.id, m.id as ancestor, 0::double precision as bytes, 0 as depth
         from m
         union all
@@ -118,12 +119,14 @@ begin
         join lateral (select m.base as parent, v.raw_bytes::double precision as bytes
                       where m.base is not null
                       union all
-                      select min(p.parent) filter (where p.role <> 'adapter'),
+                      select coalesce(min(p.parent) filter (where p.role not in ('adapter', 'revision')),
+                                      min(p.parent) filter (where p.role = 'revision')),
                              v.stored_bytes + coalesce(sum(a.raw_bytes) filter (where p.role = 'adapter'), 0)::double precision
                       from sparse.parent p
                       join sparse.version a on a.id = p.parent and a.kind = 'model'
                       where p.child = u.ancestor and m.id is null
-                      having count(distinct p.parent) filter (where p.role <> 'adapter') = 1) one on true
+                      having count(distinct p.parent) filter (where p.role not in ('adapter', 'revision')) <= 1
+                          and count(*) filter (where p.role <> 'adapter') > 0) one on true
         where u.depth < 32 and exists (select from sparse.deployment)
     ), place as (
         select m.id, h.name as hardware, null::text as host, m.raw_bytes as load_bytes, 'loaded whole' as how, 0::double precision as taken

@@ -192,13 +192,21 @@ begin
     expert_fraction := coalesce(least(expert_bytes / nullif(weight_bytes, 0), 1), 0);
 
     if class = 'adapter' then
-        -- it runs on its base: what that weighs, and itself
-        select p.parent into base
-        from sparse.parent p
-        join sparse.version b on b.id = p.parent
-        where p.child = $1 and b.kind = 'model' and b.state = 'ready'
-        order by p.ordinal
-        limit 1;
+        -- it runs on its base, or that of its previous revision: what that weighs, and itself
+        with recursive up as (
+            select $1 as id, false as found, 0 as depth
+            union all
+            select one.parent, one.found, u.depth + 1
+            from up u
+            cross join lateral (select p.parent, p.role <> 'revision' as found
+                                from sparse.parent p
+                                join sparse.version b on b.id = p.parent
+                                where p.child = u.id and b.kind = 'model' and b.state = 'ready'
+                                order by p.role = 'revision', p.ordinal
+                                limit 1) one
+            where not u.found and u.depth < 32
+        )
+        select u.id into base from up u where u.found;
         if base is not null then
             select w.weight_bytes + weight_bytes, w.parameters + parameters, w.expert_fraction, w.experts, w.experts_used, w.dtype,
                    w.kv_elements, w.attention, w.assumed, w.quantisation, w.computes, w.read_bytes + weight_bytes, w.positions,

@@ -77,7 +77,7 @@ declare
 begin
     begin
         tried := @extschema@.sparse_import_file('sparse_try_import/' || gen_random_uuid(), path, parents,
-            null::text[], '{}'::jsonb, false);
+            null::text[], '{}'::jsonb, null::boolean);
         select b.raw_bytes, b.stored_bytes into raw_file_bytes, stored_bytes
         from @extschema@.sparse_try_import_bytes(tried) b;
         raise exception 'taken back' using errcode = 'ZS001';

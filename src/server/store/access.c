@@ -218,15 +218,35 @@ watch_catalogs(void)
 	watching = true;
 }
 
-/* The one owner of all tables of the store. */
+pg_noreturn static void
+not_up_to_date(const char *relation)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the store was made by an older version of sparse"),
+			 errdetail("Relation \"%s\" does not exist.", relation),
+			 errhint("Run \"select sparse_update_store()\" as the owner of the store.")));
+	pg_unreachable();
+}
+
+/* The one owner of all tables of the store. to_update: of which those may be missing that an update brings. */
 static Oid
-owner_of_tables(Oid schema)
+owner_of_tables(Oid schema, bool to_update)
 {
 	Oid			owner = table_owner(store_table(0)->name, schema);
 
 	for (int i = 1; i < store_table_count(); i++)
-		if (table_owner(store_table(i)->name, schema) != owner)
-			not_a_store(store_table(i)->name, "has another owner than \"object\"");
+	{
+		const StoreTable *table = store_table(i);
+
+		if (table->by_update && !OidIsValid(get_relname_relid(table->name, schema)))
+		{
+			if (!to_update)
+				not_up_to_date(table->name);
+		}
+		else if (table_owner(table->name, schema) != owner)
+			not_a_store(table->name, "has another owner than \"object\"");
+	}
 	return owner;
 }
 
@@ -240,7 +260,7 @@ store_owner(void)
 		return known_owner;
 	watch_catalogs();
 	schema = store_schema();
-	owner = owner_of_tables(schema);
+	owner = owner_of_tables(schema, false);
 	check_format(schema);
 	check_attached(schema);
 	known_owner = owner;
@@ -265,7 +285,7 @@ store_enter(StoreAccess *access)
 void
 store_enter_to_update(StoreAccess *access)
 {
-	Oid			owner = owner_of_tables(store_schema());
+	Oid			owner = owner_of_tables(store_schema(), true);
 
 	check_may_act_as(owner, "update it");
 	user_enter(access, owner);

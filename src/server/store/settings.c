@@ -12,6 +12,7 @@ int			sparse_chunk_size = 1024;
 int			sparse_max_chain_depth = 8;
 int			sparse_cache_size = 16 * 1024;
 int			sparse_effort = 2;
+int			sparse_find_parents = SPARSE_FIND_ALL;
 bool		sparse_verify_writes = true;
 bool		sparse_notify = true;
 bool		sparse_optimize_commits = true;
@@ -19,6 +20,13 @@ bool		sparse_optimize_commits = true;
 /* read by SQL alone, as sparse.storage_price and sparse.egress_price (savings/savings.sql) */
 static double storage_price = 0;
 static double egress_price = 0;
+
+static const struct config_enum_entry find_parents_values[] = {
+	{"off", SPARSE_FIND_OFF, false},
+	{"previous", SPARSE_FIND_PREVIOUS, false},
+	{"all", SPARSE_FIND_ALL, false},
+	{NULL, 0, false}
+};
 
 void
 store_define_settings(void)
@@ -43,6 +51,11 @@ store_define_settings(void)
 							"1: its parents as they are, without a search; 2: searches that cost about as much as encoding; 3: all of them.",
 							&sparse_effort, 2, 1, 3,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("sparse.find_parents",
+							 "Which parents of a new version are taken that nobody named: off, previous or all.",
+							 "previous: the revision before of the same name; all: or, where a model has no parent at all, what its sketch finds.",
+							 &sparse_find_parents, SPARSE_FIND_ALL, find_parents_values,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("sparse.verify_writes",
 							 "Decodes every chunk before it is stored.",
 							 NULL,

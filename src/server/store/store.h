@@ -34,6 +34,10 @@ extern int	sparse_chunk_size;		/* kilobytes of content per chunk */
 extern int	sparse_max_chain_depth;
 extern int	sparse_cache_size;		/* kilobytes of decoded content to remember */
 extern int	sparse_effort;			/* 1 to 3: how much is done to find what predicts a tensor */
+extern int	sparse_find_parents;	/* which parents of a new version are taken that nobody named: */
+#define SPARSE_FIND_OFF 0
+#define SPARSE_FIND_PREVIOUS 1	/* the revision before of its name */
+#define SPARSE_FIND_ALL 2		/* or, where it has no parent at all, what its sketch finds */
 extern bool sparse_verify_writes;	/* decode each delta before it is stored */
 extern bool sparse_notify;		/* tell listeners */
 extern bool sparse_optimize_commits;	/* look for the best predictions of what was uploaded */
@@ -88,6 +92,9 @@ extern void version_from_argument_now(FunctionCallInfo fcinfo, int arg, bool any
 extern void version_from_text(const char *reference, bool any_state, StoreVersion *version);
 extern void version_from_id(int64 id, bool any_state, StoreVersion *version);
 
+/* The same; false, and no error, where the caller cannot read it. read_only: with the snapshot of the query. */
+extern bool version_find(int64 id, bool read_only, StoreVersion *version);
+
 /*
  * Of a few versions, which are ready and the caller can read. read_only: with the
  * snapshot of the query. Not within store_enter.
@@ -141,6 +148,17 @@ extern bool version_rename(int64 id, const char *name, int32 revision);
 
 /* Note, as the caller, what zstd would make of a version's files. */
 extern void version_measured(int64 id, int64 zstd_bytes);
+
+/* ---- lineage (edge.c) ---- */
+
+/* Writes a parent of a version that is being made; `source` as in sparse.parent. As the store's owner, within SPI_connect. */
+extern void edge_insert(int64 child, int ordinal, int64 parent, const char *role, const char *source);
+
+/*
+ * Says of a ready version that it was made from another, both of which the caller can see: true where
+ * that is new. Where he may not, or it would be a circle, that is said at `level` (ERROR, WARNING).
+ */
+extern bool edge_add(const StoreVersion *child, const StoreVersion *parent, const char *role, int level);
 
 /* ---- telling others (notify.c) ---- */
 

@@ -17,6 +17,8 @@ static const StoreTable own_tables[] = {
 	{.name = "family"},
 	{.name = "version"},
 	{.name = "parent"},
+	{.name = "parent_history", .by_update = true},
+	{.name = "found_parent", .of_version = true, .by_update = true},
 	{.name = "tag"},
 	{.name = "upload", .of_version = true},
 	{.name = "staged", .of_version = true, .objects = "object"},

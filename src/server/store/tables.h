@@ -15,6 +15,7 @@ typedef struct StoreTable
 	bool		of_version;		/* it has a column "version": the rows end when that version is collected, or given up */
 	const char *objects;		/* its column that names an object, or NULL */
 	bool		many;			/* that column holds an array of them */
+	bool		by_update;		/* a store may lack it until sparse_update_store() has made it */
 } StoreTable;
 
 /* The array is kept, not copied. */

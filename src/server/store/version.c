@@ -253,11 +253,11 @@ static StoreQuery tagged = {
 
 /* Runs one of the queries above; false when it finds nothing. */
 static bool
-find_version(StoreQuery *query, Datum *value, MemoryContext context, StoreVersion *version)
+find_version(StoreQuery *query, Datum *value, bool read_only, MemoryContext context, StoreVersion *version)
 {
 	SPITupleTable *rows;
 
-	if (query_run(query, value, NULL, true, &rows) == 0)
+	if (query_run(query, value, NULL, read_only, &rows) == 0)
 		return false;
 	version->id = row_int64(rows, 0, 1);
 	version->name = MemoryContextStrdup(context, TextDatumGetCString(row_datum(rows, 0, 2)));
@@ -274,7 +274,7 @@ find_by_id(int64 id, MemoryContext context, StoreVersion *version)
 {
 	Datum		value = Int64GetDatum(id);
 
-	return find_version(&by_id, &value, context, version);
+	return find_version(&by_id, &value, true, context, version);
 }
 
 /* The newest ready revision, or where none is ready, the newest. */
@@ -283,8 +283,8 @@ find_newest(const char *name, MemoryContext context, StoreVersion *version)
 {
 	Datum		value = CStringGetTextDatum(name);
 
-	return find_version(&newest_ready, &value, context, version) ||
-		find_version(&newest, &value, context, version);
+	return find_version(&newest_ready, &value, true, context, version) ||
+		find_version(&newest, &value, true, context, version);
 }
 
 static bool
@@ -292,7 +292,7 @@ find_by_revision(const char *name, int32 revision, MemoryContext context, StoreV
 {
 	Datum		value[2] = {CStringGetTextDatum(name), Int32GetDatum(revision)};
 
-	return find_version(&by_revision, value, context, version);
+	return find_version(&by_revision, value, true, context, version);
 }
 
 int64
@@ -440,6 +440,22 @@ version_from_id(int64 id, bool any_state, StoreVersion *version)
 	if (!found)
 		no_such_version(psprintf(INT64_FORMAT, id));
 	check_state(version, any_state);
+}
+
+bool
+version_find(int64 id, bool read_only, StoreVersion *version)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		value = Int64GetDatum(id);
+	StoreAccess access;
+	bool		found;
+
+	SPI_connect();
+	enter_versions(&access);
+	found = find_version(&by_id, &value, read_only, context, version);
+	store_leave(&access);
+	SPI_finish();
+	return found && version->state == 'r';
 }
 
 static StoreQuery readable_query = {

@@ -225,8 +225,8 @@ place_objects(Beginning *beginning)
 /* ---- rows ---- */
 
 static StoreQuery insert_upload = {
-	.sql = "insert into sparse.upload (version, declaration) values ($1, $2)",
-	.args = 2, .arg = {INT8OID, BYTEAOID}};
+	.sql = "insert into sparse.upload (version, declaration, find_parent) values ($1, $2, $3)",
+	.args = 3, .arg = {INT8OID, BYTEAOID, BOOLOID}};
 
 static StoreQuery count_headers = {
 	.sql = "update sparse.upload set new_objects = $2, new_bytes = $3, stored_bytes = $4 where version = $1",
@@ -251,7 +251,9 @@ run_as_owner(StoreQuery *query, Datum *argument)
 static void
 open_upload(const Import *import, const uint8 *declaration)
 {
-	Datum		argument[2] = {Int64GetDatum(import->version), sha256_datum(declaration)};
+	/* it has no sketch yet: the commit looks for what is like it */
+	const bool	find = import->find == SPARSE_FIND_ALL && import->parents == 0;
+	Datum		argument[3] = {Int64GetDatum(import->version), sha256_datum(declaration), BoolGetDatum(find)};
 
 	import_insert_version(import);
 	run_as_owner(&insert_upload, argument);
@@ -296,6 +298,7 @@ open_version(Import *import, const Have *have, const uint8 *declaration)
 	Beginning	beginning = {.import = import};
 
 	import_check_snapshot(import->name);
+	import_take_previous(import);
 	import_prepare(import);
 	open_upload(import, declaration);
 	order_parents(import, have, &beginning.kin);
@@ -320,6 +323,7 @@ find_or_open(Import *import, const Have *have)
 	if (version != 0)
 	{
 		import_unlock_name(import->name);
+		import_add_parents(import, version);
 		return version;
 	}
 	store_lock_for_writing();

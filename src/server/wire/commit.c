@@ -9,9 +9,10 @@
  *   4. They must be whole: no pointer, no index of what is not there (whole.c).
  *   5. In the order of their SHA-256s, staged objects get theirs, or make way for those that
  *      others have stored meanwhile (store/stage.c).
- *   6. What came in is coded by the best that an import of the files would find (store/recode.c), but where a client
+ *   6. Where nothing was named and the name had no revision, what its sketch finds is to predict it (model/parents.c).
+ *   7. What came in is coded by the best that an import of the files would find (store/recode.c), but where a client
  *      that sees as much has looked already.
- *   7. The version's counters make it ready.
+ *   8. The version's counters make it ready.
  */
 #include "postgres.h"
 #include "compat.h"
@@ -65,6 +66,7 @@ typedef struct Committing
 	HTAB	   *by_object;
 
 	ObjectReader *reader;
+	Sketch	   *sketch;
 	Sha256	   *file_sum;
 	Sha256	   *object_sum;
 	Checksum   *file_checksum;
@@ -422,6 +424,27 @@ propose(void *state, ObjectReader *reader, ObjectSpec *spec)
 	stored_propose(proposal->import, reader, proposal->object, spec);
 }
 
+static StoreQuery unfound_query = {
+	.sql = "delete from sparse.found_parent where version = $1",
+	.args = 1, .arg = {INT8OID}};
+
+/* What was found but is of no use is not kept. `stored` is the version as it is now. */
+static void
+check_found(Committing *committing, const Import *stored)
+{
+	Import	   *import = &committing->import;
+	Datum		argument = Int64GetDatum(import->version);
+	ImportPlan *declared = import->plan;
+
+	if (import->parents == 0)
+		return;
+	import->plan = stored->plan;
+	import_check_found(import);
+	import->plan = declared;
+	if (import->parents == 0)
+		query_run(&unfound_query, &argument, NULL, false, NULL);
+}
+
 static void
 improve(Committing *committing, const Import *stored, const PlanObject *object)
 {
@@ -454,12 +477,16 @@ improve_all(Committing *committing)
 		const Claim *claim = claim_of(committing, object[i]->id);
 
 		CHECK_FOR_INTERRUPTS();
-		if (claim == NULL || !claim->is_new || claim->settled)
+		/* (of a parent that was found just now the client knew nothing) */
+		if (claim == NULL || !claim->is_new || (claim->settled && committing->import.parents == 0))
 			continue;
 		answer_connect();
 		improve(committing, stored, object[i]);
 		answer_finish();
 	}
+	answer_connect();
+	check_found(committing, stored);
+	answer_finish();
 }
 
 /* ---- the end of it ---- */
@@ -470,20 +497,11 @@ static StoreQuery end_upload = {
 	.args = 1, .arg = {INT8OID},
 	.columns = 3, .column = {INT4OID, INT8OID, INT8OID}};
 
-static void
-keep_sketch(int64 version)
-{
-	Sketch	   *sketch = palloc(sizeof(Sketch));
-
-	sketch_of_version(version, false, sketch);
-	(void) sketch_keep(version, sketch);
-	pfree(sketch);
-}
-
 /* Where better predictions are for later: sparse_optimize(). */
 static StoreQuery note_upload = {
 	.sql = "insert into sparse.unoptimized (version)"
-	" select $1 where exists (select from sparse.parent p where p.child = $1)",
+	" select $1 where exists (select from sparse.parent p where p.child = $1)"
+	" or exists (select from sparse.found_parent f where f.version = $1)",
 	.args = 1, .arg = {INT8OID}};
 
 /* The upload is over; what was stored when it began is added to the version's counters. */
@@ -508,7 +526,7 @@ finish_upload(Committing *committing)
 	import->new_bytes += row_int64(rows, 0, 2);
 	import->stored_bytes += row_int64(rows, 0, 3);
 	import_make_ready(import);
-	keep_sketch(import->version);
+	(void) sketch_keep(import->version, committing->sketch);
 	if (!sparse_optimize_commits)
 		query_run(&note_upload, &argument, NULL, false, NULL);
 	answer_finish();
@@ -575,7 +593,7 @@ prepare(Committing *committing, const Upload *upload)
 
 /* As the store's owner. */
 static void
-verify_and_publish(Committing *committing)
+verify(Committing *committing)
 {
 	answer_connect();
 	load_claims(committing);
@@ -584,19 +602,132 @@ verify_and_publish(Committing *committing)
 	for (int i = 0; i < committing->import.plan->files; i++)
 		read_file(committing, &committing->file[i]);
 	upload_check_whole(committing->upload, committing->file, committing->import.plan->files, committing->reader);
+	answer_connect();
+	committing->sketch = MemoryContextAlloc(GetMemoryChunkContext(committing->content), sizeof(Sketch));
+	sketch_of_version(committing->import.version, true, committing->sketch);
+	answer_finish();
+}
+
+static StoreQuery finds_query = {
+	.sql = "select u.find_parent from sparse.upload u where u.version = $1",
+	.args = 1, .arg = {INT8OID},
+	.columns = 1, .column = {BOOLOID}};
+
+/* Whether its sketch is to find what it is predicted from, as was decided when it was begun. */
+static bool
+finds_parent(int64 version)
+{
+	Datum		argument = Int64GetDatum(version);
+	StoreAccess access;
+	SPITupleTable *rows;
+	bool		finds;
+
+	store_enter(&access);
+	answer_connect();
+	finds = query_run(&finds_query, &argument, NULL, true, &rows) > 0 && DatumGetBool(row_datum(rows, 0, 1));
+	answer_finish();
+	store_leave(&access);
+	return finds;
+}
+
+/* The caller decides by what he can see what is found. Held, it is not collected meanwhile. */
+static void
+find_parent(Committing *committing)
+{
+	Import	   *import = &committing->import;
+
+	if (!finds_parent(import->version))
+		return;
+	import->find = SPARSE_FIND_ALL;
+	import_find_parent_by(import, committing->sketch, true);
+	if (import->parents > 0)
+		versions_hold(&import->parent[0].version.id, 1);
+}
+
+static StoreQuery family_query = {
+	.sql = "update sparse.version set family = $2 where id = $1 and state = 'open'",
+	.args = 2, .arg = {INT8OID, INT8OID}};
+
+/* As the store's owner. Kin are of one family. */
+static void
+publish_and_improve(Committing *committing)
+{
+	Import	   *import = &committing->import;
+
 	publish_all(committing);
+	if (import->parents > 0)
+	{
+		Datum		argument[2] = {Int64GetDatum(import->version), Int64GetDatum(import->parent[0].version.family)};
+
+		answer_connect();
+		query_run(&family_query, argument, NULL, false, NULL);
+		import_insert_parents(import);
+		answer_finish();
+	}
 	if (sparse_optimize_commits)
 		improve_all(committing);
 	finish_upload(committing);
 }
 
-/* The upload was in vain. */
+static StoreQuery named_query = {
+	.sql = "select p.parent, p.role from sparse.parent p where p.child = $1 and p.source = 'named' order by p.ordinal",
+	.args = 1, .arg = {INT8OID},
+	.columns = 2, .column = {INT8OID, TEXTOID}};
+
+/* The parents that the upload was begun with. As the store's owner, within SPI_connect. */
 static void
-remove_upload(const Upload *upload)
+load_named(Import *import, MemoryContext context)
 {
+	Datum		argument = Int64GetDatum(import->version);
+	SPITupleTable *rows;
+	uint64		count = query_run(&named_query, &argument, NULL, true, &rows);
+
+	import->parent = MemoryContextAllocZero(context, (count + 1) * sizeof(ImportParent));
+	for (uint64 i = 0; i < count; i++)
+	{
+		import->parent[i].version.id = row_int64(rows, i, 1);
+		import->parent[i].role = row_text(context, rows, i, 2);
+	}
+	import->parents = (int) count;
+}
+
+/* Leaves those that the caller can still read. */
+static void
+resolve_named(Import *import)
+{
+	int64	   *id = palloc((import->parents + 1) * sizeof(int64));
+	bool	   *readable = palloc((import->parents + 1) * sizeof(bool));
+	int			count = 0;
+
+	for (int i = 0; i < import->parents; i++)
+		id[i] = import->parent[i].version.id;
+	versions_readable(id, import->parents, true, readable);
+	for (int i = 0; i < import->parents; i++)
+	{
+		if (!readable[i])
+			continue;
+		import->parent[count] = import->parent[i];
+		version_from_id(id[i], false, &import->parent[count++].version);
+	}
+	import->parents = count;
+}
+
+/* The upload was in vain, for its content is there meanwhile; but for the parents that were named with it. */
+static void
+commit_same(Committing *committing, int64 same)
+{
+	Import	   *import = &committing->import;
+	MemoryContext context = CurrentMemoryContext;
+	StoreAccess access;
+
+	store_enter(&access);
 	answer_connect();
-	upload_remove(upload->version.id);
+	load_named(import, context);
+	upload_remove(import->version);
 	answer_finish();
+	store_leave(&access);
+	resolve_named(import);
+	import_add_parents(import, same);
 }
 
 static int64
@@ -609,14 +740,21 @@ commit_upload(Upload *upload)
 	upload_push_snapshot();
 	prepare(&committing, upload);
 	same = import_find_same(&committing.import, true);
+	if (same != 0)
+	{
+		commit_same(&committing, same);
+		PopActiveSnapshot();
+		return same;
+	}
 	store_enter(&access);
-	if (same == 0)
-		verify_and_publish(&committing);
-	else
-		remove_upload(upload);
+	verify(&committing);
+	store_leave(&access);
+	find_parent(&committing);
+	store_enter(&access);
+	publish_and_improve(&committing);
 	store_leave(&access);
 	PopActiveSnapshot();
-	return same != 0 ? same : upload->version.id;
+	return upload->version.id;
 }
 
 /* sparse_commit(version) */
