@@ -168,7 +168,7 @@ haves_get(const haves *h, const tape *t, const wire_refs *refs, wire_buffer *buf
 
 /* The tensor that holds a byte counted from the end of the header: the last that begins at or before it. */
 static const sparse_tensor *
-tensor_at(const sparse_safetensors *header, uint64_t byte)
+tensor_at(const sparse_layout *header, uint64_t byte)
 {
 	uint32_t	low = 0;
 	uint32_t	high = header->tensors;

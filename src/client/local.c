@@ -201,7 +201,7 @@ local_hash(local_version *v, hash_jobs *jobs)
 	for (unsigned long i = 0; i < v->count; i++)
 	{
 		local_file *file = &v->file[i];
-		const sparse_safetensors *header = &file->content.header;
+		const sparse_layout *header = &file->content.header;
 
 		hash_add(jobs, &file->content.file, 0, file->content.file.bytes, file->sha256);
 		file->tensor_sha256 = allocate(header->tensors * sizeof *file->tensor_sha256);
@@ -247,7 +247,7 @@ print_header(FILE *out, const model *content)
 static void
 print_file(FILE *out, const local_file *file)
 {
-	const sparse_safetensors *header = &file->content.header;
+	const sparse_layout *header = &file->content.header;
 
 	fputs("{\"path\": ", out);
 	json_string(out, file->path);

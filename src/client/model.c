@@ -99,5 +99,5 @@ model_close(model *m)
 	source_close(&m->file);
 	free(m->by_name);
 	if (m->kind == DELTAFILE_SAFETENSORS)
-		sparse_safetensors_free(NULL, &m->header);
+		sparse_layout_free(NULL, &m->header);
 }

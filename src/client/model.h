@@ -13,7 +13,7 @@ typedef struct model
 {
 	source		file;
 	deltafile_kind kind;
-	sparse_safetensors header;	/* when it is a safetensors file */
+	sparse_layout header;	/* when it is a safetensors file */
 	const sparse_tensor **by_name;
 } model;
 

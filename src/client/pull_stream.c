@@ -171,7 +171,7 @@ read_beginning(conn *c, const pull_version *v, const char *path, uint64_t length
 
 /* The pairs of a header's __metadata__, without what stands already in `keys`. */
 static void
-print_metadata(FILE *out, const sparse_safetensors *header, name_list *keys)
+print_metadata(FILE *out, const sparse_layout *header, name_list *keys)
 {
 	const char *at = header->metadata;
 
@@ -201,7 +201,7 @@ add_metadata(FILE *out, conn *c, const pull_version *v, const char *path, name_l
 	uint64_t	file_bytes = bytes_of_file(v, path);
 	char		error[SPARSE_MESSAGE];
 	uint64_t	length;
-	sparse_safetensors header;
+	sparse_layout header;
 	uint8_t    *bytes = file_bytes < 8 ? NULL : read_beginning(c, v, path, 8);
 	bool		good = bytes && sparse_safetensors_header_bytes(bytes, file_bytes, &length, error, sizeof error) == SPARSE_OK;
 
@@ -210,7 +210,7 @@ add_metadata(FILE *out, conn *c, const pull_version *v, const char *path, name_l
 	if (bytes == NULL || sparse_safetensors_parse(NULL, NULL, bytes, length, file_bytes, &header, error, sizeof error) != SPARSE_OK)
 		fail(STATUS_DAMAGED, received_damaged_hint, "the header of \"%s\" is malformed", path);
 	print_metadata(out, &header, keys);
-	sparse_safetensors_free(NULL, &header);
+	sparse_layout_free(NULL, &header);
 	free(bytes);
 }
 

@@ -209,7 +209,7 @@ name_tensor(void *arg)
 }
 
 static void
-plan_tensors_of(PlanFile *file, int number, const sparse_safetensors *parsed)
+plan_tensors_of(PlanFile *file, int number, const sparse_layout *parsed)
 {
 	HeaderPlace place = {.file = file};
 	ErrorContextCallback context = {error_context_stack, name_tensor, &place};
@@ -240,7 +240,7 @@ interrupt_is_pending(void *state)
 /* An interrupt that is no reason to stop is served, and the parse begun again. */
 static void
 parse_header(const PlanFile *file, const sparse_allocator *allocator, const char *header,
-			 uint64 header_bytes, uint64 file_bytes, sparse_safetensors *parsed)
+			 uint64 header_bytes, uint64 file_bytes, sparse_layout *parsed)
 {
 	const sparse_interrupt interrupt = {interrupt_is_pending, NULL};
 	char		message[256] = "";
@@ -261,7 +261,7 @@ plan_header(PlanFile *file, int number, const char *header, uint64 header_bytes,
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "sparse header",
 												  ALLOCSET_DEFAULT_SIZES);
 	sparse_allocator allocator;
-	sparse_safetensors parsed;
+	sparse_layout parsed;
 
 	sparse_allocator_init(&allocator, scratch);
 	parse_header(file, &allocator, header, header_bytes, file_bytes, &parsed);
