@@ -1,7 +1,8 @@
 /*
  * kin.h: local files as the core's source of tensors: a child, and the parents that predict it.
  *
- * The parts of a file are numbered: 0 is its header, or all of a file without tensors; then come its tensors. What
+ * The parts of a file are numbered: 0 is its header, or all of a file without tensors; then come its tensors,
+ * then the gaps between them. What
  * predicts a part is chosen by the core as an import chooses it; the factors that it found for that part
  * are kept until the next one.
  */

@@ -14,7 +14,7 @@ begin
         version bigint not null references sparse.version,
         ordinal integer not null check (ordinal >= 0),
         path text not null,
-        format text not null check (format in ('safetensors', 'bytes')),
+        format text not null check (format in ('safetensors', 'gguf', 'bytes')),
         bytes bigint not null check (bytes >= 0),
         sha256 bytea not null check (length(sha256) = 32),
         object bigint not null,
@@ -25,7 +25,7 @@ begin
     );
     create index file_sha256 on sparse.file (sha256, version, ordinal);
     create index file_object on sparse.file (object, version);
-    comment on table sparse.file is 'files of a version: the bytes of its object (a safetensors header, or the whole file), then its tensors';
+    comment on table sparse.file is 'files of a version: the bytes of its object (the whole file, or its literal: all that is no tensor''s), and its tensors';
     comment on column sparse.file.checksum is 'XXH3 (128 bits) of its bytes and its SHA-256, checked whenever it is read whole; null while it is being uploaded';
 
     create table sparse.tensor (
