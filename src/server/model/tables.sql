@@ -10,6 +10,15 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    if to_regclass('sparse.file') is not null then
+        -- formats that an older version of the extension did not know
+        if not exists (select from pg_constraint c
+                       where c.conrelid = 'sparse.file'::regclass and c.contype = 'c' and pg_get_constraintdef(c.oid) like '%gguf%') then
+            alter table sparse.file drop constraint file_format_check,
+                add constraint file_format_check check (format in ('safetensors', 'gguf', 'bytes'));
+        end if;
+        return;
+    end if;
     create table sparse.file (
         version bigint not null references sparse.version,
         ordinal integer not null check (ordinal >= 0),
@@ -89,4 +98,4 @@ begin
 end
 $function$;
 comment on function sparse_create_model() is
-'The part of sparse_create_store() that makes the tables of models.';
+'The part of sparse_create_store() that makes the tables of models; and of sparse_update_store(), that adds the formats of files which they lack.';

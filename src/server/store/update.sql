@@ -59,15 +59,8 @@ set search_path = pg_catalog, pg_temp
 as $function$
 begin
     -- formats above 1 add their steps here, each within "if format < N"
-    if to_regclass('sparse.repacked') is null then
-        perform @extschema@.sparse_create_care();
-    end if;
-    if exists (select from pg_constraint c
-               where c.conrelid = to_regclass('sparse.file') and c.conname = 'file_format_check'
-                 and pg_get_constraintdef(c.oid) not like '%gguf%') then
-        alter table sparse.file drop constraint file_format_check,
-            add constraint file_format_check check (format in ('safetensors', 'gguf', 'bytes'));
-    end if;
+    perform @extschema@.sparse_create_model();
+    perform @extschema@.sparse_create_care();
     perform @extschema@.sparse_attach_store();
     perform @extschema@.sparse_set_sequences();
     return @extschema@.sparse_store_format();
