@@ -550,6 +550,7 @@ fields_predict_codes(const block_structure *s, const uint8_t *planes, size_t blo
 
 #define SAMPLED ((size_t) 512)	/* blocks */
 #define LEAST_BLOCKS 16
+#define SCATTER ((size_t) 2654435761u)	/* equal steps would see blocks of one type where those of another lie */
 
 /* How alike the bytes at that place of blocks are: the share of pairs that are equal, of bytes without a pattern 1/256. */
 static double
@@ -560,7 +561,7 @@ likeness(const uint8_t *content, size_t blocks, size_t stride, size_t at)
 	double		pairs = 0;
 
 	for (size_t i = 0; i < sampled; i++)
-		count[content[blocks / sampled * i * stride + at]]++;
+		count[content[(sampled < blocks ? i * SCATTER % blocks : i) * stride + at]]++;
 	for (int i = 0; i < 256; i++)
 		pairs += (double) count[i] * count[i];
 	return pairs / ((double) sampled * (double) sampled);
@@ -595,9 +596,10 @@ fields_recognise(const uint8_t *content, size_t bytes)
 		if (bytes % s->bytes != 0 || bytes / s->bytes < LEAST_BLOCKS)
 			continue;
 		found = likeness_of_scales(s, content, bytes / s->bytes);
+		/* where small blocks lie, those of a multiple of their length lie, too: these come later, and must be clearly better */
 		if (found > most)
 		{
-			most = found;
+			most = found * 3 / 2;
 			best = s;
 		}
 	}

@@ -73,10 +73,11 @@ read_file(Estimate *estimate, uint64 first, uint64 bytes, char *target)
 	SPI_freetuptable(rows);
 }
 
-/* Of an object of the file. */
+/* Of an object of the file, in the midst of what is done as the store's owner. */
 static void
-read_planned(Estimate *estimate, const PlanObject *object, uint64 first, uint64 bytes, char *target)
+read_as_caller(Estimate *estimate, const PlanObject *object, uint64 first, uint64 bytes, char *target)
 {
+	store_leave(&estimate->access);
 	while (bytes > 0)
 	{
 		sparse_span span = plan_span(&estimate->import.plan->file[0], object, first);
@@ -87,6 +88,7 @@ read_planned(Estimate *estimate, const PlanObject *object, uint64 first, uint64 
 		bytes -= length;
 		target += length;
 	}
+	store_enter(&estimate->access);
 }
 
 static void
@@ -97,9 +99,7 @@ read_object(Estimate *estimate, uint64 number, uint64 first, uint64 bytes, char 
 		object_read(estimate->reader, estimate->stored[number], first, bytes, target);
 		return;
 	}
-	store_leave(&estimate->access);
-	read_planned(estimate, estimate->object[number], first, bytes, target);
-	store_enter(&estimate->access);
+	read_as_caller(estimate, estimate->object[number], first, bytes, target);
 }
 
 static void
