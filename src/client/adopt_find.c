@@ -1,7 +1,7 @@
 /*
  * adopt_find.c: finds the models in a tree of folders (see adopt.h).
  *
- * A model is a folder with safetensors files, an index of such, or a model_index.json in it.
+ * A model is a folder with safetensors or GGUF files, an index of such, or a model_index.json in it.
  * Where a file of its own says so (config.json and its kin), all that lies below belongs to
  * it, as the parts of a pipeline do; folders below a mere collection of files are models of
  * their own. checkpoint-* of a run always are, with all that lies below them. A folder that
@@ -22,6 +22,7 @@
 #include "client.h"
 #include "files.h"
 #include "folder.h"
+#include "plan/format.h"
 #include "plan/path.h"
 
 #define MAX_DEPTH 100
@@ -57,7 +58,7 @@ is_one_of(const char *name, const char *const *names, size_t count)
 static bool
 holds_other_weights(const char *name)
 {
-	static const char *const endings[] = {".bin", ".pt", ".pth", ".ckpt", ".gguf", ".ggml", ".h5", ".msgpack", ".onnx"};
+	static const char *const endings[] = {".bin", ".pt", ".pth", ".ckpt", ".ggml", ".h5", ".msgpack", ".onnx"};
 	const char *ending = strrchr(name, '.');
 
 	return ending && IS_ONE_OF(ending, endings);
@@ -69,7 +70,7 @@ take_file(level *l, const char *name)
 	static const char *const wholes[] = {"config.json", "model_index.json", "modules.json", "adapter_config.json"};
 	bool		index = strstr(name, ".safetensors.index.") && sparse_path_is_index(name);
 
-	l->has_model |= sparse_path_is_safetensors(name) || index || strcmp(name, "model_index.json") == 0;
+	l->has_model |= sparse_file_kind_of_path(name) != SPARSE_FILE_BYTES || index || strcmp(name, "model_index.json") == 0;
 	l->is_whole |= index || IS_ONE_OF(name, wholes);
 	l->has_others |= holds_other_weights(name);
 }
@@ -229,7 +230,7 @@ find_models(adoption *a, const level *above, const char *place)
 	if (l.has_model || (l.has_others && a->count == before))
 		add_model(a, place, &l.status, checkpoints > 0 ? place : NULL, ~0ULL);
 	else if (l.has_others)
-		warn("\"%s\" holds weights that are in no safetensors file: they are left out", place);
+		warn("\"%s\" holds weights that are in no safetensors or GGUF file: they are left out", place);
 	close_level(&l);
 }
 

@@ -152,7 +152,7 @@ compress_part(compressor *c, uint32_t number)
 
 	kin_choose(&c->kin, number, c->part);
 	record = (deltafile_part) {
-		.kind = number > 0 ? DELTAFILE_PART_TENSOR : DELTAFILE_PART_BYTES, .label = c->part->label,
+		.kind = number > 0 && number <= c->child.header.tensors ? DELTAFILE_PART_TENSOR : DELTAFILE_PART_BYTES, .label = c->part->label,
 		.grid = c->part->grid, .place = c->part->first
 	};
 	add_sources(c, &record);
@@ -223,7 +223,7 @@ static void
 write_head(compressor *c, const options *o)
 {
 	const source *sources[1 + DELTAFILE_MAX_BASES] = {&c->child.file};
-	deltafile_head head = {.kind = c->child.kind, .child_bytes = c->child.file.bytes, .bases = c->parents};
+	deltafile_head head = {.kind = (deltafile_kind) c->child.kind, .child_bytes = c->child.file.bytes, .bases = c->parents};
 
 	for (unsigned i = 0; i < c->parents; i++)
 	{
@@ -297,7 +297,7 @@ print_help(void)
 		   "Usage:\n"
 		   "  pg_sparse compress BASE CHILD [--parent FILE ...] -o DELTA\n"
 		   "  pg_sparse compress --no-base CHILD -o DELTA\n\n"
-		   "Safetensors files are compared tensor by tensor, any others as bytes. What CHILD was made\n"
+		   "Safetensors and GGUF files are compared tensor by tensor, any others as bytes. What CHILD was made\n"
 		   "of beside BASE predicts it too: the other models of a merge, the adapter that was merged.\n\n"
 		   "Options:\n"
 		   "  -o, --output FILE  where to write the delta file\n"

@@ -28,10 +28,12 @@
 #define DELTAFILE_DELTA_OVERHEAD SPARSE_DELTA_HEAD
 #define SHA256_BYTES 32
 
+/* (Numbered as sparse_file_kind.) */
 typedef enum deltafile_kind
 {
 	DELTAFILE_BYTES = 0,
-	DELTAFILE_SAFETENSORS = 1
+	DELTAFILE_SAFETENSORS = 1,
+	DELTAFILE_GGUF = 2
 } deltafile_kind;
 
 typedef struct deltafile_base

@@ -102,14 +102,23 @@ static void
 list_parts(estimator *e)
 {
 	const uint32_t parts = kin_parts(&e->child);
-	const uint64_t bytes = e->child.kind == DELTAFILE_SAFETENSORS ? e->child.header.header_bytes : e->child.file.bytes;
+	const uint64_t bytes = e->child.kind != SPARSE_FILE_BYTES ? e->child.header.header_bytes : e->child.file.bytes;
 
 	e->parts = allocate(parts * sizeof *e->parts);
 	e->parts[e->count++] = (part) {.bytes = bytes, .label = "header", .grid = {bytes, 0, SPARSE_CHUNK_TARGET}};
 	for (int last = 0; last <= 1; last++)
-		for (uint32_t i = 1; i < parts; i++)
+		for (uint32_t i = 1; i <= e->child.header.tensors; i++)
 			if (kin_wants_siblings(&e->kin, i) == (last == 1))
 				add_tensor(e, i);
+	for (uint32_t i = 0; i < e->child.header.gaps; i++)
+	{
+		const sparse_span *gap = &e->child.header.gap[i];
+
+		e->parts[e->count++] = (part) {
+			.number = 1 + e->child.header.tensors + i, .first = gap->first, .bytes = gap->bytes, .label = "padding",
+			.grid = {gap->bytes, 0, SPARSE_CHUNK_TARGET}
+		};
+	}
 }
 
 /* ---- comparing ---- */

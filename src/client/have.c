@@ -81,7 +81,7 @@ haves_ask(haves *h, conn *c)
 	{
 		if (h->file[i].version[0] == '\0')
 		{
-			if (h->file[i].content.kind == DELTAFILE_SAFETENSORS)
+			if (h->file[i].content.kind != SPARSE_FILE_BYTES)
 				warn("\"%s\" is no help: no version in the store has its content", h->file[i].path);
 			close_file(&h->file[i]);
 		}
@@ -168,7 +168,7 @@ haves_get(const haves *h, const tape *t, const wire_refs *refs, wire_buffer *buf
 
 /* The tensor that holds a byte counted from the end of the header: the last that begins at or before it. */
 static const sparse_tensor *
-tensor_at(const sparse_safetensors *header, uint64_t byte)
+tensor_at(const sparse_layout *header, uint64_t byte)
 {
 	uint32_t	low = 0;
 	uint32_t	high = header->tensors;
@@ -195,14 +195,14 @@ haves_locate(const haves *h, const wire_range *range, sparse_dtype dtype, sparse
 	if (file == NULL || range->bytes == 0)
 		return false;
 	first = range->first;
-	if (file->content.kind == DELTAFILE_SAFETENSORS && first >= file->content.header.header_bytes)
+	if (file->content.kind != SPARSE_FILE_BYTES && first >= file->content.header.header_bytes)
 	{
 		const sparse_tensor *tensor = tensor_at(&file->content.header, first - file->content.header.header_bytes);
 
 		if (tensor == NULL)
 			return false;
 		first -= file->content.header.header_bytes + tensor->first;
-		if (range->bytes > tensor->bytes - first)
+		if (first > tensor->bytes || range->bytes > tensor->bytes - first)
 			return false;
 	}
 	if (first % element != 0 || range->bytes % element != 0)

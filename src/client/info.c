@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "input.h"
+#include "plan/format.h"
 #include "table.h"
 
 typedef struct tally
@@ -68,7 +69,7 @@ print_json_head(const deltafile_head *head)
 	char		digest[2 * SHA256_BYTES + 1];
 
 	printf("{\n  \"format\": %d,\n  \"kind\": \"%s\",\n  \"child_bytes\": %" PRIu64 ",\n",
-		   head->version, head->kind == DELTAFILE_SAFETENSORS ? "safetensors" : "bytes", head->child_bytes);
+		   head->version, sparse_file_kind_name((sparse_file_kind) head->kind), head->child_bytes);
 	if (head->bases > 0)
 	{
 		sha256_text(head->base[0].sha256, digest);
@@ -169,7 +170,7 @@ print_end(const summary *s, const deltafile_head *head, const char *child_sha256
 	if (s->tensors)
 		putchar('\n');
 	printf("child       %" PRIu64 " bytes, %s, sha256 %s\n", head->child_bytes,
-		   head->kind == DELTAFILE_SAFETENSORS ? "safetensors" : "bytes", child_sha256);
+		   sparse_file_kind_name((sparse_file_kind) head->kind), child_sha256);
 	printf("stored      %" PRIu64 " bytes, %.4f of the child, in %" PRIu64 " parts and %" PRIu64 " chunks\n",
 		   s->delta.file.bytes, fraction(s->delta.file.bytes, head->child_bytes), s->parts, s->all.chunks);
 	print_mix(s);

@@ -26,17 +26,28 @@ owner_of(const kin_files *k, int owner)
 uint32_t
 kin_parts(const model *m)
 {
-	return 1 + m->header.tensors;
+	return 1 + m->header.tensors + m->header.gaps;
+}
+
+static const sparse_tensor *
+tensor_of(const model *m, uint32_t part)
+{
+	return part > 0 && part <= m->header.tensors ? &m->header.tensor[part - 1] : NULL;
 }
 
 /* Bytes of a part, and where in its file it begins. To a child of bytes a parent is bytes, whatever it holds. */
 static uint64_t
 part_bytes(const kin_files *k, const model *m, uint32_t part, uint64_t *first)
 {
+	if (part > m->header.tensors)
+	{
+		*first = m->header.gap[part - m->header.tensors - 1].first;
+		return m->header.gap[part - m->header.tensors - 1].bytes;
+	}
 	*first = part == 0 ? 0 : m->header.header_bytes + m->header.tensor[part - 1].first;
 	if (part > 0)
 		return m->header.tensor[part - 1].bytes;
-	return k->child->kind == DELTAFILE_SAFETENSORS ? m->header.header_bytes : m->file.bytes;
+	return k->child->kind != SPARSE_FILE_BYTES ? m->header.header_bytes : m->file.bytes;
 }
 
 void
@@ -109,7 +120,9 @@ list_tensors(void *state, int parent, uint64_t most, void (*take) (void *taker, 
 static sparse_dtype
 dtype_of(const kin_files *k, const kin_place *place)
 {
-	return place->part == 0 ? SPARSE_BYTES : owner_of(k, place->owner)->header.tensor[place->part - 1].dtype;
+	const sparse_tensor *tensor = tensor_of(owner_of(k, place->owner), place->part);
+
+	return tensor == NULL ? SPARSE_BYTES : tensor->dtype;
 }
 
 static bool
@@ -182,11 +195,11 @@ read_content(void *state, uint64_t first, uint64_t bytes, void *target)
 static void
 describe(kin_files *k, uint32_t number, kin_part *part)
 {
-	const sparse_tensor *tensor = number > 0 ? &k->child->header.tensor[number - 1] : NULL;
+	const sparse_tensor *tensor = tensor_of(k->child, number);
 	uint64_t	bytes = part_bytes(k, k->child, number, &part->first);
 
 	part->files = k;
-	part->label = tensor != NULL ? tensor->name : k->child->kind == DELTAFILE_SAFETENSORS ? "header" : "bytes";
+	part->label = tensor != NULL ? tensor->name : number > 0 ? "padding" : k->child->kind != SPARSE_FILE_BYTES ? "header" : "bytes";
 	part->environment = (sparse_environment) {.effort = k->effort};
 	part->grid = tensor != NULL ? sparse_tensor_grid(tensor, tensor->bytes, SPARSE_CHUNK_TARGET)
 		: (sparse_grid) {bytes, 0, SPARSE_CHUNK_TARGET};
@@ -216,9 +229,12 @@ check(const kin_files *k, sparse_status status)
 bool
 kin_wants_siblings(kin_files *k, uint32_t part)
 {
-	kin_part   *asked = allocate(sizeof *asked);
+	kin_part   *asked;
 	bool		want;
 
+	if (tensor_of(k->child, part) == NULL)
+		return false;
+	asked = allocate(sizeof *asked);
 	describe(k, part, asked);
 	check(k, recipes_want_siblings(&asked->environment, &k->factors.source, &asked->subject, &want));
 	free(asked);
@@ -230,11 +246,13 @@ static int64_t
 same_in_file(const kin_files *k, uint32_t number, int file)
 {
 	const model *m = k->file[file];
-	const sparse_tensor *child = number > 0 ? &k->child->header.tensor[number - 1] : NULL;
+	const sparse_tensor *child = tensor_of(k->child, number);
 	const sparse_tensor *tensor = child != NULL ? model_find(m, child->name) : NULL;
 
+	if (child == NULL && number > 0)
+		return 0;
 	if (child == NULL)
-		return m->kind == k->child->kind || k->child->kind == DELTAFILE_BYTES ? number_of(file + 1, 0) : 0;
+		return m->kind == k->child->kind || k->child->kind == SPARSE_FILE_BYTES ? number_of(file + 1, 0) : 0;
 	if (tensor == NULL || sparse_tensor_shared_bytes(child, tensor) == 0)
 		return 0;
 	return number_of(file + 1, 1 + (uint64_t) (tensor - m->header.tensor));

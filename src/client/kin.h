@@ -3,7 +3,8 @@
  *
  * A parent is one file, or several that kin_join puts together: the shards of a model.
  *
- * The parts of a file are numbered: 0 is its header, or all of a file without tensors; then come its tensors. What
+ * The parts of a file are numbered: 0 is its header, or all of a file without tensors; then come its tensors,
+ * then the gaps between them. What
  * predicts a part is chosen by the core as an import chooses it; the factors that it found for that part
  * are kept until the next one.
  */

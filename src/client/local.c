@@ -21,14 +21,12 @@
 static const char *
 foreign_kind(const model *content, const char *path)
 {
-	static const char *const endings[] = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".gguf", ".ggml",
+	static const char *const endings[] = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".ggml",
 	".h5", ".msgpack", ".onnx", ".npz", ".npy", ".tflite", ".pb"};
 	char		first[8] = {0};
 	const char *ending = strrchr(sparse_path_base(path), '.');
 
 	source_read(&content->file, 0, first, content->file.bytes < 8 ? (size_t) content->file.bytes : 8);
-	if (memcmp(first, "GGUF", 4) == 0)
-		return "a GGUF file";
 	if (memcmp(first, "PK\3\4", 4) == 0)
 		return "a zip archive, as torch.save writes it";
 	if ((unsigned char) first[0] == 0x80 && first[1] >= 2 && first[1] <= 5)
@@ -44,16 +42,18 @@ foreign_kind(const model *content, const char *path)
 static void
 check_kind(const local_file *file, bool alone, bool as_bytes, const char *error)
 {
+	sparse_file_kind claimed;
 	const char *kind;
 
-	if (file->content.kind == DELTAFILE_SAFETENSORS || as_bytes)
+	if (file->content.kind != SPARSE_FILE_BYTES || as_bytes)
 		return;
-	if (sparse_path_is_safetensors(file->path))
+	claimed = model_claims(&file->content);
+	if (claimed != SPARSE_FILE_BYTES)
 		fail(STATUS_FAILED, "--as-bytes stores it all the same, as plain bytes.",
-			 "\"%s\" is not a valid safetensors file: %s", file->place, error);
+			 "\"%s\" is not a valid %s: %s", file->place, sparse_file_kind_words(claimed), error);
 	kind = foreign_kind(&file->content, file->path);
 	if (kind == NULL && alone)
-		kind = "no safetensors file";
+		kind = "neither a safetensors nor a GGUF file";
 	if (kind)
 		fail(STATUS_FAILED, "Save it with safetensors, which compresses and can be read tensor by tensor; or give"
 			 " --as-bytes, which stores it as plain bytes.",
@@ -124,7 +124,7 @@ find_tensor(void *state, const char *path, const char *tensor)
 
 	if (file == NULL)
 		return SPARSE_FOUND_NO_FILE;
-	if (file->content.kind != DELTAFILE_SAFETENSORS)
+	if (file->content.kind == SPARSE_FILE_BYTES)
 		return SPARSE_FOUND_BYTES;
 	return model_find(&file->content, tensor) ? SPARSE_FOUND_TENSOR : SPARSE_FOUND_NO_TENSOR;
 }
@@ -201,7 +201,7 @@ local_hash(local_version *v, hash_jobs *jobs)
 	for (unsigned long i = 0; i < v->count; i++)
 	{
 		local_file *file = &v->file[i];
-		const sparse_safetensors *header = &file->content.header;
+		const sparse_layout *header = &file->content.header;
 
 		hash_add(jobs, &file->content.file, 0, file->content.file.bytes, file->sha256);
 		file->tensor_sha256 = allocate(header->tensors * sizeof *file->tensor_sha256);
@@ -233,11 +233,11 @@ print_digest(FILE *out, const uint8_t digest[SHA256_BYTES])
 static void
 print_header(FILE *out, const model *content)
 {
-	size_t		bytes = (size_t) content->header.header_bytes;
+	size_t		bytes = (size_t) content->header.literal_bytes;
 	uint8_t    *header = allocate(bytes);
 	unsigned char *text = allocate(4 * ((bytes + 2) / 3) + 1);
 
-	source_read(&content->file, 0, header, bytes);
+	model_read_literal(content, 0, header, bytes);
 	EVP_EncodeBlock(text, header, (int) bytes);
 	fprintf(out, ", \"header\": \"%s\"", text);
 	free(header);
@@ -247,13 +247,13 @@ print_header(FILE *out, const model *content)
 static void
 print_file(FILE *out, const local_file *file)
 {
-	const sparse_safetensors *header = &file->content.header;
+	const sparse_layout *header = &file->content.header;
 
 	fputs("{\"path\": ", out);
 	json_string(out, file->path);
 	fprintf(out, ", \"size\": %llu, \"sha256\": ", (unsigned long long) file->content.file.bytes);
 	print_digest(out, file->sha256);
-	if (file->content.kind == DELTAFILE_SAFETENSORS)
+	if (file->content.kind != SPARSE_FILE_BYTES)
 	{
 		print_header(out, &file->content);
 		fputs(", \"tensors\": {", out);

@@ -2,9 +2,9 @@
  * local.h: the files that are to become a version, and what they are: their sizes,
  * headers and SHA-256s.
  *
- * A .safetensors file, an index and the shards that it names, or a folder (plan/walk.h).
- * All of it must be there (plan/check.h). Safetensors files must be valid. Others are kept as bytes, except those that hold weights in
- * another form (pickles, GGUF ...): such are refused unless they are asked for as
+ * A file with tensors, an index and the shards that it names, or a folder (plan/walk.h).
+ * All of it must be there (plan/check.h). Safetensors and GGUF files must be valid. Others are kept as bytes, except those that
+ * hold weights in another form (pickles, ONNX ...): such are refused unless they are asked for as
  * bytes, since what is kept of them would be neither verified nor well compressed.
  */
 #ifndef SPARSE_CLIENT_LOCAL_H

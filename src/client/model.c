@@ -3,6 +3,7 @@
  */
 #include "model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,23 +12,41 @@
 #include "plan/path.h"
 #include "plan/pointer.h"
 
-static bool
-parse_header(model *m, char error[SPARSE_MESSAGE])
+static void
+read_content(void *state, uint64_t first, uint64_t bytes, void *target)
 {
-	uint8_t		first[8] = {0};
-	uint64_t	bytes;
-	uint8_t    *header;
+	source_read(state, first, target, (size_t) bytes);
+}
+
+sparse_file_kind
+model_claims(const model *m)
+{
+	uint8_t		first[SPARSE_FORMAT_FIRST];
+	size_t		bytes = m->file.bytes < sizeof first ? (size_t) m->file.bytes : sizeof first;
+	sparse_file_kind kind;
+
+	source_read(&m->file, 0, first, bytes);
+	kind = sparse_file_recognise(first, bytes, m->file.bytes);
+	return kind == SPARSE_FILE_BYTES ? sparse_file_kind_of_path(m->file.path) : kind;
+}
+
+static bool
+parse(model *m, char error[SPARSE_MESSAGE])
+{
+	const sparse_content content = {&m->file, m->file.bytes, read_content};
+	const sparse_file_kind kind = model_claims(m);
 	sparse_status status;
 
-	source_read(&m->file, 0, first, m->file.bytes < 8 ? (size_t) m->file.bytes : 8);
-	if (sparse_safetensors_header_bytes(first, m->file.bytes, &bytes, error, SPARSE_MESSAGE) != SPARSE_OK)
+	if (kind == SPARSE_FILE_BYTES)
+	{
+		snprintf(error, SPARSE_MESSAGE, "it does not begin as one");
 		return false;
-	header = allocate(bytes);
-	source_read(&m->file, 0, header, (size_t) bytes);
-	status = sparse_safetensors_parse(NULL, NULL, header, bytes, m->file.bytes, &m->header, error, SPARSE_MESSAGE);
-	free(header);
+	}
+	status = sparse_file_parse(kind, NULL, NULL, &content, m->file.bytes, &m->header, error, SPARSE_MESSAGE);
 	if (status == SPARSE_NO_MEMORY)
 		fail(STATUS_FAILED, NULL, "\"%s\": %s", m->file.path, error);
+	if (status == SPARSE_OK)
+		m->kind = kind;
 	return status == SPARSE_OK;
 }
 
@@ -49,11 +68,10 @@ sort_by_name(model *m)
 bool
 model_open_any(model *m, const char *path, char error[SPARSE_MESSAGE])
 {
-	*m = (model) {.kind = DELTAFILE_BYTES};
+	*m = (model) {.kind = SPARSE_FILE_BYTES};
 	source_open(&m->file, path);
-	if (!parse_header(m, error))
+	if (!parse(m, error))
 		return false;
-	m->kind = DELTAFILE_SAFETENSORS;
 	sort_by_name(m);
 	return true;
 }
@@ -78,8 +96,8 @@ model_open(model *m, const char *path)
 		return;
 	if (is_pointer(m))
 		warn("\"%s\" is a Git-LFS pointer, not the file that it stands for", path);
-	else if (sparse_path_is_safetensors(path))
-		warn("\"%s\" is not a valid safetensors file and is taken as bytes: %s", path, error);
+	else if (model_claims(m) != SPARSE_FILE_BYTES)
+		warn("\"%s\" is not a valid %s and is taken as bytes: %s", path, sparse_file_kind_words(model_claims(m)), error);
 }
 
 const sparse_tensor *
@@ -94,10 +112,27 @@ model_find(const model *m, const char *name)
 }
 
 void
+model_read_literal(const model *m, uint64_t first, void *target, size_t bytes)
+{
+	while (bytes > 0)
+	{
+		const sparse_span span = sparse_layout_literal(&m->header, first);
+		const size_t length = span.bytes < bytes ? (size_t) span.bytes : bytes;
+
+		if (length == 0)
+			fail(STATUS_FAILED, NULL, "\"%s\" is read past its end", m->file.path);
+		source_read(&m->file, span.first, target, length);
+		target = (uint8_t *) target + length;
+		first += length;
+		bytes -= length;
+	}
+}
+
+void
 model_close(model *m)
 {
 	source_close(&m->file);
 	free(m->by_name);
-	if (m->kind == DELTAFILE_SAFETENSORS)
-		sparse_safetensors_free(NULL, &m->header);
+	if (m->kind != SPARSE_FILE_BYTES)
+		sparse_layout_free(NULL, &m->header);
 }

@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "codec/blocks.h"
+#include "codec/safetensors.h"
+#include "plan/format.h"
 #include "receive.h"
 #include "table.h"
 
@@ -119,7 +122,7 @@ pull_stream(conn *c, pull_version *v, const haves *h)
 
 enum
 {
-	COLUMN_FILE, COLUMN_NAME, COLUMN_DTYPE, COLUMN_SHAPE, COLUMN_FIRST, COLUMN_BYTES, COLUMN_SHA256
+	COLUMN_FILE, COLUMN_NAME, COLUMN_DTYPE, COLUMN_SHAPE, COLUMN_FIRST, COLUMN_BYTES, COLUMN_SHA256, COLUMN_ROWS
 };
 
 /* Each name once, and none missing. */
@@ -171,7 +174,7 @@ read_beginning(conn *c, const pull_version *v, const char *path, uint64_t length
 
 /* The pairs of a header's __metadata__, without what stands already in `keys`. */
 static void
-print_metadata(FILE *out, const sparse_safetensors *header, name_list *keys)
+print_metadata(FILE *out, const sparse_layout *header, name_list *keys)
 {
 	const char *at = header->metadata;
 
@@ -201,16 +204,19 @@ add_metadata(FILE *out, conn *c, const pull_version *v, const char *path, name_l
 	uint64_t	file_bytes = bytes_of_file(v, path);
 	char		error[SPARSE_MESSAGE];
 	uint64_t	length;
-	sparse_safetensors header;
-	uint8_t    *bytes = file_bytes < 8 ? NULL : read_beginning(c, v, path, 8);
-	bool		good = bytes && sparse_safetensors_header_bytes(bytes, file_bytes, &length, error, sizeof error) == SPARSE_OK;
+	sparse_layout header;
+	uint8_t    *bytes = file_bytes < SPARSE_FORMAT_FIRST ? NULL : read_beginning(c, v, path, SPARSE_FORMAT_FIRST);
+	bool		foreign = bytes && sparse_file_recognise(bytes, SPARSE_FORMAT_FIRST, file_bytes) == SPARSE_FILE_GGUF;
+	bool		good = bytes && !foreign && sparse_safetensors_header_bytes(bytes, file_bytes, &length, error, sizeof error) == SPARSE_OK;
 
 	free(bytes);
+	if (foreign)
+		return;
 	bytes = good ? read_beginning(c, v, path, length) : NULL;
 	if (bytes == NULL || sparse_safetensors_parse(NULL, NULL, bytes, length, file_bytes, &header, error, sizeof error) != SPARSE_OK)
 		fail(STATUS_DAMAGED, received_damaged_hint, "the header of \"%s\" is malformed", path);
 	print_metadata(out, &header, keys);
-	sparse_safetensors_free(NULL, &header);
+	sparse_layout_free(NULL, &header);
 	free(bytes);
 }
 
@@ -230,6 +236,15 @@ print_metadata_of(FILE *out, conn *c, const pull_version *v, const PGresult *ten
 		free((char *) keys.name[k]);
 	free(keys.name);
 	return some;
+}
+
+/* Whether a tensor is of ggml's blocks, which safetensors does not know: it becomes rows of bytes. */
+static bool
+is_in_blocks(const PGresult *tensors, int row)
+{
+	const sparse_block_type *type = sparse_block_named(PQgetvalue(tensors, row, COLUMN_DTYPE));
+
+	return type != NULL && type->elements > 1;
 }
 
 /* The header of a file of these tensors alone. The caller frees it. */
@@ -252,8 +267,9 @@ make_header(conn *c, const pull_version *v, const PGresult *tensors, size_t *byt
 		fputs(row > 0 || some ? "," : "", out);
 		json_string(out, PQgetvalue(tensors, row, COLUMN_NAME));
 		fprintf(out, ":{\"dtype\":");
-		json_string(out, PQgetvalue(tensors, row, COLUMN_DTYPE));
-		fprintf(out, ",\"shape\":%s,\"data_offsets\":[%llu,%llu]}", PQgetvalue(tensors, row, COLUMN_SHAPE),
+		json_string(out, is_in_blocks(tensors, row) ? "U8" : PQgetvalue(tensors, row, COLUMN_DTYPE));
+		fprintf(out, ",\"shape\":%s,\"data_offsets\":[%llu,%llu]}",
+				PQgetvalue(tensors, row, is_in_blocks(tensors, row) ? COLUMN_ROWS : COLUMN_SHAPE),
 				(unsigned long long) at, (unsigned long long) end);
 		at = end;
 	}
@@ -299,7 +315,8 @@ pull_tensors(conn *c, pull_version *v, const haves *h, const remote *options)
 {
 	char	   *names = wire_text_array(options->tensors.name, options->tensors.count);
 	const char *const value[] = {v->id, names};
-	PGresult   *tensors = conn_query(c, "select t.file, t.name, t.dtype, array_to_json(t.shape), t.first_byte, t.bytes, encode(t.sha256, 'hex')"
+	PGresult   *tensors = conn_query(c, "select t.file, t.name, t.dtype, array_to_json(t.shape), t.first_byte, t.bytes, encode(t.sha256, 'hex'),"
+									 " array_to_json(array[coalesce(nullif(t.shape[1], 0), 1), t.bytes / coalesce(nullif(t.shape[1], 0), 1)])"
 									 " from @.sparse_tensors($1::bigint) with ordinality t (file, name, dtype, shape, first_byte, bytes, sha256, predictor, depth, chunks, stored_bytes, n)"
 									 " where t.name = any ($2::text[]) order by t.n", 2, value);
 	stream		s = {.to_stdout = strcmp(options->output, "-") == 0};

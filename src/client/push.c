@@ -49,7 +49,7 @@ version_at_hand(const push *p, bool quiet)
 	{
 		const have_file *file = &p->haves.file[i];
 
-		if (file->content.kind != DELTAFILE_SAFETENSORS)
+		if (file->content.kind == SPARSE_FILE_BYTES)
 			continue;
 		if (!quiet)
 			note("parent: version %s, which \"%s\" belongs to", file->version, file->path);

@@ -37,7 +37,7 @@ find_have(const push_kin *k, const char *digest, unsigned long *number)
 	if (!wire_parse_hex(digest, sha256, SHA256_BYTES))
 		return false;
 	for (unsigned long i = 0; i < k->haves->count; i++)
-		if (k->haves->file[i].content.kind == DELTAFILE_SAFETENSORS && memcmp(k->haves->file[i].sha256, sha256, SHA256_BYTES) == 0)
+		if (k->haves->file[i].content.kind != SPARSE_FILE_BYTES && memcmp(k->haves->file[i].sha256, sha256, SHA256_BYTES) == 0)
 		{
 			*number = i;
 			return true;
@@ -123,7 +123,7 @@ find_late(push_kin *k, unsigned long number, sparse_codec *codec)
 	kin_files	files;
 
 	k->late[number] = k->done[number] = NULL;
-	if (file->content.kind != DELTAFILE_SAFETENSORS)
+	if (file->content.kind == SPARSE_FILE_BYTES)
 		return;
 	push_kin_files(k, file, codec, &files);
 	k->late[number] = allocate(parts * sizeof(bool));

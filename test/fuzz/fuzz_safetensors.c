@@ -24,7 +24,7 @@ read_number(const uint8_t *bytes)
 
 /* What a registry stores must be what the header said. */
 static void
-check_accepted(const sparse_safetensors *parsed, uint64_t data_bytes)
+check_accepted(const sparse_layout *parsed, uint64_t data_bytes)
 {
 	const char *string = parsed->metadata;
 	uint64_t	end = 0;
@@ -55,7 +55,7 @@ check_accepted(const sparse_safetensors *parsed, uint64_t data_bytes)
 int
 LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
-	sparse_safetensors parsed;
+	sparse_layout parsed;
 	char		error[SPARSE_MESSAGE];
 	uint64_t	data_bytes;
 	uint64_t	header_bytes;
@@ -74,7 +74,7 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 	if (sparse_safetensors_parse(NULL, NULL, header, size, size + data_bytes, &parsed, error, sizeof error) == SPARSE_OK)
 	{
 		check_accepted(&parsed, data_bytes);
-		sparse_safetensors_free(NULL, &parsed);
+		sparse_layout_free(NULL, &parsed);
 	}
 	else
 		REQUIRE(error[0] != '\0' && strlen(error) < sizeof error && sparse_utf8_valid(error, strlen(error)));

@@ -26,6 +26,7 @@ static uint8_t predictions[1 << 18];
 static uint8_t fraction[1 << 17];	/* of the prediction at hand */
 static size_t pool_at[SPARSE_DTYPES];
 static size_t long_at;
+static size_t blocks_at;
 static size_t deltas_at;
 static uint64_t random_state = 88172645463325252u;
 
@@ -54,6 +55,20 @@ weight(void)
 }
 
 /* ---- predictions.bin ---- */
+
+#define BLOCKS_BYTES 4096
+
+/* Bytes of blocks, by their number: what was made before them stays what it is. Of a child a few are others. */
+static uint8_t
+block_byte(size_t i, unsigned child)
+{
+	uint64_t	x = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+
+	x ^= x >> 29;
+	x *= UINT64_C(0xbf58476d1ce4e5b9);
+	x ^= x >> 32;
+	return (uint8_t) (x ^ (child && i % 11 == 3 ? x >> 8 & 3 : 0));
+}
 
 static void
 make_floats(sparse_dtype dtype, size_t elements, uint8_t *to)
@@ -93,7 +108,12 @@ make_pools(void)
 	}
 	long_at = at;
 	make_floats(SPARSE_BF16, LONG, predictions + at);
-	return at + LONG * 2;
+	if (SPARSE_FORMAT == 1)
+		return at + LONG * 2;
+	blocks_at = at + LONG * 2;
+	for (size_t i = 0; i < BLOCKS_BYTES; i++)
+		predictions[blocks_at + i] = block_byte(i, 0);
+	return blocks_at + BLOCKS_BYTES;
 }
 
 /* ---- one delta ---- */
@@ -109,6 +129,7 @@ typedef struct plan
 	sparse_ref	ref[SPARSE_MAX_REFS];
 	size_t		piece_at[SPARSE_MAX_REFS];	/* in predictions.bin */
 	sparse_formula formula;
+	unsigned	structure;		/* of blocks */
 	int			noise;			/* of a residual: how many of the lowest bits may change; at most 16 */
 } plan;
 
@@ -143,6 +164,12 @@ make_content(const plan *p, const uint8_t *predicted, uint8_t *content)
 	const unsigned unit = sparse_dtype_get(p->dtype)->bytes;
 	const size_t bytes = p->elements * unit;
 
+	if (p->coding == SPARSE_CODE_FIELDS)
+	{
+		for (size_t i = 0; i < bytes; i++)
+			content[i] = block_byte(i, 1);
+		return;
+	}
 	memcpy(content, predicted, bytes);
 	for (size_t i = 0; i < p->elements; i++)
 	{
@@ -206,6 +233,9 @@ encode_payload(const plan *p, const uint8_t *content, size_t bytes, const uint8_
 			break;
 		case SPARSE_CODE_PALETTE:
 			status = palette_encode(codec, content, p->elements, p->dtype, &out);
+			break;
+		case SPARSE_CODE_FIELDS:
+			status = fields_encode(codec, fields_structure(p->structure), content, prediction, bytes, &out);
 			break;
 		case SPARSE_CODE_MASK:
 			status = mask_encode(codec, content, predicted, p->elements, p->dtype, &out);
@@ -401,7 +431,7 @@ make_combinations(void)
 				plan		p = {.predictor = predictor, .coding = coding, .dtype = d, .elements = nothing ? 0 : COUNT, .noise = 3};
 				char		name[64];
 
-				if (!golden_occurs(SPARSE_FORMAT, predictor, coding, d))
+				if (coding == SPARSE_CODE_FIELDS || !golden_occurs(SPARSE_FORMAT, predictor, coding, d))
 					continue;
 				add_references(&p);
 				snprintf(name, sizeof name, "%s-%s-%s", sparse_predictor_name(predictor), sparse_coding_name(coding),
@@ -568,6 +598,29 @@ make_sums(void)
 	}
 }
 
+/* Blocks of each structure, alone and of a parent. */
+static void
+make_fields(void)
+{
+	for (unsigned number = 0; number < 64; number++)
+		for (unsigned refs = 0; refs <= 1; refs++)
+		{
+			const block_structure *s = fields_structure(number);
+			plan		p = {
+				.predictor = refs ? SPARSE_PREDICT_PARENT : SPARSE_PREDICT_NONE, .coding = SPARSE_CODE_FIELDS, .dtype = SPARSE_BYTES,
+				.refs = refs, .piece_at = {blocks_at}, .structure = number
+			};
+			char		name[64];
+
+			if (s == NULL)
+				continue;
+			p.elements = BLOCKS_BYTES / 2 / s->bytes * s->bytes;
+			p.ref[0] = (sparse_ref) {.dtype = SPARSE_BYTES, .count = p.elements};
+			snprintf(name, sizeof name, "fields-%s-%u", refs ? "parent" : "none", number);
+			make_delta(&p, name);
+		}
+}
+
 static FILE *
 create(const char *folder, const char *name)
 {
@@ -602,7 +655,10 @@ main(int argc, char **argv)
 		make_variants();
 	}
 	if (SPARSE_FORMAT == 2)
+	{
 		make_sums();
+		make_fields();
+	}
 	must(fclose(deltas) == 0 && fclose(list) == 0, "cannot write");
 	sparse_codec_free(codec);
 	return 0;

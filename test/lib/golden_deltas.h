@@ -21,6 +21,8 @@ golden_occurs(int format, unsigned predictor, unsigned coding, sparse_dtype type
 	const bool	quantised = predictor == SPARSE_PREDICT_QUANTISED;
 	const bool	computed = sparse_predictor_computes(predictor);
 
+	if (coding == SPARSE_CODE_FIELDS)
+		return format == 2 && type == SPARSE_BYTES && (predictor == SPARSE_PREDICT_NONE || predictor == SPARSE_PREDICT_PARENT);
 	if ((format == 2) != (predictor == SPARSE_PREDICT_SUM))
 		return false;
 	if (computed && !quantised && !is_float)

@@ -37,7 +37,7 @@ sub read_head
 	my %d;
 	@d{qw(version predictor coding dtype refs parameters content hash prediction payload piece whole)} =
 	  unpack 'C4 v2 Q<3 V2 Q<', $delta;
-	return if $d{version} != ($d{predictor} == 11 ? 2 : 1) || $d{predictor} > 11 || $d{coding} > ($d{version} == 1 ? 8 : 9) || $d{dtype} > 15 || $d{refs} > 16;
+	return if $d{version} != ($d{predictor} == 11 || $d{coding} == 10 ? 2 : 1) || $d{predictor} > 11 || $d{coding} > ($d{version} == 1 ? 8 : 10) || $d{dtype} > 15 || $d{refs} > 16;
 	return if ($d{refs} == 0) != ($d{predictor} == 0) || ($d{refs} == 0 && $d{prediction} != 0);
 	return if length $delta != 48 + 24 * $d{refs} + $d{parameters} + $d{payload};
 	return if $d{content} % $element_bytes[ $d{dtype} ] != 0 || $d{content} > 1 << 24;

@@ -296,8 +296,9 @@ is_file(scratch('odd-again'), scratch('odd.safetensors'), '... and is the file')
 my %refused = (
 	'weights.bin' => [ "PK\3\4" . "\0" x 100, 'zip archive' ],
 	'weights.pt' => [ "\x80\2}q\0.", 'a pickle' ],
-	'model.gguf' => [ 'GGUF' . "\0" x 100, 'a GGUF file' ],
-	'text.txt' => [ "hello\n", 'no safetensors file' ],
+	'model.gguf' => [ 'GGUF' . "\0" x 100, 'not a valid GGUF file' ],
+	'named.gguf' => [ 'no such' . "\0" x 100, 'not a valid GGUF file' ],
+	'text.txt' => [ "hello\n", 'neither a safetensors nor a GGUF file' ],
 	'torn.safetensors' => [ substr(read_whole(data_file('mini-base')), 0, 100_000), 'not a valid safetensors file' ]);
 for my $name (sort keys %refused)
 {

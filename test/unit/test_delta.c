@@ -640,6 +640,7 @@ damage_is_found(void)
 		dispose(&p);
 	}
 	coding[SPARSE_CODE_FRACTION] = true;	/* of sums: test_formula.c */
+	coding[SPARSE_CODE_FIELDS] = true;	/* of blocks: test_fields.c */
 	for (int i = 0; i < SPARSE_CODINGS; i++)
 	{
 		if (!coding[i])

@@ -66,7 +66,7 @@ put_length(unsigned char *header, uint64_t n)
 /* Parses a header of `bytes` bytes of JSON before `data` bytes, from an exact buffer. */
 static sparse_status
 parse_bytes(const sparse_allocator *allocator, const char *json, size_t bytes, uint64_t data,
-			sparse_safetensors *parsed, char error[SPARSE_MESSAGE])
+			sparse_layout *parsed, char error[SPARSE_MESSAGE])
 {
 	unsigned char *header = malloc(8 + bytes);
 	sparse_status status;
@@ -80,7 +80,7 @@ parse_bytes(const sparse_allocator *allocator, const char *json, size_t bytes, u
 }
 
 static sparse_status
-parse(const char *json, uint64_t data, sparse_safetensors *parsed, char error[SPARSE_MESSAGE])
+parse(const char *json, uint64_t data, sparse_layout *parsed, char error[SPARSE_MESSAGE])
 {
 	return parse_bytes(NULL, json, strlen(json), data, parsed, error);
 }
@@ -88,12 +88,12 @@ parse(const char *json, uint64_t data, sparse_safetensors *parsed, char error[SP
 static bool
 accepts(const char *json, uint64_t data)
 {
-	sparse_safetensors parsed;
+	sparse_layout parsed;
 	char		error[SPARSE_MESSAGE];
 	sparse_status status = parse(json, data, &parsed, error);
 
 	if (status == SPARSE_OK)
-		sparse_safetensors_free(NULL, &parsed);
+		sparse_layout_free(NULL, &parsed);
 	else
 		printf("# %s: %s\n", json, error);
 	return status == SPARSE_OK;
@@ -112,12 +112,12 @@ well_put(const char *error)
 static bool
 refuses_bytes(const char *json, size_t bytes, uint64_t data, const char *words)
 {
-	sparse_safetensors parsed;
+	sparse_layout parsed;
 	char		error[SPARSE_MESSAGE];
 	sparse_status status = parse_bytes(NULL, json, bytes, data, &parsed, error);
 
 	if (status == SPARSE_OK)
-		sparse_safetensors_free(NULL, &parsed);
+		sparse_layout_free(NULL, &parsed);
 	if (status != SPARSE_OK && well_put(error) && strstr(error, words) != NULL)
 		return true;
 	printf("# %s: status %d, \"%s\", wanted \"%s\"\n", json, status, status ? error : "", words);
@@ -154,7 +154,7 @@ sizes_are_checked(void)
 		{
 			char		json[200];
 			char		error[SPARSE_MESSAGE];
-			sparse_safetensors parsed;
+			sparse_layout parsed;
 			bool		accepted;
 
 			snprintf(json, sizeof json, "{\"t\":{\"dtype\":\"%s\",\"shape\":[2,2],\"data_offsets\":[0,%u]}}",
@@ -162,7 +162,7 @@ sizes_are_checked(void)
 			accepted = parse(json, bytes, &parsed, error) == SPARSE_OK;
 			good &= accepted == (bytes == known[i].bytes);
 			if (accepted)
-				sparse_safetensors_free(NULL, &parsed);
+				sparse_layout_free(NULL, &parsed);
 		}
 	return good;
 }
@@ -175,7 +175,7 @@ reads_everything(void)
 		"\"w\":{\"dtype\":\"BF16\",\"shape\":[2,3],\"data_offsets\":[4,16]},"
 		"\"\\ud83d\\ude00 \xC3\xA9\":{\"data_offsets\":[0,4],\"shape\":[],\"dtype\":\"F32\"},"
 		"\"odd\":{\"dtype\":\"F3\",\"shape\":[5],\"data_offsets\":[16,19]}}   ";
-	sparse_safetensors parsed;
+	sparse_layout parsed;
 	char		error[SPARSE_MESSAGE];
 	const sparse_tensor *t;
 	bool		good;
@@ -191,7 +191,7 @@ reads_everything(void)
 		strcmp(t[2].dtype_name, "F3") == 0 && t[2].dtype == SPARSE_BYTES && t[2].shape[0] == 5 &&
 		parsed.metadata_pairs == 2 &&
 		memcmp(parsed.metadata, "format\0pt\0\xC3\xA9\0a\xEF\xBF\xBD" "b\n", 20) == 0;
-	sparse_safetensors_free(NULL, &parsed);
+	sparse_layout_free(NULL, &parsed);
 	return good;
 }
 
@@ -222,7 +222,7 @@ empty_tensors_come_first(void)
 {
 	static const char *const json = "{" U8("full", 0, 4, 4) "," U8("b", 4, 4, 0) "," U8("a", 0, 0, 0) ","
 		U8("c", 4, 4, 0) "}";
-	sparse_safetensors parsed;
+	sparse_layout parsed;
 	char		error[SPARSE_MESSAGE];
 	bool		good;
 
@@ -230,7 +230,7 @@ empty_tensors_come_first(void)
 		return false;
 	good = strcmp(parsed.tensor[0].name, "a") == 0 && strcmp(parsed.tensor[1].name, "full") == 0 &&
 		strcmp(parsed.tensor[2].name, "b") == 0 && strcmp(parsed.tensor[3].name, "c") == 0;
-	sparse_safetensors_free(NULL, &parsed);
+	sparse_layout_free(NULL, &parsed);
 	return good;
 }
 
@@ -398,7 +398,7 @@ messages_are_cut(void)
 	char		error[SPARSE_MESSAGE];
 	unsigned char header[410];
 	size_t		bytes;
-	sparse_safetensors parsed;
+	sparse_layout parsed;
 
 	for (int i = 0; i < 100; i++)
 		strcat(json, "\xE2\x82\xAC");
@@ -451,11 +451,11 @@ static const char sample[] =
 static void
 parse_and_drop(const char *json, size_t bytes)
 {
-	sparse_safetensors parsed;
+	sparse_layout parsed;
 	char		error[SPARSE_MESSAGE];
 
 	if (parse_bytes(NULL, json, bytes, 288, &parsed, error) == SPARSE_OK)
-		sparse_safetensors_free(NULL, &parsed);
+		sparse_layout_free(NULL, &parsed);
 	else if (!well_put(error))
 		ok(false, error);
 }
@@ -477,7 +477,7 @@ flip_every_bit(void)
 static bool
 cuts_are_refused(void)
 {
-	sparse_safetensors parsed;
+	sparse_layout parsed;
 	char		error[SPARSE_MESSAGE];
 
 	for (size_t bytes = 0; bytes < sizeof sample - 3; bytes++)
@@ -491,7 +491,7 @@ survives_no_memory(void)
 {
 	counter		count = {0};
 	sparse_allocator allocator = {count_allocate, count_release, &count};
-	sparse_safetensors parsed;
+	sparse_layout parsed;
 	char		error[SPARSE_MESSAGE];
 	sparse_status status = SPARSE_NO_MEMORY;
 	long		fail_at;
@@ -503,7 +503,7 @@ survives_no_memory(void)
 		if (status == SPARSE_NO_MEMORY && count.now != 0)
 			return false;
 	}
-	sparse_safetensors_free(&allocator, &parsed);
+	sparse_layout_free(&allocator, &parsed);
 	return status == SPARSE_OK && fail_at > 5 && count.now == 0;
 }
 
@@ -616,7 +616,7 @@ stays_below(generator generate, size_t room, double times)
 	char	   *json = malloc(room);
 	counter		count = {0};
 	sparse_allocator allocator = {count_allocate, count_release, &count};
-	sparse_safetensors parsed;
+	sparse_layout parsed;
 	char		error[SPARSE_MESSAGE];
 	uint64_t	data;
 	size_t		bytes = generate(json, room, &data);
@@ -624,7 +624,7 @@ stays_below(generator generate, size_t room, double times)
 	sparse_status expected = generate == many_twins ? SPARSE_CORRUPT : SPARSE_OK;
 
 	if (status == SPARSE_OK)
-		sparse_safetensors_free(&allocator, &parsed);
+		sparse_layout_free(&allocator, &parsed);
 	printf("# header %zu bytes, %s, at most %zu bytes: %.2f times\n", bytes, status ? error : "accepted",
 		   count.most, (double) count.most / (double) bytes);
 	free(json);
@@ -648,7 +648,7 @@ interrupts_everywhere(generator generate, size_t room)
 	size_t		bytes = generate((char *) header + 8, room, &data);
 	counter		count = {0};
 	sparse_allocator allocator = {count_allocate, count_release, &count};
-	sparse_safetensors parsed;
+	sparse_layout parsed;
 	char		error[SPARSE_MESSAGE];
 	sparse_status status = SPARSE_INTERRUPTED;
 	long		asked = 0;
@@ -665,7 +665,7 @@ interrupts_everywhere(generator generate, size_t room)
 			break;
 	}
 	if (status == SPARSE_OK)
-		sparse_safetensors_free(&allocator, &parsed);
+		sparse_layout_free(&allocator, &parsed);
 	free(header);
 	return status == SPARSE_OK && count.now == 0 ? asked - 1 : 0;
 }

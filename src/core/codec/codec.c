@@ -7,7 +7,7 @@
 #define BUFFERS(codec) { \
 		&(codec)->payload, &(codec)->other, &(codec)->raw, &(codec)->token, \
 		&(codec)->table, &(codec)->scale, &(codec)->predicted, &(codec)->fraction, \
-		&(codec)->mirrored, &(codec)->wide, &(codec)->slots, &(codec)->symbols}
+		&(codec)->mirrored, &(codec)->planes, &(codec)->wide, &(codec)->slots, &(codec)->symbols}
 
 sparse_codec *
 sparse_codec_create(const sparse_allocator *allocator)

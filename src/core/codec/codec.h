@@ -14,6 +14,7 @@
 #include "bytes.h"
 #include "delta.h"
 #include "family.h"
+#include "fields.h"
 
 #define BLOCK 128				/* elements that share a scale */
 
@@ -41,9 +42,10 @@ struct sparse_codec
 	buffer		token;			/* a byte an element */
 	buffer		table;			/* a byte an element: its context, then its table */
 	buffer		scale;			/* a byte a block */
-	buffer		predicted;		/* what a formula predicts */
+	buffer		predicted;		/* what a formula predicts; or the fields of a parent */
 	buffer		fraction;		/* a byte an element: how far that was from what it was rounded to (fraction.h) */
 	buffer		mirrored;		/* content, as it is coded by its fraction */
+	buffer		planes;			/* fields of blocks (fields_code.c) */
 	buffer		wide;			/* planes, scratch of the stream, of a formula */
 	buffer		slots;			/* decoding tables that a chunk describes */
 	buffer		symbols;		/* encoding tables that a chunk describes: rans_symbol, then rans_packed */
@@ -156,6 +158,16 @@ extern sparse_status mask_encode(sparse_codec *codec, const void *content, const
 								 size_t elements, sparse_dtype dtype, output *out);
 extern sparse_status mask_decode(sparse_codec *codec, cursor payload, const void *prediction,
 								 size_t elements, sparse_dtype dtype, void *content);
+
+/*
+ * The coder for ggml's quantised blocks (fields_code.c): content of whole blocks, at most FIELDS_MOST_CONTENT, against a
+ * prediction as long (or NULL).
+ */
+#define FIELDS_MOST_CONTENT (SPARSE_MAX_CONTENT / 4)	/* taken apart, two bits are a byte */
+
+extern sparse_status fields_encode(sparse_codec *codec, const block_structure *s, const void *content, const void *prediction,
+								   size_t bytes, output *out);
+extern sparse_status fields_decode(sparse_codec *codec, cursor payload, const void *prediction, void *content, size_t bytes);
 
 /* zstd over bytes with an optional prefix, and over byte planes (general.c). */
 extern sparse_status zstd_encode(sparse_codec *codec, const void *content, size_t bytes,

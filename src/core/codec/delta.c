@@ -35,7 +35,7 @@ const char *
 sparse_coding_name(sparse_coding coding)
 {
 	static const char *const names[SPARSE_CODINGS] = {
-		"empty", "raw", "constant", "zstd", "planes", "residual", "float", "palette", "mask", "fraction"
+		"empty", "raw", "constant", "zstd", "planes", "residual", "float", "palette", "mask", "fraction", "fields"
 	};
 
 	return names[coding];
@@ -82,11 +82,11 @@ has_fraction(sparse_predictor predictor, sparse_dtype dtype)
 	return predictor == SPARSE_PREDICT_SUM && bytes > 1 && bytes < 8;
 }
 
-/* The lowest version that describes what a predictor does. */
+/* The lowest version that describes what a predictor and a coding do. */
 static uint8_t
-version_of(sparse_predictor predictor)
+version_of(sparse_predictor predictor, sparse_coding coding)
 {
-	return predictor == SPARSE_PREDICT_SUM ? 2 : 1;
+	return predictor == SPARSE_PREDICT_SUM || coding == SPARSE_CODE_FIELDS ? 2 : 1;
 }
 
 /* Which coders go with which predictors, and what sizes that asks for. */
@@ -124,6 +124,10 @@ coder_fits(const sparse_delta_info *info, size_t payload_bytes)
 			return predicts_elements(info) && dtype->exponent_bits > 0;
 		case SPARSE_CODE_FRACTION:
 			return has_fraction(info->predictor, info->dtype);
+		case SPARSE_CODE_FIELDS:
+			return info->dtype == SPARSE_BYTES && info->content_bytes <= FIELDS_MOST_CONTENT &&
+				(info->predictor == SPARSE_PREDICT_NONE ||
+				 (info->predictor == SPARSE_PREDICT_PARENT && info->prediction_bytes == info->content_bytes));
 	}
 	return false;
 }
@@ -157,7 +161,7 @@ sparse_delta_read(const void *delta, size_t available, size_t total, sparse_delt
 	if (available < SPARSE_DELTA_HEADER)
 		return SPARSE_TRUNCATED;
 	SPARSE_CHECK(at[1] < SPARSE_PREDICTORS && at[2] < SPARSE_CODINGS && at[3] < SPARSE_DTYPES);
-	SPARSE_CHECK(at[0] == version_of((sparse_predictor) at[1]));
+	SPARSE_CHECK(at[0] == version_of((sparse_predictor) at[1], (sparse_coding) at[2]));
 	info->version = at[0];
 	info->predictor = (sparse_predictor) at[1];
 	info->coding = (sparse_coding) at[2];
@@ -239,6 +243,8 @@ decode_payload(sparse_codec *codec, const sparse_delta_info *info, cursor payloa
 			return palette_decode(codec, payload, bytes / element_bytes, info->dtype, content);
 		case SPARSE_CODE_MASK:
 			return mask_decode(codec, payload, prediction, bytes / element_bytes, info->dtype, content);
+		case SPARSE_CODE_FIELDS:
+			return fields_decode(codec, payload, info->refs ? prediction : NULL, content, bytes);
 	}
 	return SPARSE_CORRUPT;
 }
@@ -322,6 +328,7 @@ typedef struct contest
 	size_t		bytes;
 	sparse_dtype dtype;
 	unsigned	element_bytes;
+	const block_structure *structure;	/* that bytes seem to have; NULL: none */
 	way			best;
 	sparse_coding coding;
 	size_t		payload_bytes;	/* of the best, in codec->payload */
@@ -368,6 +375,8 @@ run_coder(contest *c, const way *w, sparse_coding coding, output *out)
 			return palette_encode(c->codec, c->content, elements, c->dtype, out);
 		case SPARSE_CODE_MASK:
 			return mask_encode(c->codec, c->content, w->predicted, elements, c->dtype, out);
+		case SPARSE_CODE_FIELDS:
+			return fields_encode(c->codec, c->structure, c->content, w->predicted, c->bytes, out);
 		default:
 			return SPARSE_BAD_ARGUMENT;
 	}
@@ -427,7 +436,11 @@ try_unpredicted(contest *c)
 	bool		promising = true;
 
 	if (c->dtype == SPARSE_BYTES)
+	{
+		if (c->structure != NULL)
+			SPARSE_TRY(try_coder(c, &nothing, SPARSE_CODE_FIELDS));
 		return try_coder(c, &nothing, SPARSE_CODE_ZSTD);
+	}
 	if (c->element_bytes > 1)
 		SPARSE_TRY(try_coder(c, &nothing, SPARSE_CODE_PALETTE));
 	SPARSE_TRY(try_coder(c, &nothing, sparse_dtype_get(c->dtype)->exponent_bits ? SPARSE_CODE_FLOAT : SPARSE_CODE_RESIDUAL));
@@ -461,23 +474,35 @@ was_masked(const contest *c, const uint8_t *predicted)
 	return zeroed * MASK_SHARE > seen;
 }
 
+/* A prediction that leaves more than one part in `share` of the content may be no relative at all. */
+static bool
+convinces(const contest *c, size_t share)
+{
+	return c->best.predictor != SPARSE_PREDICT_NONE && c->payload_bytes < c->bytes / share;
+}
+
+/* Bytes: as blocks against those of the parent, where they seem to be such; else with the parent as a dictionary. */
+static sparse_status
+try_bytes(contest *c, const way *dictionary)
+{
+	way			parent = *dictionary;
+
+	parent.predictor = SPARSE_PREDICT_PARENT;
+	if (c->structure != NULL && dictionary->reference_bytes == c->bytes)
+		SPARSE_TRY(try_coder(c, &parent, SPARSE_CODE_FIELDS));
+	return convinces(c, 4) ? SPARSE_OK : try_coder(c, dictionary, SPARSE_CODE_ZSTD);
+}
+
 static sparse_status
 try_predicted(contest *c, const way *w)
 {
 	if (w->predictor == SPARSE_PREDICT_NONE)
 		return SPARSE_OK;
 	if (w->predictor == SPARSE_PREDICT_BYTES)
-		return try_coder(c, w, SPARSE_CODE_ZSTD);
+		return try_bytes(c, w);
 	if (was_masked(c, w->predicted))
 		SPARSE_TRY(try_coder(c, w, SPARSE_CODE_MASK));
 	return try_coder(c, w, has_fraction(w->predictor, c->dtype) ? SPARSE_CODE_FRACTION : SPARSE_CODE_RESIDUAL);
-}
-
-/* A prediction that leaves more than one part in `share` of the content may be no relative at all. */
-static bool
-convinces(const contest *c, size_t share)
-{
-	return c->best.predictor != SPARSE_PREDICT_NONE && c->payload_bytes < c->bytes / share;
 }
 
 static bool
@@ -526,6 +551,8 @@ choose(contest *c, const way *computed, const way *plain)
 	}
 	if (predicts_exactly(c, computed, computed->predictor))
 		return SPARSE_OK;
+	if (c->dtype == SPARSE_BYTES && c->bytes <= FIELDS_MOST_CONTENT)
+		c->structure = fields_recognise(c->content, c->bytes);
 	SPARSE_TRY(try_predicted(c, computed));
 	if (!convinces(c, COMPUTED_SHARE))
 		SPARSE_TRY(try_predicted(c, plain));
@@ -555,7 +582,7 @@ write_head(const contest *c, const sparse_ref *ref, const sparse_formula *formul
 	uint8_t    *at = c->codec->payload.bytes + SPARSE_DELTA_HEAD - head;
 
 	memset(at, 0, SPARSE_DELTA_HEADER);
-	at[0] = version_of(w->predictor);
+	at[0] = version_of(w->predictor, c->coding);
 	at[1] = (uint8_t) w->predictor;
 	at[2] = (uint8_t) c->coding;
 	at[3] = (uint8_t) c->dtype;

@@ -72,10 +72,11 @@ typedef enum sparse_coding
 	SPARSE_CODE_FLOAT = 6,		/* exponents by rANS, signs and mantissas raw */
 	SPARSE_CODE_PALETTE = 7,	/* indices into a list of few distinct elements, rANS */
 	SPARSE_CODE_MASK = 8,		/* which elements of the prediction became zero, rANS */
-	SPARSE_CODE_FRACTION = 9	/* as residual, by the fraction of the prediction as well: from version 2 on */
+	SPARSE_CODE_FRACTION = 9,	/* as residual, by the fraction of the prediction as well: from version 2 on */
+	SPARSE_CODE_FIELDS = 10		/* bytes as quantised blocks, field by field: from version 2 on */
 } sparse_coding;
 
-#define SPARSE_CODINGS 10
+#define SPARSE_CODINGS 11
 
 /* A range of elements of a parent. */
 typedef struct sparse_ref

@@ -451,7 +451,7 @@ run_pass(parser *p, const sparse_allocator *allocator, const char *text, size_t 
 
 /* Takes the one block that all results live in and turns the parser to filling it. */
 static sparse_status
-begin_filling(const sparse_allocator *allocator, parser *p, sparse_safetensors *parsed)
+begin_filling(const sparse_allocator *allocator, parser *p, sparse_layout *parsed)
 {
 	size_t		tensors = p->tensors * sizeof(sparse_tensor);
 	size_t		shapes = p->dimensions * sizeof(uint64_t);
@@ -481,7 +481,7 @@ begin_filling(const sparse_allocator *allocator, parser *p, sparse_safetensors *
 sparse_status
 sparse_entries_read(const sparse_allocator *allocator, const sparse_interrupt *interrupt,
 					const char *text, size_t bytes,
-					sparse_safetensors *parsed, char *error, size_t error_size)
+					sparse_layout *parsed, char *error, size_t error_size)
 {
 	parser		p = {.interrupt = interrupt, .error = error, .error_size = error_size};
 

@@ -8,15 +8,6 @@
 
 #include "safetensors.h"
 
-#define SPARSE_STEPS 4096		/* a power of two: between two questions to a sparse_interrupt */
-
-/* Whether the work is to be given up, asked at every step. */
-static inline bool
-sparse_interrupted(const sparse_interrupt *interrupt, size_t step)
-{
-	return interrupt && step % SPARSE_STEPS == SPARSE_STEPS - 1 && interrupt->pending(interrupt->state);
-}
-
 /*
  * Reads the header's JSON into parsed: tensors in the order of the header, each
  * sound in itself, and the metadata. Names may still occur twice and bytes may
@@ -25,7 +16,7 @@ sparse_interrupted(const sparse_interrupt *interrupt, size_t step)
 extern sparse_status sparse_entries_read(const sparse_allocator *allocator,
 										 const sparse_interrupt *interrupt,
 										 const char *text, size_t bytes,
-										 sparse_safetensors *parsed,
+										 sparse_layout *parsed,
 										 char *error, size_t error_size);
 
 #endif

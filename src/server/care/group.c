@@ -13,9 +13,9 @@
 
 /* ---- which groups there are ---- */
 
-/* The only safetensors file of a version is like that of another, whatever their paths. */
+/* The only file of its format, of a version, is like that of another, whatever their paths. */
 #define PATH \
-	"case when f.format = 'safetensors'" \
+	"case when f.format <> 'bytes'" \
 	"      and (select count(*) from sparse.file o where o.version = f.version and o.format = f.format) = 1" \
 	"     then '' else f.path end"
 

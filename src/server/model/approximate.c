@@ -36,6 +36,11 @@ typedef struct Run
 	VersionFile *file;			/* of the exact version */
 	TensorErrors **errors;		/* of each file's tensors */
 	int64		approximated;	/* tensors */
+
+	/* of the file at hand */
+	char	   *literal;
+	uint64		literal_summed;	/* so much of it is in the file's sum, */
+	uint64		summed;			/* and of the file */
 } Run;
 
 /* ---- arguments ---- */
@@ -247,7 +252,7 @@ plan_file(Run *run, int number)
 	ImportPlan *plan = run->approximation.import.plan;
 	PlanFile   *file = plan_add_file(plan, exact->path, exact->bytes, NULL);
 
-	file->safetensors = exact->safetensors;
+	file->kind = exact->kind;
 	file->object.file = number;
 	file->object.dtype = SPARSE_BYTES;
 	file->object.bytes = exact->object_bytes;
@@ -264,12 +269,11 @@ begin_file(Run *run, int number)
 	PlanFile   *file = &run->approximation.import.plan->file[number];
 	char	   *header = read_header(run, &run->file[number]);
 
-	plan_header(file, number, header, file->object.bytes, file->bytes);
+	plan_layout_of_literal(file, number, header, run->file[number].object_bytes);
 	sha256_reset(run->approximation.file_sum);
-	sha256_add(run->approximation.file_sum, header, file->object.bytes);
 	checksum_reset(run->approximation.file_checksum);
-	checksum_add(run->approximation.file_checksum, header, file->object.bytes);
-	pfree(header);
+	run->literal = header;
+	run->literal_summed = run->summed = 0;
 	run->errors[number] = MemoryContextAllocExtended(CurrentMemoryContext,
 													 Max(file->tensors, 1) * sizeof(TensorErrors), MCXT_ALLOC_HUGE);
 }
@@ -289,6 +293,18 @@ static StoreQuery tensors_query = {
 	.args = 5, .arg = {INT8OID, INT4OID, INT4OID, INT8OID, INT8ARRAYOID},
 	.columns = 2, .column = {INT8OID, INT8OID}};
 
+/* Adds what of the literal lies before byte `end` of the file to its sum. */
+static void
+sum_literal(Run *run, uint64 end)
+{
+	uint64		bytes = end - run->summed;
+
+	sha256_add(run->approximation.file_sum, run->literal + run->literal_summed, bytes);
+	checksum_add(run->approximation.file_checksum, run->literal + run->literal_summed, bytes);
+	run->literal_summed += bytes;
+	run->summed = end;
+}
+
 static void
 store_tensor(Run *run, PlanTensor *tensor, const ExactTensor *exact, TensorErrors *errors)
 {
@@ -296,6 +312,8 @@ store_tensor(Run *run, PlanTensor *tensor, const ExactTensor *exact, TensorError
 	MemoryContext previous = MemoryContextSwitchTo(context);
 
 	CHECK_FOR_INTERRUPTS();
+	sum_literal(run, tensor->object.first);
+	run->summed += tensor->object.bytes;
 	answer_connect();
 	object_reader_context(run->approximation.reader, run->exact.name,
 						  run->approximation.import.plan->file[tensor->object.file].path, tensor->name);
@@ -345,11 +363,13 @@ store_file(Run *run, int number)
 {
 	PlanFile   *file = &run->approximation.import.plan->file[number];
 
-	if (!file->safetensors)
+	if (file->kind == SPARSE_FILE_BYTES)
 		return;
 	begin_file(run, number);
 	for (uint32 done = 0; done < file->tensors;)
 		done += store_batch(run, number, done);
+	sum_literal(run, file->bytes);
+	pfree(run->literal);
 	sha256_finish(run->approximation.file_sum, file->sha256);
 	checksum_finish(run->approximation.file_checksum, file->sha256, file->checksum);
 	file->summed = true;

@@ -5,7 +5,7 @@
  * parents, if they have the same dtype and differ at most in the number of rows;
  * within a parent the file of the same path comes first. For a header or any
  * other file: the parent's file of the same path, or, where both versions have
- * one safetensors file only, that one. Which of them is taken, and whether any,
+ * one file of its format only (safetensors, GGUF), that one. Which of them is taken, and whether any,
  * is decided by the store on a sample.
  */
 #include "postgres.h"
@@ -68,13 +68,13 @@ find_tensor(const Import *import, int64 parent, const PlanObject *object, SPITup
 }
 
 static bool
-is_only_safetensors(const ImportPlan *plan, const PlanFile *file)
+is_only_of_its_kind(const ImportPlan *plan, const PlanFile *file)
 {
 	int			count = 0;
 
 	for (int i = 0; i < plan->files && count < 2; i++)
-		count += plan->file[i].safetensors;
-	return file->safetensors && count == 1;
+		count += plan->file[i].kind == file->kind;
+	return file->kind != SPARSE_FILE_BYTES && count == 1;
 }
 
 static uint64
@@ -84,9 +84,9 @@ find_file(const Import *import, int64 parent, const PlanObject *object, SPITuple
 	Datum		argument[4];
 
 	argument[0] = Int64GetDatum(parent);
-	argument[1] = CStringGetTextDatum(file->safetensors ? "safetensors" : "bytes");
+	argument[1] = CStringGetTextDatum(sparse_file_kind_name(file->kind));
 	argument[2] = CStringGetTextDatum(file->path);
-	argument[3] = BoolGetDatum(is_only_safetensors(import->plan, file));
+	argument[3] = BoolGetDatum(is_only_of_its_kind(import->plan, file));
 	return query_run(&file_query, argument, NULL, false, rows);
 }
 

@@ -31,7 +31,7 @@ typedef struct ObjectStream
 	uint64		seed;
 	bool		verified;		/* read in order to its end, and unchanged */
 	const PlanObject *object;
-	Source	   *source;
+	const PlanFile *file;
 } ObjectStream;
 
 static void
@@ -46,7 +46,7 @@ static void
 check_unchanged(ObjectStream *stream)
 {
 	if (XXH3_64bits_digest(&stream->checksum) != stream->object->checksum)
-		source_has_changed(stream->source);
+		source_has_changed(stream->file->source);
 	stream->verified = true;
 }
 
@@ -55,7 +55,7 @@ read_object(void *state, uint64 first, uint64 bytes, char *target)
 {
 	ObjectStream *stream = state;
 
-	source_read(stream->source, stream->object->first + first, bytes, target);
+	plan_read(stream->file, stream->object, first, bytes, target);
 	if (first == 0)
 		restart(stream);
 	if (first != stream->position)
@@ -97,7 +97,7 @@ static void
 store_object(Import *import, ObjectReader *reader, PlanObject *object)
 {
 	const PlanFile *file = &import->plan->file[object->file];
-	ObjectStream stream = {.object = object, .source = file->source, .seed = import->plan->seed};
+	ObjectStream stream = {.object = object, .file = file, .seed = import->plan->seed};
 	ObjectSpec	spec;
 	ObjectResult result = {0};
 

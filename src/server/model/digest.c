@@ -30,9 +30,9 @@ typedef struct Digester
 	char	   *piece;			/* PIECE_BYTES */
 } Digester;
 
-/* An object's bytes, which also belong to its file. */
+/* An object's bytes; in_order: they are the next of its file, too. */
 static void
-digest_object(Digester *digester, PlanFile *file, PlanObject *object)
+digest_object(Digester *digester, const PlanFile *file, PlanObject *object, bool in_order)
 {
 	XXH3_state_t checksum = {0};
 
@@ -43,11 +43,12 @@ digest_object(Digester *digester, PlanFile *file, PlanObject *object)
 		uint64		bytes = Min(PIECE_BYTES, object->bytes - done);
 
 		CHECK_FOR_INTERRUPTS();
-		source_read(file->source, object->first + done, bytes, digester->piece);
+		plan_read(file, object, done, bytes, digester->piece);
 		sha256_add(digester->object_sum, digester->piece, bytes);
-		if (file->safetensors)
+		if (in_order && file->kind != SPARSE_FILE_BYTES)
 			sha256_add(digester->file_sum, digester->piece, bytes);
-		checksum_add(digester->file_checksum, digester->piece, bytes);
+		if (in_order)
+			checksum_add(digester->file_checksum, digester->piece, bytes);
 		XXH3_64bits_update(&checksum, digester->piece, bytes);
 		done += bytes;
 	}
@@ -55,15 +56,35 @@ digest_object(Digester *digester, PlanFile *file, PlanObject *object)
 	object->checksum = XXH3_64bits_digest(&checksum);
 }
 
+/* All bytes of a file whose objects do not follow each other. */
+static void
+digest_whole(Digester *digester, const PlanFile *file)
+{
+	for (uint64 done = 0; done < file->bytes;)
+	{
+		uint64		bytes = Min(PIECE_BYTES, file->bytes - done);
+
+		CHECK_FOR_INTERRUPTS();
+		source_read(file->source, done, bytes, digester->piece);
+		sha256_add(digester->file_sum, digester->piece, bytes);
+		checksum_add(digester->file_checksum, digester->piece, bytes);
+		done += bytes;
+	}
+}
+
 static void
 digest_file(Digester *digester, PlanFile *file)
 {
+	bool		in_order = file->literal.gaps == 0;
+
 	sha256_reset(digester->file_sum);
 	checksum_reset(digester->file_checksum);
-	digest_object(digester, file, &file->object);
+	digest_object(digester, file, &file->object, in_order);
 	for (uint32 i = 0; i < file->tensors; i++)
-		digest_object(digester, file, &file->tensor[i].object);
-	if (file->safetensors)
+		digest_object(digester, file, &file->tensor[i].object, in_order);
+	if (!in_order)
+		digest_whole(digester, file);
+	if (file->kind != SPARSE_FILE_BYTES)
 		sha256_finish(digester->file_sum, file->sha256);
 	else
 		memcpy(file->sha256, file->object.sha256, SPARSE_SHA256_BYTES);

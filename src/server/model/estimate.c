@@ -73,12 +73,21 @@ read_file(Estimate *estimate, uint64 first, uint64 bytes, char *target)
 	SPI_freetuptable(rows);
 }
 
-/* In the midst of what is done as the store's owner. */
+/* Of an object of the file, in the midst of what is done as the store's owner. */
 static void
-read_as_caller(Estimate *estimate, uint64 first, uint64 bytes, char *target)
+read_as_caller(Estimate *estimate, const PlanObject *object, uint64 first, uint64 bytes, char *target)
 {
 	store_leave(&estimate->access);
-	read_file(estimate, first, bytes, target);
+	while (bytes > 0)
+	{
+		sparse_span span = plan_span(&estimate->import.plan->file[0], object, first);
+		uint64		length = Min(span.bytes, bytes);
+
+		read_file(estimate, span.first, length, target);
+		first += length;
+		bytes -= length;
+		target += length;
+	}
 	store_enter(&estimate->access);
 }
 
@@ -90,7 +99,7 @@ read_object(Estimate *estimate, uint64 number, uint64 first, uint64 bytes, char 
 		object_read(estimate->reader, estimate->stored[number], first, bytes, target);
 		return;
 	}
-	read_as_caller(estimate, estimate->object[number]->first + first, bytes, target);
+	read_as_caller(estimate, estimate->object[number], first, bytes, target);
 }
 
 static void
@@ -101,6 +110,13 @@ read_at_hand(void *state, uint64 first, uint64 bytes, char *target)
 	read_object(estimate, estimate->at, first, bytes, target);
 }
 
+static void
+read_content(void *state, uint64_t first, uint64_t bytes, void *target)
+{
+	for (uint64 done = 0; done < bytes; done += PIECE_BYTES)
+		read_file(state, first + done, Min(PIECE_BYTES, bytes - done), (char *) target + done);
+}
+
 /* The plan of a file of the server, read as the caller. */
 static ImportPlan *
 plan_of_file(Estimate *estimate)
@@ -108,12 +124,12 @@ plan_of_file(Estimate *estimate)
 	ImportPlan *plan = plan_create();
 	const char *slash = strrchr(estimate->path, '/');
 	const char *within;
-	char		first8[8];
-	char	   *header;
+	char		first[SPARSE_FORMAT_FIRST];
+	sparse_content content = {estimate, 0, read_content};
 	struct stat status;
 	PlanFile   *file;
 
-	read_file(estimate, 0, sizeof(first8), first8);
+	read_file(estimate, 0, 8, first);
 	if (stat(estimate->path, &status) != 0)
 		ereport(ERROR,
 				errcode_for_file_access(),
@@ -121,14 +137,14 @@ plan_of_file(Estimate *estimate)
 	file = plan_add_file(plan, slash == NULL ? estimate->path : slash + 1, (uint64) status.st_size, NULL);
 	within = file->path;
 	file->path = estimate->path;	/* for errors */
-	file->safetensors = true;
-	file->object = (PlanObject) {.bytes = plan_header_bytes(file, first8), .dtype = SPARSE_BYTES};
-	header = palloc_extended(file->object.bytes, MCXT_ALLOC_HUGE);
-	for (uint64 first = 0; first < file->object.bytes; first += PIECE_BYTES)
-		read_file(estimate, first, Min(PIECE_BYTES, file->object.bytes - first), header + first);
-	plan_header(file, 0, header, file->object.bytes, file->bytes);
+	content.bytes = file->bytes;
+	read_file(estimate, 0, Min(file->bytes, sizeof(first)), first);
+	file->kind = plan_kind(file, first);
+	if (file->kind == SPARSE_FILE_BYTES)
+		file->kind = SPARSE_FILE_SAFETENSORS;	/* why it is none is said by the parser */
+	file->object.dtype = SPARSE_BYTES;
+	plan_layout(file, 0, &content);
 	file->path = within;
-	pfree(header);
 	return plan;
 }
 

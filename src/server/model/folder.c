@@ -127,6 +127,22 @@ pass_over(void *state, const char *place)
 			errmsg("skipping \"%s\": its name begins with a dot", place));
 }
 
+/* Whether a file says that it has tensors, by its name or by its content. */
+static bool
+has_tensors(ImportPlan *plan, const char *path)
+{
+	char		first[SPARSE_FORMAT_FIRST];
+	Source	   *source;
+	uint64		bytes;
+
+	if (sparse_path_is_safetensors(path))
+		return true;
+	source = source_of_file(&plan->open_file, path);
+	bytes = Min(source_bytes(source), sizeof(first));
+	source_read(source, 0, bytes, first);
+	return sparse_file_recognise(first, bytes, source_bytes(source)) != SPARSE_FILE_BYTES;
+}
+
 ImportPlan *
 plan_of_path(const char *path)
 {
@@ -146,11 +162,12 @@ plan_of_path(const char *path)
 	sparse_place found;
 
 	look_at(plan, canonical, &found);
-	if (found.kind != SPARSE_PLACE_FOLDER && !sparse_path_is_safetensors(canonical) && !sparse_path_is_index(canonical))
+	plan->asked = found.kind != SPARSE_PLACE_FOLDER && !sparse_path_is_index(canonical);
+	if (plan->asked && !(found.kind == SPARSE_PLACE_FILE ? has_tensors(plan, canonical) : sparse_path_is_safetensors(canonical)))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("cannot import \"%s\"", canonical),
-				errdetail("It is neither a .safetensors file, nor an .index.json file, nor a folder."));
+				errdetail("It is neither a safetensors file, nor a GGUF file, nor an .index.json file, nor a folder."));
 	sparse_allocator_init(&allocator, CurrentMemoryContext);
 	plan_check_status(sparse_walk(&files, &allocator, canonical, &complaint), &complaint);
 	return plan;

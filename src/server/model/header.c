@@ -135,7 +135,9 @@ header_compare(int64 version, const VersionFile *file, const char *header,
 	uint64		count;
 
 	comparison.declared.path = file->path;
-	plan_header(&comparison.declared, file->ordinal, header, file->object_bytes, file->bytes);
+	comparison.declared.kind = file->kind;
+	comparison.declared.bytes = file->bytes;
+	plan_layout_of_literal(&comparison.declared, file->ordinal, header, file->object_bytes);
 	do
 	{
 		MemoryContext previous = MemoryContextSwitchTo(context);

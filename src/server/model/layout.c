@@ -14,11 +14,11 @@
 /* ---- files ---- */
 
 #define FILE_COLUMNS \
-	"select f.ordinal, f.path, f.format = 'safetensors', f.bytes, f.sha256," \
+	"select f.ordinal, f.path, f.format, f.bytes, f.sha256," \
 	"       f.object, f.object_bytes, f.checksum" \
 	"  from sparse.file f"
 #define FILE_RESULT .columns = 8, \
-	.column = {INT4OID, TEXTOID, BOOLOID, INT8OID, BYTEAOID, INT8OID, INT8OID, BYTEAOID}
+	.column = {INT4OID, TEXTOID, TEXTOID, INT8OID, BYTEAOID, INT8OID, INT8OID, BYTEAOID}
 
 static StoreQuery files_query = {
 	.sql = FILE_COLUMNS
@@ -46,7 +46,7 @@ fill_file(MemoryContext context, const SPITupleTable *rows, uint64 row, VersionF
 {
 	file->ordinal = row_int32(rows, row, 1);
 	file->path = row_text(context, rows, row, 2);
-	file->safetensors = DatumGetBool(row_datum(rows, row, 3));
+	file->kind = sparse_file_kind_named(row_text(CurrentMemoryContext, rows, row, 3));
 	file->bytes = (uint64) row_int64(rows, row, 4);
 	row_sha256(rows, row, 5, file->sha256);
 	file->object = row_int64(rows, row, 6);
@@ -145,16 +145,30 @@ struct PartReader
 {
 	int64		version;
 	const VersionFile *file;
-	uint64		from;
+	uint64		from;			/* parts that end before are not read, */
+	uint64		skip;			/* or not returned */
 	bool		own_object_done;
 	bool		started;		/* a part was returned */
 	uint64		expected;		/* then: where the next one must begin */
+	uint64		literal;		/* bytes of it that were returned, where it lies in pieces */
 	int32		next_ordinal;
 	MemoryContext context;		/* of the batch */
 	int			count;			/* of parts in the batch */
 	int			next;
 	FilePart	batch[PARTS_A_BATCH];
 };
+
+static bool
+may_lie_in_pieces(const VersionFile *file)
+{
+	return file->kind != SPARSE_FILE_BYTES && file->kind != SPARSE_FILE_SAFETENSORS;
+}
+
+bool
+part_is_piece(const VersionFile *file, const FilePart *part)
+{
+	return part->tensor == NULL && part->bytes != file->object_bytes;
+}
 
 PartReader *
 parts_open(MemoryContext context, int64 version, const VersionFile *file, uint64 from)
@@ -163,8 +177,10 @@ parts_open(MemoryContext context, int64 version, const VersionFile *file, uint64
 
 	parts->version = version;
 	parts->file = file;
-	parts->from = from;
 	parts->own_object_done = from > file->object_bytes;
+	/* how much of a literal lies before a byte is known by its tensors alone: their reader begins with the first */
+	parts->skip = may_lie_in_pieces(file) ? from : 0;
+	parts->from = may_lie_in_pieces(file) ? 0 : from;
 	parts->context = AllocSetContextCreate(context, "sparse parts", ALLOCSET_SMALL_SIZES);
 	return parts;
 }
@@ -185,6 +201,7 @@ fill_part(PartReader *parts, const SPITupleTable *rows, uint64 row)
 	parts->next_ordinal = row_int32(rows, row, 1) + 1;
 	part->tensor = row_text(parts->context, rows, row, 2);
 	part->object = row_int64(rows, row, 3);
+	part->within = 0;
 	part->first = (uint64) row_int64(rows, row, 4);
 	part->bytes = (uint64) row_int64(rows, row, 5);
 }
@@ -232,14 +249,69 @@ check_end(const PartReader *parts)
 		bad_layout(parts);
 }
 
+/* Makes sure that there is a tensor in the batch; false after the last. */
+static bool
+have_tensor(PartReader *parts)
+{
+	if (parts->next == parts->count && (parts->count > 0 || !parts->started))
+		next_batch(parts);
+	return parts->next < parts->count;
+}
+
+/* What lies between the tensors up to byte `end` of the file is the next piece of the literal. */
+static void
+take_piece(PartReader *parts, uint64 end, FilePart *part)
+{
+	*part = (FilePart) {
+		.object = parts->file->object, .within = parts->literal, .first = parts->expected, .bytes = end - parts->expected
+	};
+	parts->literal += part->bytes;
+	if (parts->literal > parts->file->object_bytes)
+		bad_layout(parts);
+}
+
+/* The next part of a file whose literal may lie in pieces. */
+static bool
+next_with_pieces(PartReader *parts, FilePart *part)
+{
+	bool		tensor = have_tensor(parts);
+	uint64		end = tensor ? parts->batch[parts->next].first : parts->file->bytes;
+
+	if (end > parts->expected)
+		take_piece(parts, end, part);
+	else if (tensor)
+		*part = parts->batch[parts->next++];
+	else
+	{
+		if (parts->literal != parts->file->object_bytes)
+			bad_layout(parts);
+		return false;
+	}
+	parts->started = true;
+	if (part->first != parts->expected || part->first > parts->file->bytes || part->bytes > parts->file->bytes - part->first)
+		bad_layout(parts);
+	parts->expected = part->first + part->bytes;
+	return true;
+}
+
 bool
 parts_next(PartReader *parts, FilePart *part)
 {
+	if (may_lie_in_pieces(parts->file))
+	{
+		bool		found;
+
+		do
+			found = next_with_pieces(parts, part);
+		while (found && part->first + part->bytes < parts->skip);
+		return found;
+	}
 	if (!parts->own_object_done)
 	{
 		parts->own_object_done = true;
 		part->tensor = NULL;
 		part->object = parts->file->object;
+		part->within = 0;
 		part->first = 0;
 		part->bytes = parts->file->object_bytes;
 	}
@@ -283,6 +355,7 @@ part_object(ObjectReader *reader, const char *label, const VersionFile *file,
 			const FilePart *part, ObjectInfo *info)
 {
 	PartPlace	place = {label, file->path, part->tensor};
+	uint64		bytes = part->tensor == NULL ? file->object_bytes : part->bytes;
 	ErrorContextCallback context = {error_context_stack, name_part, &place};
 
 	error_context_stack = &context;
@@ -290,11 +363,11 @@ part_object(ObjectReader *reader, const char *label, const VersionFile *file,
 		ereport(ERROR,
 				errcode(ERRCODE_DATA_CORRUPTED),
 				errmsg("object " INT64_FORMAT " is missing", part->object));
-	if (info->bytes != part->bytes)
+	if (info->bytes != bytes)
 		ereport(ERROR,
 				errcode(ERRCODE_DATA_CORRUPTED),
 				errmsg("object " INT64_FORMAT " is corrupt", part->object),
 				errdetail("It has " UINT64_FORMAT " bytes instead of " UINT64_FORMAT ".",
-						  info->bytes, part->bytes));
+						  info->bytes, bytes));
 	error_context_stack = context.previous;
 }

@@ -1,9 +1,9 @@
 /*
  * layout.h: of what a stored version's files are made.
  *
- * A file is a run of parts: its own object (a safetensors header, or all of the
- * file), then its tensors, in the order of their bytes and without gaps. Parts
- * are read from the tables a batch at a time, so that a file of a million tensors
+ * A file is a run of parts without gaps: its own object (its literal, or all of the file), and its
+ * tensors. A literal may lie in several pieces between the tensors (plan/format.h): each is a
+ * part. Parts are read from the tables a batch at a time, so that a file of a million tensors
  * takes no more memory than one of ten. All of this as the store's owner, within
  * SPI_connect.
  */
@@ -12,13 +12,14 @@
 
 #include "postgres.h"
 
+#include "plan/format.h"
 #include "store/store.h"
 
 typedef struct VersionFile
 {
 	int32		ordinal;
 	const char *path;
-	bool		safetensors;
+	sparse_file_kind kind;
 	uint64		bytes;
 	uint8		sha256[SPARSE_SHA256_BYTES];
 	bool		summed;			/* has a checksum: none before all of it was read */
@@ -52,8 +53,9 @@ extern const char *version_label(MemoryContext context, const StoreVersion *vers
 
 typedef struct FilePart
 {
-	const char *tensor;			/* NULL: the file's own object; else valid until the next part */
+	const char *tensor;			/* NULL: of the file's own object; else valid until the next part */
 	int64		object;
+	uint64		within;			/* byte of the object */
 	uint64		first;			/* byte of the file */
 	uint64		bytes;
 } FilePart;
@@ -67,8 +69,11 @@ extern PartReader *parts_open(MemoryContext context, int64 version,
 /* The next part; false after the last. Parts that leave a gap or overlap: data_corrupted. */
 extern bool parts_next(PartReader *parts, FilePart *part);
 
+/* Whether a part is not all of its object. */
+extern bool part_is_piece(const VersionFile *file, const FilePart *part);
+
 /*
- * The object of a part, which must have the bytes that the part has; missing or of
+ * The object of a part, which must have the bytes that the part, or the file's literal, has; missing or of
  * another size: data_corrupted. `label` is the version's.
  */
 extern void part_object(ObjectReader *reader, const char *label, const VersionFile *file,

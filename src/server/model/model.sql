@@ -23,7 +23,7 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_import_file';
 comment on function sparse_import_file(text, text, text[], text[], jsonb, boolean) is
-'Imports a .safetensors file, the shards of an .index.json, or a folder of the server as a version of a model; returns its id, or that of the version of that name which has the same content. Which parents are taken that nobody named, sparse.find_parents says; find_parents => false: none, true: what its sketch finds, too. Needs the rights of pg_read_server_files.';
+'Imports a safetensors or GGUF file, the shards of an .index.json, or a folder of the server as a version of a model; returns its id, or that of the version of that name which has the same content. Which parents are taken that nobody named, sparse.find_parents says; find_parents => false: none, true: what its sketch finds, too. Needs the rights of pg_read_server_files.';
 
 create function sparse_import_bytes(
     name text,
@@ -40,7 +40,7 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_import_bytes';
 comment on function sparse_import_bytes(text, bytea, text[], text[], jsonb, boolean) is
-'Imports the content of a safetensors file as a version of a model, under the path model.safetensors; returns its id, or that of the version of that name which has the same content.';
+'Imports the content of a safetensors or GGUF file as a version of a model, under the path model.safetensors or model.gguf; returns its id, or that of the version of that name which has the same content.';
 
 create function sparse_reconstruct(version bigint)
 returns setof bytea

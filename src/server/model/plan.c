@@ -10,7 +10,6 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "codec/safetensors.h"
 #include "plan/path.h"
 #include "sdelta/glue.h"
 #include "plan.h"
@@ -54,13 +53,12 @@ plan_add_file(ImportPlan *plan, const char *path, uint64 bytes, Source *source)
 	file = &plan->file[plan->files++];
 	memset(file, 0, sizeof(PlanFile));
 	file->path = pstrdup(path);
-	file->safetensors = sparse_path_is_safetensors(path);
 	file->bytes = bytes;
 	file->source = source;
 	return file;
 }
 
-/* ---- safetensors files ---- */
+/* ---- files with tensors ---- */
 
 /* A message about foreign bytes, fit to be sent to the client. */
 static const char *
@@ -74,41 +72,16 @@ printable(char *message)
 }
 
 static void
-check_parsed(const PlanFile *file, sparse_status status, char *message)
+refuse_parsed(const PlanFile *file, sparse_status status, char *message)
 {
 	if (status == SPARSE_NO_MEMORY)
 		ereport(ERROR,
 				errcode(ERRCODE_OUT_OF_MEMORY),
 				errmsg("out of memory"));
-	if (status != SPARSE_OK)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-				errmsg("file \"%s\" is not a valid safetensors file", file->path),
-				errdetail("The header is refused: %s.", printable(message)));
-}
-
-uint64
-plan_header_bytes(const PlanFile *file, const char *first8)
-{
-	uint64		bytes = 0;
-	char		message[256] = "";
-
-	check_parsed(file, sparse_safetensors_header_bytes(first8, file->bytes, &bytes,
-													   message, sizeof(message)), message);
-	return bytes;
-}
-
-static char *
-read_header(const PlanFile *file, uint64 *header_bytes)
-{
-	char		first8[8] = {0};
-	char	   *header;
-
-	source_read(file->source, 0, Min(file->bytes, sizeof(first8)), first8);
-	*header_bytes = plan_header_bytes(file, first8);
-	header = palloc(*header_bytes);
-	source_read(file->source, 0, *header_bytes, header);
-	return header;
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+			errmsg("file \"%s\" is not a valid %s", file->path, sparse_file_kind_words(file->kind)),
+			errdetail("The header is refused: %s.", printable(message)));
 }
 
 static uint64
@@ -208,8 +181,22 @@ name_tensor(void *arg)
 			   place->tensor + 1, place->file->path);
 }
 
+/* Where the literal lies, to be kept. */
 static void
-plan_tensors_of(PlanFile *file, int number, const sparse_safetensors *parsed)
+take_literal(PlanFile *file, const sparse_layout *parsed)
+{
+	file->literal = (sparse_layout) {
+		.header_bytes = parsed->header_bytes, .gaps = parsed->gaps, .literal_bytes = parsed->literal_bytes
+	};
+	file->object.bytes = parsed->literal_bytes;
+	if (parsed->gaps == 0)
+		return;
+	file->literal.gap = palloc_extended(parsed->gaps * sizeof(sparse_span), MCXT_ALLOC_HUGE);
+	memcpy(file->literal.gap, parsed->gap, parsed->gaps * sizeof(sparse_span));
+}
+
+static void
+plan_tensors_of(PlanFile *file, int number, const sparse_layout *parsed)
 {
 	HeaderPlace place = {.file = file};
 	ErrorContextCallback context = {error_context_stack, name_tensor, &place};
@@ -238,46 +225,148 @@ interrupt_is_pending(void *state)
 }
 
 /* An interrupt that is no reason to stop is served, and the parse begun again. */
-static void
-parse_header(const PlanFile *file, const sparse_allocator *allocator, const char *header,
-			 uint64 header_bytes, uint64 file_bytes, sparse_safetensors *parsed)
+static sparse_status
+parse(const PlanFile *file, const sparse_allocator *allocator, const sparse_content *content, sparse_layout *parsed,
+	  char message[SPARSE_MESSAGE])
 {
 	const sparse_interrupt interrupt = {interrupt_is_pending, NULL};
-	char		message[256] = "";
 	sparse_status status;
 
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		status = sparse_safetensors_parse(allocator, &interrupt, header, header_bytes, file_bytes,
-										  parsed, message, sizeof(message));
+		status = sparse_file_parse(file->kind, allocator, &interrupt, content, file->bytes, parsed, message, SPARSE_MESSAGE);
 	} while (status == SPARSE_INTERRUPTED);
-	check_parsed(file, status, message);
+	return status;
 }
 
-void
-plan_header(PlanFile *file, int number, const char *header, uint64 header_bytes, uint64 file_bytes)
+/* False, with a message: it is malformed. */
+static bool
+try_layout(PlanFile *file, int number, const sparse_content *content, sparse_status *status, char message[SPARSE_MESSAGE])
 {
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "sparse header",
 												  ALLOCSET_DEFAULT_SIZES);
 	sparse_allocator allocator;
-	sparse_safetensors parsed;
+	sparse_layout parsed;
 
 	sparse_allocator_init(&allocator, scratch);
-	parse_header(file, &allocator, header, header_bytes, file_bytes, &parsed);
-	plan_tensors_of(file, number, &parsed);
+	*status = parse(file, &allocator, content, &parsed, message);
+	if (*status == SPARSE_OK)
+	{
+		take_literal(file, &parsed);
+		plan_tensors_of(file, number, &parsed);
+	}
 	MemoryContextDelete(scratch);
+	return *status == SPARSE_OK;
+}
+
+void
+plan_layout(PlanFile *file, int number, const sparse_content *content)
+{
+	char		message[SPARSE_MESSAGE];
+	sparse_status status;
+
+	if (!try_layout(file, number, content, &status, message))
+		refuse_parsed(file, status, message);
 }
 
 static void
-plan_safetensors(PlanFile *file, int number)
+read_literal(void *state, uint64_t first, uint64_t bytes, void *target)
 {
-	uint64		header_bytes;
-	char	   *header = read_header(file, &header_bytes);
+	memcpy(target, (const char *) state + first, bytes);
+}
 
-	plan_header(file, number, header, header_bytes, file->bytes);
-	file->object.bytes = header_bytes;
-	pfree(header);
+void
+plan_layout_of_literal(PlanFile *file, int number, const char *literal, uint64 bytes)
+{
+	const sparse_content content = {(void *) literal, bytes, read_literal};
+
+	plan_layout(file, number, &content);
+	if (file->object.bytes != bytes)
+		refuse_parsed(file, SPARSE_CORRUPT,
+					  psprintf("it has " UINT64_FORMAT " bytes, not the " UINT64_FORMAT " handed over", file->object.bytes, bytes));
+}
+
+/* ---- a file at hand ---- */
+
+static void
+read_source(void *state, uint64_t first, uint64_t bytes, void *target)
+{
+	source_read(state, first, bytes, target);
+}
+
+sparse_span
+plan_span(const PlanFile *file, const PlanObject *object, uint64 first)
+{
+	sparse_span span = {object->first + first, object->bytes - first, first};
+
+	if (object->tensor == NULL && file->literal.gaps > 0)
+		span = sparse_layout_literal(&file->literal, first);
+	if (first >= object->bytes || span.bytes == 0)
+		elog(ERROR, "an object of file \"%s\" has no byte " UINT64_FORMAT, file->path, first);
+	return span;
+}
+
+void
+plan_read(const PlanFile *file, const PlanObject *object, uint64 first, uint64 bytes, char *target)
+{
+	while (bytes > 0)
+	{
+		sparse_span span = plan_span(file, object, first);
+		uint64		length = Min(span.bytes, bytes);
+
+		source_read(file->source, span.first, length, target);
+		first += length;
+		bytes -= length;
+		target += length;
+	}
+}
+
+sparse_file_kind
+plan_kind(const PlanFile *file, const char *first)
+{
+	sparse_file_kind claimed = sparse_file_kind_of_path(file->path);
+
+	/* a name is an order: what is called a safetensors file must be one */
+	if (claimed == SPARSE_FILE_SAFETENSORS)
+		return claimed;
+	return sparse_file_recognise(first, (size_t) Min(file->bytes, SPARSE_FORMAT_FIRST), file->bytes);
+}
+
+/* Whether a malformed file is an error, rather than bytes. */
+static bool
+must_be_sound(const ImportPlan *plan, const PlanFile *file)
+{
+	return file->kind == SPARSE_FILE_SAFETENSORS ? sparse_path_is_safetensors(file->path) : plan->asked;
+}
+
+static void
+tell_malformed(const PlanFile *file, char *message)
+{
+	ereport(NOTICE,
+			errmsg("file \"%s\" is not a valid %s", file->path, sparse_file_kind_words(file->kind)),
+			errdetail("It is kept as bytes: %s.", printable(message)));
+}
+
+static void
+plan_file(const ImportPlan *plan, PlanFile *file, int number)
+{
+	char		first[SPARSE_FORMAT_FIRST];
+	const sparse_content content = {file->source, file->bytes, read_source};
+	char		message[SPARSE_MESSAGE];
+	sparse_status status;
+
+	file->object.file = number;
+	file->object.dtype = SPARSE_BYTES;
+	file->object.bytes = file->bytes;
+	source_read(file->source, 0, Min(file->bytes, sizeof(first)), first);
+	file->kind = plan_kind(file, first);
+	if (file->kind == SPARSE_FILE_BYTES || try_layout(file, number, &content, &status, message))
+		return;
+	if (status == SPARSE_NO_MEMORY || must_be_sound(plan, file))
+		refuse_parsed(file, status, message);
+	tell_malformed(file, message);
+	file->kind = SPARSE_FILE_BYTES;
 }
 
 /* ---- all files ---- */
@@ -308,15 +397,7 @@ plan_objects(ImportPlan *plan)
 	plan_sort(plan);
 	plan_check_pointers(plan);
 	for (int i = 0; i < plan->files; i++)
-	{
-		PlanFile   *file = &plan->file[i];
-
-		file->object.file = i;
-		file->object.dtype = SPARSE_BYTES;
-		file->object.bytes = file->bytes;
-		if (file->safetensors)
-			plan_safetensors(file, i);
-	}
+		plan_file(plan, &plan->file[i], i);
 	plan_check_indexes(plan);
 }
 

@@ -2,8 +2,8 @@
  * plan.h: what an import will store, known before anything is written.
  *
  * A plan lists the files of a version in order of path, and of each the objects
- * that it falls into, in order of their bytes: a safetensors file is its header
- * and then one object per tensor, any other file is one object. Digests are
+ * that it falls into, in order of their bytes: a file with tensors (plan/format.h) is its
+ * literal and then one object per tensor, any other file is one object. Digests are
  * computed in a first pass over the bytes (digest.c); the second pass, which
  * stores them, checks each object against its checksum.
  */
@@ -14,6 +14,7 @@
 
 #include "codec/dtype.h"
 #include "plan/complaint.h"
+#include "plan/format.h"
 #include "plan/walk.h"
 #include "hash.h"
 #include "layout.h"
@@ -37,7 +38,7 @@ typedef struct PlanObject
 	bool		wants_siblings; /* after those from which it may be predicted */
 	int32		file;
 	sparse_dtype dtype;
-	PlanTensor *tensor;			/* NULL: a header or a whole file */
+	PlanTensor *tensor;			/* NULL: a literal or a whole file */
 } PlanObject;
 
 struct PlanTensor
@@ -52,13 +53,14 @@ struct PlanTensor
 typedef struct PlanFile
 {
 	const char *path;			/* within the version: relative, by slashes */
-	bool		safetensors;
+	sparse_file_kind kind;
 	uint64		bytes;
 	Source	   *source;			/* NULL where the bytes come later (wire/) */
 	uint8		sha256[SPARSE_SHA256_BYTES];
 	bool		summed;			/* has a checksum: where the bytes were read */
 	uint8		checksum[SPARSE_CHECKSUM_BYTES];
-	PlanObject	object;			/* the header, or all of it */
+	PlanObject	object;			/* the literal, or all of it */
+	sparse_layout literal;		/* where that lies: without the tensors */
 	uint32		tensors;
 	PlanTensor *tensor;
 	const PlanTensor **by_name;	/* sorted, once one was looked for */
@@ -70,6 +72,7 @@ typedef struct ImportPlan
 	int			room;			/* for files */
 	PlanFile   *file;
 	OpenFile	open_file;
+	bool		asked;			/* for its only file, rather than for all that is in a folder */
 	uint64		seed;			/* random: nobody can prepare two contents of one checksum */
 	uint8		content_sha256[SPARSE_SHA256_BYTES];
 } ImportPlan;
@@ -92,18 +95,26 @@ extern void plan_tell_index(void *state, const char *index);
 /* plan.c */
 extern ImportPlan *plan_create(void);
 
-/* A file of `bytes` bytes; it is a safetensors file if its path says so. */
+/* A file of `bytes` bytes, whose kind is not known yet. */
 extern PlanFile *plan_add_file(ImportPlan *plan, const char *path, uint64 bytes, Source *source);
 
-/* How many bytes the header of a safetensors file has that begins with `first8`; an invalid one is an error. */
-extern uint64 plan_header_bytes(const PlanFile *file, const char *first8);
-
 /*
- * Fills in the tensors of a safetensors file of `file_bytes` bytes from its header;
- * an invalid one is an error.
+ * Fills in the tensors of a file, and the length of its literal, as its kind has them; `content` is all of the file, or
+ * its literal. An invalid one is an error.
  */
-extern void plan_header(PlanFile *file, int number, const char *header, uint64 header_bytes,
-						uint64 file_bytes);
+extern void plan_layout(PlanFile *file, int number, const sparse_content *content);
+
+/* The same, from a literal in memory: it must be all of it. */
+extern void plan_layout_of_literal(PlanFile *file, int number, const char *literal, uint64 bytes);
+
+/* The kind of a file by the bytes that it begins with (SPARSE_FORMAT_FIRST, or all). */
+extern sparse_file_kind plan_kind(const PlanFile *file, const char *first);
+
+/* Where the bytes of an object from `first` on lie in its file, as far as they lie in one piece. */
+extern sparse_span plan_span(const PlanFile *file, const PlanObject *object, uint64 first);
+
+/* Bytes of an object of a file that is at hand. */
+extern void plan_read(const PlanFile *file, const PlanObject *object, uint64 first, uint64 bytes, char *target);
 
 /* A file of a sorted plan by its path; NULL when there is none. */
 extern PlanFile *plan_find_file(ImportPlan *plan, const char *path);

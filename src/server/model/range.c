@@ -46,7 +46,7 @@ read_part(ObjectReader *reader, const char *label, const VersionFile *file,
 	if (from >= to)
 		return;
 	part_object(reader, label, file, part, &info);
-	object_read(reader, part->object, from - part->first, to - from,
+	object_read(reader, part->object, part->within + (from - part->first), to - from,
 				target + (from - range.first));
 }
 

@@ -112,7 +112,7 @@ insert_file(const Import *import, int ordinal)
 	argument[0] = Int64GetDatum(import->version);
 	argument[1] = Int32GetDatum(ordinal);
 	argument[2] = CStringGetTextDatum(file->path);
-	argument[3] = CStringGetTextDatum(file->safetensors ? "safetensors" : "bytes");
+	argument[3] = CStringGetTextDatum(sparse_file_kind_name(file->kind));
 	argument[4] = Int64GetDatum((int64) file->bytes);
 	argument[5] = sha256_datum(file->sha256);
 	argument[6] = Int64GetDatum(file->object.id);

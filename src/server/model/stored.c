@@ -137,7 +137,7 @@ load_tensors(ObjectReader *reader, int64 version, const VersionFile *stored, Mem
 
 	object_read(reader, stored->object, 0, stored->object_bytes, header);
 	scratch = MemoryContextSwitchTo(context);
-	plan_header(file, stored->ordinal, header, stored->object_bytes, stored->bytes);
+	plan_layout_of_literal(file, stored->ordinal, header, stored->object_bytes);
 	MemoryContextSwitchTo(scratch);
 	pfree(header);
 	load_objects(version, stored->ordinal, file);
@@ -147,7 +147,7 @@ static void
 load_stored_file(ObjectReader *reader, int64 version, const VersionFile *stored, MemoryContext context, PlanFile *file)
 {
 	file->path = stored->path;
-	file->safetensors = stored->safetensors;
+	file->kind = stored->kind;
 	file->bytes = stored->bytes;
 	memcpy(file->sha256, stored->sha256, SPARSE_SHA256_BYTES);
 	memcpy(file->checksum, stored->checksum, SPARSE_CHECKSUM_BYTES);
@@ -155,7 +155,7 @@ load_stored_file(ObjectReader *reader, int64 version, const VersionFile *stored,
 	file->object = (PlanObject) {
 		.id = stored->object, .bytes = stored->object_bytes, .file = stored->ordinal, .dtype = SPARSE_BYTES
 	};
-	if (stored->safetensors)
+	if (stored->kind != SPARSE_FILE_BYTES)
 		load_tensors(reader, version, stored, context, file);
 }
 

@@ -27,8 +27,9 @@ struct FileStream
 	bool		finished;
 
 	FilePart	part;			/* at hand: bytes behind `done` are to come */
-	uint64		done;
-	sparse_grid grid;			/* of its object */
+	uint64		done;			/* of its object */
+	uint64		stop;			/* where the part ends in it */
+	sparse_grid grid;			/* of the object */
 };
 
 FileStream *
@@ -61,12 +62,13 @@ find_grid(FileStream *stream)
 static bool
 have_part(FileStream *stream)
 {
-	while (stream->done == stream->part.bytes)
+	while (stream->done == stream->stop)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (!parts_next(stream->parts, &stream->part))
 			return false;
-		stream->done = 0;
+		stream->done = stream->part.within;
+		stream->stop = stream->done + stream->part.bytes;
 		object_reader_context(stream->reader, stream->label, stream->file->path,
 							  stream->part.tensor);
 		find_grid(stream);
@@ -95,10 +97,10 @@ next_length(const FileStream *stream)
 	if (stream->part.bytes <= PIECE_BYTES)
 		return stream->part.bytes;
 	end = end_of_chunk(grid, stream->done);
-	while (end < grid->content_bytes
+	while (end < stream->stop
 		   && end_of_chunk(grid, end) - stream->done <= PIECE_BYTES)
 		end = end_of_chunk(grid, end);
-	return end - stream->done;
+	return Min(end, stream->stop) - stream->done;
 }
 
 pg_noreturn static void

@@ -10,11 +10,20 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    if to_regclass('sparse.file') is not null then
+        -- formats that an older version of the extension did not know
+        if not exists (select from pg_constraint c
+                       where c.conrelid = 'sparse.file'::regclass and c.contype = 'c' and pg_get_constraintdef(c.oid) like '%gguf%') then
+            alter table sparse.file drop constraint file_format_check,
+                add constraint file_format_check check (format in ('safetensors', 'gguf', 'bytes'));
+        end if;
+        return;
+    end if;
     create table sparse.file (
         version bigint not null references sparse.version,
         ordinal integer not null check (ordinal >= 0),
         path text not null,
-        format text not null check (format in ('safetensors', 'bytes')),
+        format text not null check (format in ('safetensors', 'gguf', 'bytes')),
         bytes bigint not null check (bytes >= 0),
         sha256 bytea not null check (length(sha256) = 32),
         object bigint not null,
@@ -25,7 +34,7 @@ begin
     );
     create index file_sha256 on sparse.file (sha256, version, ordinal);
     create index file_object on sparse.file (object, version);
-    comment on table sparse.file is 'files of a version: the bytes of its object (a safetensors header, or the whole file), then its tensors';
+    comment on table sparse.file is 'files of a version: the bytes of its object (the whole file, or its literal: all that is no tensor''s), and its tensors';
     comment on column sparse.file.checksum is 'XXH3 (128 bits) of its bytes and its SHA-256, checked whenever it is read whole; null while it is being uploaded';
 
     create table sparse.tensor (
@@ -89,7 +98,7 @@ begin
 end
 $function$;
 comment on function sparse_create_model() is
-'The part of sparse_create_store() that makes the tables of models.';
+'The part of sparse_create_store() that makes the tables of models; and of sparse_update_store(), that adds the formats of files which they lack.';
 
 create function sparse_attach_model()
 returns void

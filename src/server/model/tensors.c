@@ -121,19 +121,20 @@ typedef struct TensorRow
 	VersionFile file;			/* its path */
 	FilePart	part;			/* but for its place in the file */
 	const char *dtype;
+	bool		is_sized;		/* its bytes are what its shape says */
 	int32		rank;
 	uint64		rows;			/* the first dimension; 0 for a scalar */
 } TensorRow;
 
 static StoreQuery tensor_query = {
-	.sql = "select f.path, cardinality(t.shape), coalesce(t.shape[1], 0), t.bytes, t.object, t.dtype"
+	.sql = "select f.path, cardinality(t.shape), coalesce(t.shape[1], 0), t.bytes, t.object, t.dtype, f.format"
 	"  from sparse.tensor t"
 	"  join sparse.file f on f.version = t.version and f.ordinal = t.file"
 	" where t.version = $1 and t.name = $2"
 	" order by t.file"
 	" limit 2",
 	.args = 2, .arg = {INT8OID, TEXTOID},
-	.columns = 6, .column = {TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID, TEXTOID}};
+	.columns = 7, .column = {TEXTOID, INT4OID, INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID}};
 
 static void
 check_found_once(const StoreVersion *version, const char *name, uint64 found)
@@ -168,6 +169,9 @@ find_tensor(const StoreVersion *version, const char *name, TensorRow *tensor)
 	tensor->part.bytes = (uint64) row_int64(rows, 0, 4);
 	tensor->part.object = row_int64(rows, 0, 5);
 	tensor->dtype = row_text(CurrentMemoryContext, rows, 0, 6);
+	/* a parser of safetensors takes unknown dtypes, and any bytes of such */
+	tensor->is_sized = sparse_file_kind_named(row_text(CurrentMemoryContext, rows, 0, 7)) != SPARSE_FILE_SAFETENSORS ||
+		sparse_dtype_bits(tensor->dtype, strlen(tensor->dtype)) != 0;
 	SPI_freetuptable(rows);
 }
 
@@ -189,8 +193,7 @@ read_tensor(const StoreVersion *version, const TensorRow *tensor,
 static uint64
 check_rows(const TensorRow *tensor, int64 first_row, int64 rows)
 {
-	/* nobody has checked that its bytes are what its shape says */
-	if (sparse_dtype_bits(tensor->dtype, strlen(tensor->dtype)) == 0)
+	if (!tensor->is_sized)
 		ereport(ERROR,
 				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				errmsg("rows of tensor \"%s\" are not known", tensor->part.tensor),

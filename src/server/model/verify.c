@@ -15,7 +15,6 @@
 
 #include "answer.h"
 #include "check.h"
-#include "codec/safetensors.h"
 #include "header.h"
 #include "layout.h"
 #include "plan.h"
@@ -34,6 +33,8 @@ typedef struct Verifier
 	const VersionFile *file;	/* NULL: the version as such */
 	ObjectCheck *objects;
 	const char *tensor;			/* NULL: the file's own object */
+	char	   *literal;		/* that, where it lies in pieces; NULL: nothing of it was read yet */
+	uint64		literal_bytes;	/* which were read */
 	uint64		problems;		/* so far */
 } Verifier;
 
@@ -64,9 +65,35 @@ add_content(void *state, const char *bytes, uint64 length)
 }
 
 static void
+keep_literal(void *state, const char *bytes, uint64 length)
+{
+	Verifier   *verifier = state;
+
+	memcpy(verifier->literal + verifier->literal_bytes, bytes, length);
+	verifier->literal_bytes += length;
+}
+
+static void
 report_of_object(void *state, int chunk, const char *problem)
 {
 	report(state, chunk, problem);
+}
+
+/* A piece of a literal, all of which is read with the first. */
+static void
+verify_piece(Verifier *verifier, const FilePart *part)
+{
+	const VersionFile *file = verifier->file;
+
+	if (verifier->literal == NULL)
+	{
+		verifier->literal = palloc_extended(Max(file->object_bytes, 1), MCXT_ALLOC_HUGE);
+		verifier->objects->content = keep_literal;
+		(void) object_check(verifier->objects, part->object, file->object_bytes);
+		verifier->objects->content = add_content;
+	}
+	if (verifier->literal_bytes == file->object_bytes)
+		add_content(verifier, verifier->literal + part->within, part->bytes);
 }
 
 static void
@@ -74,7 +101,10 @@ verify_part(Verifier *verifier, const FilePart *part)
 {
 	verifier->tensor = part->tensor;
 	verifier->objects->tensor = part->tensor;
-	(void) object_check(verifier->objects, part->object, part->bytes);
+	if (part_is_piece(verifier->file, part))
+		verify_piece(verifier, part);
+	else
+		(void) object_check(verifier->objects, part->object, part->bytes);
 }
 
 
@@ -137,9 +167,9 @@ verify_header(Verifier *verifier)
 {
 	const char *problem = "the header is larger than the format allows";
 
-	if (!verifier->file->safetensors)
+	if (verifier->file->kind == SPARSE_FILE_BYTES)
 		return;
-	if (verifier->file->object_bytes <= SPARSE_SAFETENSORS_MAX_HEADER + 8)
+	if (verifier->file->object_bytes <= SPARSE_MAX_LITERAL)
 	{
 		(void) object_check_reader(verifier->objects);
 		problem = check_attempt(try_header, verifier);
@@ -159,17 +189,19 @@ verify_file(Verifier *verifier)
 	sha256_reset(verifier->file_sum);
 	checksum_reset(verifier->file_checksum);
 	verifier->problems = 0;
+	verifier->literal = NULL;
+	verifier->literal_bytes = 0;
 	while ((problem = check_attempt(try_part, &next)) == NULL && next.found)
 	{
 		verify_part(verifier, &next.part);
 		has_tensors |= next.part.tensor != NULL;
-		if (next.part.tensor == NULL)
+		if (next.part.tensor == NULL && next.part.within == 0)
 			header_is_whole = verifier->problems == 0;
 	}
 	verifier->tensor = NULL;
 	if (problem != NULL)
 		report(verifier, -1, problem);
-	if (has_tensors && !verifier->file->safetensors)
+	if (has_tensors && verifier->file->kind == SPARSE_FILE_BYTES)
 		report(verifier, -1, "the file has tensors, but not the format of such");
 	compare_file(verifier);
 	if (header_is_whole)

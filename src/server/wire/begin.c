@@ -103,7 +103,7 @@ known_from(const Import *import, const Have *have)
 static bool
 is_header(const Import *import, const PlanObject *object)
 {
-	return object->tensor == NULL && import->plan->file[object->file].safetensors;
+	return object->tensor == NULL && import->plan->file[object->file].kind != SPARSE_FILE_BYTES;
 }
 
 static void

@@ -282,6 +282,23 @@ read_chunk(Committing *committing, const ObjectInfo *object, uint64 seq, Claim *
 	claim->figures.stored_bytes += info.delta_bytes;
 }
 
+/* A piece of a literal, which was stored when the upload began. */
+static void
+read_piece(Committing *committing, const FilePart *part)
+{
+	for (uint64 done = 0; done < part->bytes;)
+	{
+		uint64		bytes = Min(PIECE_BYTES, part->bytes - done);
+
+		CHECK_FOR_INTERRUPTS();
+		make_room(committing, bytes);
+		object_read(committing->reader, part->object, part->within + done, bytes, committing->content);
+		sha256_add(committing->file_sum, committing->content, bytes);
+		checksum_add(committing->file_checksum, committing->content, bytes);
+		done += bytes;
+	}
+}
+
 static void
 read_part(Committing *committing, const VersionFile *file, const FilePart *part)
 {
@@ -293,6 +310,11 @@ read_part(Committing *committing, const VersionFile *file, const FilePart *part)
 		claim = NULL;
 	object_reader_context(committing->reader, committing->upload->label, file->path, part->tensor);
 	part_object(committing->reader, committing->upload->label, file, part, &info);
+	if (part_is_piece(file, part))
+	{
+		read_piece(committing, part);
+		return;
+	}
 	chunks = sparse_grid_chunks(&info.grid);
 	sha256_reset(committing->object_sum);
 	for (uint64 seq = 0; seq < chunks; seq++)

@@ -28,7 +28,7 @@ bad_file(const char *problem)
 			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			errmsg("invalid description of a file"),
 			errdetail_internal("%s", problem),
-			errhint("Each has \"path\", \"size\" and \"sha256\"; one of a safetensors file \"header\" and \"tensors\" too."));
+			errhint("Each has \"path\", \"size\" and \"sha256\"; one with tensors \"header\" and \"tensors\" too."));
 	pg_unreachable();
 }
 
@@ -81,9 +81,9 @@ size_of(const JsonbValue *value)
 
 /* ---- headers ---- */
 
-/* The bytes of a header; they must be all of it. */
+/* The bytes of a header. */
 static char *
-header_of(const JsonbValue *value, const PlanFile *file, uint64 *bytes)
+header_of(const JsonbValue *value, uint64 *bytes)
 {
 	int			room;
 	int			decoded;
@@ -92,16 +92,12 @@ header_of(const JsonbValue *value, const PlanFile *file, uint64 *bytes)
 	if (value->type != jbvString)
 		bad_file("\"header\" must be a string.");
 	room = pg_b64_dec_len(value->val.string.len);
-	header = palloc(Max(room, 8));
-	memset(header, 0, 8);
+	header = palloc(Max(room, 1));
 	decoded = pg_b64_decode(value->val.string.val, value->val.string.len,
 							(sparse_b64_bytes *) header, room);
 	if (decoded < 0)
 		bad_file("\"header\" must be base64, without line breaks.");
-	*bytes = plan_header_bytes(file, header);
-	if (*bytes != (uint64) decoded)
-		bad_file(psprintf("\"header\" has %d bytes; by its first eight it is one of " UINT64_FORMAT ".",
-						  decoded, *bytes));
+	*bytes = (uint64) decoded;
 	return header;
 }
 
@@ -145,17 +141,20 @@ declare_tensors(PlanFile *file, const JsonbValue *tensors)
 }
 
 static void
-declare_safetensors(PlanFile *file, const JsonbValue *header, const JsonbValue *tensors)
+declare_with_tensors(PlanFile *file, const JsonbValue *header, const JsonbValue *tensors)
 {
 	uint64		bytes;
-	char	   *data = header_of(header, file, &bytes);
+	char	   *data = header_of(header, &bytes);
 
-	file->safetensors = true;
+	file->kind = sparse_file_recognise(data, Min(bytes, SPARSE_FORMAT_FIRST), file->bytes);
+	/* why it is of no kind is said by the oldest parser */
+	if (file->kind == SPARSE_FILE_BYTES)
+		file->kind = SPARSE_FILE_SAFETENSORS;
 	file->source = source_of_bytes(data, bytes);
 	file->object.bytes = bytes;
 	sha256_of_bytes(data, bytes, file->object.sha256);
 	/* numbers of files are known once they are sorted */
-	plan_header(file, -1, data, bytes, file->bytes);
+	plan_layout_of_literal(file, -1, data, bytes);
 	declare_tensors(file, tensors);
 }
 
@@ -200,12 +199,11 @@ declare_file(ImportPlan *plan, JsonbContainer *object)
 	file = plan_add_file(plan, string_of(path, "path"), size_of(size), NULL);
 	sha256_of(sha256, "sha256", file->sha256);
 	if (header != NULL && header->type != jbvNull)
-		declare_safetensors(file, header, tensors);
+		declare_with_tensors(file, header, tensors);
 	else if (tensors != NULL && tensors->type != jbvNull)
 		bad_file("It has \"tensors\", but no \"header\".");
 	else
 	{
-		file->safetensors = false;
 		file->object.bytes = file->bytes;
 		memcpy(file->object.sha256, file->sha256, SPARSE_SHA256_BYTES);
 	}
@@ -324,7 +322,7 @@ static void
 add_file(Sha256 *sum, const PlanFile *file)
 {
 	identity_add_file(sum, file->path, file->bytes, file->sha256);
-	add_text(sum, file->safetensors ? "safetensors" : "bytes");
+	add_text(sum, sparse_file_kind_name(file->kind));
 	sha256_add(sum, file->object.sha256, SPARSE_SHA256_BYTES);
 	for (uint32 i = 0; i < file->tensors; i++)
 		sha256_add(sum, file->tensor[i].object.sha256, SPARSE_SHA256_BYTES);

@@ -15,7 +15,7 @@
 
 /*
  * A plan from the argument "files" of sparse_begin: what does not hold together is an
- * error. Each safetensors file's source is its header; the SHA-256s of headers are
+ * error. The source of each file with tensors is its literal; the SHA-256s of those are
  * computed, all others are what the client says.
  */
 extern ImportPlan *declared_plan(Jsonb *files);

@@ -85,6 +85,8 @@ typedef struct DeltaStream
 
 	/* of the part at hand, found out when first asked */
 	ObjectInfo	object;
+	sparse_grid grid;			/* its chunks; of a piece of it, what the piece is sent in */
+	bool		piece;
 	bool		same;
 	HavePlace	where;			/* the object itself */
 	PartWay		way;
@@ -198,13 +200,15 @@ begin_part(DeltaStream *stream)
 
 	object_reader_context(stream->reader, stream->label, file->path, part->tensor);
 	part_object(stream->reader, stream->label, file, part, &stream->object);
-	stream->chunks = sparse_grid_chunks(&stream->object.grid);
+	stream->piece = part_is_piece(file, part);
+	stream->grid = stream->piece ? (sparse_grid) {part->bytes, 0, SPARSE_CHUNK_TARGET} : stream->object.grid;
+	stream->chunks = sparse_grid_chunks(&stream->grid);
 	stream->seq = stream->from > part->first ?
-		sparse_grid_seq(&stream->object.grid, stream->from - part->first) : 0;
+		sparse_grid_seq(&stream->grid, stream->from - part->first) : 0;
 	stream->way = WAY_UNSETTLED;
 	stream->kin_asked = false;
 	factors_begin(stream->factors);
-	stream->same = have_object(stream->have, stream->object.id, &stream->where);
+	stream->same = !stream->piece && have_object(stream->have, stream->object.id, &stream->where);
 }
 
 /* The next part of the file at hand; false at its end. */
@@ -228,7 +232,7 @@ next_chunk(DeltaStream *stream, uint64 *first, uint64 *bytes)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (stream->parts != NULL && stream->seq < stream->chunks &&
-			sparse_grid_chunk(&stream->object.grid, stream->seq, first, bytes))
+			sparse_grid_chunk(&stream->grid, stream->seq, first, bytes))
 		{
 			if (stream->part.first + *first < stream->to)
 				return true;
@@ -415,11 +419,39 @@ take_delta(DeltaStream *stream, MemoryContext result, const StoredChunk *chunk, 
 	row->delta = delta_value(result, VARDATA_ANY(delta), VARSIZE_ANY_EXHDR(delta));
 }
 
+/* Of a piece of a literal, which is small, the bytes coded by themselves. */
+static void
+take_piece(DeltaStream *stream, MemoryContext result, uint64 first, uint64 bytes, DeltaRow *row)
+{
+	char	   *content = palloc(Max(bytes, 1));
+	sparse_delta_info info;
+	const uint8_t *delta;
+	size_t		length;
+	sparse_status status;
+
+	object_read(stream->reader, stream->object.id, stream->part.within + first, bytes, content);
+	status = sparse_delta_encode(stream->codec, content, bytes, SPARSE_BYTES, NULL, 0, NULL, 0, &delta, &length);
+	if (status == SPARSE_OK)
+		status = sparse_delta_read(delta, length, length, &info);
+	if (status != SPARSE_OK)
+		sparse_report(status, "encode a chunk");
+	*row = (DeltaRow) {
+		.encoding = "delta", .place = stream->part.first + first, .bytes = bytes,
+		.delta = delta_value(result, delta, length), .content_hash = info.content_hash
+	};
+}
+
 /* The chunk at hand, or what has to come before it. */
 static void
 take_chunk(DeltaStream *stream, MemoryContext result, uint64 first, uint64 bytes, DeltaRow *row)
 {
 	StoredChunk chunk;
+
+	if (stream->piece)
+	{
+		take_piece(stream, result, first, bytes, row);
+		return;
+	}
 
 	chunk_fetch(stream->reader, &stream->object, (int32) stream->seq, &chunk);
 	*row = (DeltaRow) {

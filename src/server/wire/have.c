@@ -164,11 +164,18 @@ first_element(const Have *have, const SPITupleTable *rows, uint64 count, HavePla
 	return best;
 }
 
+/* A file's own object is where the file begins, unless it is a literal in pieces: that one is not looked for. */
+#define LIES_AT_ZERO(f) \
+	"(" f ".format in ('safetensors', 'bytes')" \
+	"     or " f ".object_bytes = coalesce((select t.first_byte from sparse.tensor t" \
+	"                                       where t.version = " f ".version and t.file = " f ".ordinal" \
+	"                                       order by t.ordinal limit 1), " f ".object_bytes))"
+
 static StoreQuery object_query = {
 	.sql = "(select t.version, t.file, t.first_byte from sparse.tensor t"
 	"   where t.object = $1 and t.version = any ($2) limit $3)"
 	" union all (select f.version, f.ordinal, 0::bigint from sparse.file f"
-	"   where f.object = $1 and f.version = any ($2) limit $3)",
+	"   where f.object = $1 and f.version = any ($2) and " LIES_AT_ZERO("f") " limit $3)",
 	.args = 3, .arg = {INT8OID, INT8ARRAYOID, INT8OID},
 	.columns = 3, .column = {INT8OID, INT4OID, INT8OID}};
 
@@ -270,7 +277,7 @@ static StoreQuery tensor_query = {
 static StoreQuery file_query = {
 	.sql = "select h.version, h.ordinal, 0::bigint, h.object"
 	"  from sparse.file f"
-	"  join sparse.file h on h.format = f.format and h.object_bytes > 0"
+	"  join sparse.file h on h.format = f.format and h.object_bytes > 0 and " LIES_AT_ZERO("h")
 	" where f.version = $1 and f.ordinal = $2 and h.version = any ($3)"
 	"   and (h.path = f.path"
 	"        or 1 = (select count(*) from sparse.file o where o.version = h.version and o.format = f.format)"

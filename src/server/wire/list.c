@@ -135,7 +135,7 @@ list_file(Listing *listing, const VersionFile *file)
 		store_enter(&access);
 		answer_connect();
 		more = parts_next(parts, &part);
-		if (more && (part.tensor != NULL || !file->safetensors))
+		if (more && (part.tensor != NULL || file->kind == SPARSE_FILE_BYTES))
 			list_part(listing, file, &part);
 		answer_finish();
 		store_leave(&access);

@@ -54,7 +54,7 @@ read_file(void *state, uint32_t number, void *content, uint64_t bytes)
 		part_object(whole->reader, whole->upload->label, file, &part, &info);
 		if (part.first > bytes || part.bytes > bytes - part.first)
 			elog(ERROR, "parts of file \"%s\" reach past its end", file->path);
-		object_read(whole->reader, part.object, 0, part.bytes, (char *) content + part.first);
+		object_read(whole->reader, part.object, part.within, part.bytes, (char *) content + part.first);
 	}
 }
 
@@ -81,7 +81,7 @@ find_tensor(void *state, const char *path, const char *tensor)
 	CHECK_FOR_INTERRUPTS();
 	if (file == NULL)
 		return SPARSE_FOUND_NO_FILE;
-	if (!file->safetensors)
+	if (file->kind == SPARSE_FILE_BYTES)
 		return SPARSE_FOUND_BYTES;
 	argument[0] = Int64GetDatum(whole->upload->version.id);
 	argument[1] = Int32GetDatum(file->ordinal);
