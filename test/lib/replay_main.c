@@ -11,7 +11,8 @@
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-void __sanitizer_set_death_callback(void (*callback)(void));
+/* weak: where it is built without sanitizers (for another machine, under an emulator) there is none */
+__attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void));
 const char *__asan_default_options(void);
 
 static const char *current_input;
@@ -100,7 +101,8 @@ main(int argc, char **argv)
 {
 	int			replayed = 0;
 
-	__sanitizer_set_death_callback(name_current_input);
+	if (__sanitizer_set_death_callback)
+		__sanitizer_set_death_callback(name_current_input);
 	for (int i = 1; i < argc; i++)
 		replayed += replay_directory(argv[i]);
 	printf("ok 1 - %d inputs replayed, none found a fault\n", replayed);
