@@ -366,7 +366,7 @@ is_used(const sparse_recipe *recipe, uint32 used, int64 object)
 static void
 remove_unused_factors(const ObjectSpec *spec, const sparse_recipe *chosen, uint32 used)
 {
-	for (int n = 0; n < spec->recipes; n++)
+	for (int n = 0; spec->searched && n < spec->recipes; n++)
 		for (int i = 0; i < spec->recipe[n].sources; i++)
 			if (spec->recipe[n].source[i].made && !is_used(chosen, used, spec->recipe[n].source[i].object))
 				object_remove_factor(spec->recipe[n].source[i].object);
