@@ -109,7 +109,7 @@ EXTRA_CLEAN = pg_sparse build $(CLIENT_OBJS) $(DEPENDENCIES)
 # Everywhere. PostgreSQL 19's headers want GNU's C. A prediction must come out the same on
 # every machine: no fused multiply-add, nothing tuned to the machine that builds. And so
 # must the programs, wherever they are built.
-OUR_CPPFLAGS = $(addprefix -I$(TOP)/,src src/core src/server) -MMD -MP
+OUR_CPPFLAGS = $(addprefix -I$(TOP)/,src src/core src/server) -DSPARSE_EXTVERSION='"$(EXTVERSION)"' -MMD -MP
 OUR_CFLAGS = -std=gnu11 -Wall -Wextra -ffp-contract=off $(sort -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(abspath $(TOP))=.)
 
 ifneq (.,$(TOP))
