@@ -48,6 +48,7 @@ typedef struct pull_version
 	unsigned long count;
 	uint64_t	bytes;
 	bool		alone;			/* the version has one file, and no more */
+	const patterns *taken;		/* which files are meant; NULL: all */
 	bool		factors;		/* the server can send what chunks need before them */
 	uint64_t	wanted;			/* bytes of content that were not there when the pull began */
 	_Atomic uint64_t sent;		/* bytes that came for them */

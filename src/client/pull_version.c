@@ -58,7 +58,7 @@ pull_version_open(pull_version *v, conn *c, const char *reference, const pattern
 	const char *value[] = {reference};
 	PGresult   *result = conn_query(c, "select @.sparse_version_id($1::text)", 1, value);
 
-	*v = (pull_version) {0};
+	*v = (pull_version) {.taken = files};
 	snprintf(v->id, sizeof v->id, "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);
 	value[0] = v->id;
@@ -102,6 +102,8 @@ pull_version_cuts(pull_version *v, conn *c)
 	{
 		const char *path = PQgetvalue(result, row, 0);
 
+		if (!patterns_take(v->taken, path))
+			continue;
 		/* in order of files: the list goes on, or back where the server does not keep that order */
 		for (unsigned long tries = 0; tries < v->count && strcmp(v->file[at].path, path) != 0; tries++)
 			at = (at + 1) % v->count;
