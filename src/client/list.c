@@ -62,6 +62,21 @@ lines_of(const remote *r)
 	return r->count ? r->count : r->format == TABLE_ALIGNED ? LOG_LINES : NULL;
 }
 
+/*
+ * The query with the tags of a version v in the place of "%tags": who may not read tags sees none. The caller frees it.
+ */
+static char *
+with_tags(conn *c, const char *sql)
+{
+	static const char tags[] = "(select string_agg(t.tag, ' ' order by t.tag) from sparse.tag t where t.version = v.id)";
+	const char *at = strstr(sql, "%tags");
+	PGresult   *result = conn_query(c, "select has_table_privilege('sparse.tag', 'select')", 0, NULL);
+	bool		may = PQgetvalue(result, 0, 0)[0] == 't';
+
+	PQclear(result);
+	return format_text("%.*s%s%s", (int) (at - sql), sql, may ? tags : "null::text", at + strlen("%tags"));
+}
+
 /* ---- ls ---- */
 
 /* Of each name the newest revision that is ready, with the tags of all; names by a pattern of the shell. */
@@ -100,8 +115,7 @@ name_in(const char *reference)
 
 static const char log_versions[] =
 "select " VERSION_COLUMNS ","
-"  (select string_agg(t.tag, ' ' order by t.tag) from sparse.tag t where t.version = v.id) as tags, v.message"
-" from sparse.version v"
+" %tags as tags, v.message from sparse.version v"
 " where v.state <> 'open'"
 "   and ($1::text is null or v.name = coalesce($2::text, (select o.name from sparse.version o where o.id::text = $1)))"
 " order by v.id desc limit $3::bigint + 1";
@@ -112,11 +126,14 @@ log_run(conn *c, const remote *r)
 	char	   *name = r->arguments > 0 ? name_in(r->argument[0]) : NULL;
 	const char *limit = lines_of(r);
 	const char *const value[] = {r->argument[0], name, limit};
+	char	   *sql;
 
 	/* an error where there is none of that name */
 	if (r->arguments > 0)
 		free(id_of(c, r->argument[0]));
-	print_page(c, r, log_versions, 3, value, limit);
+	sql = with_tags(c, log_versions);
+	print_page(c, r, sql, 3, value, limit);
+	free(sql);
 	free(name);
 }
 
@@ -169,8 +186,7 @@ show_part(conn *c, const remote *r, const char *name, const char *sql, const cha
 
 static const char show_version[] =
 "select v.id as version, v.name, v.revision, v.kind, v.state,"
-" (select string_agg(t.tag, ' ' order by t.tag) from sparse.tag t where t.version = v.id) as tags,"
-" v.exact, v.created_at, v.created_by, v.message, v.metadata, v.files, v.tensors, v.raw_bytes, v.stored_bytes,"
+" %tags as tags, v.exact, v.created_at, v.created_by, v.message, v.metadata, v.files, v.tensors, v.raw_bytes, v.stored_bytes,"
 " round(v.stored_bytes / nullif(v.raw_bytes, 0)::numeric, 4) as fraction, encode(v.content_sha256, 'hex') as content_sha256"
 " from sparse.version v where v.id = $1::bigint";
 
@@ -193,8 +209,10 @@ static const char show_tensors[] =
 static void
 show_record(conn *c, const remote *r, const char *id)
 {
-	PGresult   *result = conn_query(c, show_version, 1, &id);
+	char	   *sql = with_tags(c, show_version);
+	PGresult   *result = conn_query(c, sql, 1, &id);
 
+	free(sql);
 	if (PQntuples(result) == 0)
 		fail(STATUS_REFUSED, "pg_sparse ls lists the names.", "there is no version \"%s\"", r->argument[0]);
 	if (r->format == TABLE_JSON)
