@@ -217,19 +217,89 @@ read_head(FILE *stream, const char *path, columns *all)
 	free(record);
 }
 
-static void
-copy_in(conn *c, const char *sql, FILE *stream, const char *path)
+/*
+ * A stream on its way to COPY. Before 18 a record "\." ends it, and what follows is passed over without a word: it is
+ * sent in quotes, which make it a value like any other.
+ */
+typedef struct feed
 {
-	char		piece[PIECE];
+	char		quote;			/* of the COPY */
+	bool		quoted;			/* where the last byte stands */
+	enum
+	{
+		RECORD_BEGINS, RECORD_BACKSLASH, RECORD_DOT, RECORD_GOES_ON
+	}			at;
+	char		out[PIECE];
 	size_t		bytes;
+} feed;
+
+static void
+flush_feed(conn *c, feed *f)
+{
+	if (f->bytes > 0 && PQputCopyData(c->pg, f->out, (int) f->bytes) != 1)
+		conn_fail(c, NULL);
+	f->bytes = 0;
+}
+
+static void
+put(feed *f, char byte)
+{
+	f->out[f->bytes++] = byte;
+}
+
+/* What was held back of a record, as a value or as what it is. */
+static void
+put_held(feed *f, bool whole)
+{
+	bool		marker = whole && f->at == RECORD_DOT;
+
+	if (marker)
+		put(f, f->quote);
+	if (f->at == RECORD_BACKSLASH || f->at == RECORD_DOT)
+		put(f, '\\');
+	if (f->at == RECORD_DOT)
+		put(f, '.');
+	if (marker)
+		put(f, f->quote);
+}
+
+static void
+feed_byte(feed *f, char byte)
+{
+	bool		ends = (byte == '\n' || byte == '\r') && !f->quoted;
+
+	if (f->at == RECORD_BEGINS && byte == '\\')
+		f->at = RECORD_BACKSLASH;
+	else if (f->at == RECORD_BACKSLASH && byte == '.')
+		f->at = RECORD_DOT;
+	else
+	{
+		put_held(f, ends);
+		put(f, byte);
+		f->quoted ^= byte == f->quote;
+		f->at = ends ? RECORD_BEGINS : RECORD_GOES_ON;
+	}
+}
+
+static void
+copy_in(conn *c, const char *sql, FILE *stream, const char *path, char quote)
+{
+	static feed f;
 	PGresult   *result = ask(c, sql, 0, NULL);
+	int			byte;
 
 	PQclear(result);
-	while ((bytes = fread(piece, 1, sizeof piece, stream)) > 0)
-		if (PQputCopyData(c->pg, piece, (int) bytes) != 1)
-			conn_fail(c, NULL);
+	f = (feed) {.quote = quote};
+	while ((byte = getc_unlocked(stream)) != EOF)
+	{
+		if (f.bytes > sizeof f.out - 8)
+			flush_feed(c, &f);
+		feed_byte(&f, (char) byte);
+	}
 	if (ferror(stream))
 		fail_file("read", path);
+	put_held(&f, true);
+	flush_feed(c, &f);
 	if (PQputCopyEnd(c->pg, NULL) != 1)
 		conn_fail(c, NULL);
 	while ((result = PQgetResult(c->pg)) != NULL)
@@ -270,7 +340,7 @@ read_csv(conn *c, FILE *stream, const char *path, columns *all)
 	free(list);
 	list = list_of(c, all, "");
 	sql = format_text("copy pg_temp.rows_read (%s) from stdin (format csv, encoding 'UTF8')", list);
-	copy_in(c, sql, stream, path);
+	copy_in(c, sql, stream, path, '"');
 	free(sql);
 	free(list);
 }
@@ -281,7 +351,7 @@ read_lines(conn *c, FILE *stream, const char *path, columns *all)
 	PGresult   *result;
 
 	run(c, "create temporary table rows_read (" ORDER " bigint generated always as identity, \"\002\" json) on commit drop");
-	copy_in(c, "copy pg_temp.rows_read (\"\002\") from stdin " LINES, stream, path);
+	copy_in(c, "copy pg_temp.rows_read (\"\002\") from stdin " LINES, stream, path, '\002');
 	result = ask(c, "select e.key, count(*) > count(distinct r." ORDER ") from pg_temp.rows_read r,"
 				 " pg_catalog.json_each(r.\"\002\") with ordinality e (key, value, n)"
 				 " group by e.key order by min(r." ORDER "), min(e.n)", 0, NULL);
@@ -347,6 +417,8 @@ take_types(const name_list *types, columns *all)
 
 		if (equals == NULL || equals[1] == '\0')
 			fail_usage("commit", "--type takes COLUMN=TYPE, not \"%s\"", types->name[t]);
+		if (strchr(equals, '('))
+			fail_usage("commit", "--type takes types without a length or precision, not \"%s\"", equals + 1);
 		for (unsigned long i = 0; i < all->count; i++)
 			if (strlen(all->of[i].name) == (size_t) (equals - types->name[t]) &&
 				strncmp(all->of[i].name, types->name[t], (size_t) (equals - types->name[t])) == 0)

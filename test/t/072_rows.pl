@@ -83,6 +83,18 @@ client_fails(1, 'could not open', 'a file that is not there', 'commit', 'bad', "
 is(psql_one(q{select count(*) from sparse.version where name = 'bad'}), 0, 'nothing of all that was stored');
 is(types_of('headonly', file_of('head.csv', "a,b\n")), 'a text, b text', 'a file without rows is a version without rows');
 
+# A line "\." ended COPY before 18, and what followed was gone in silence
+my $marker = file_of('marker.csv', qq{a\n1\n\\.\n2\n"\\."\n\\.x\n});
+is(types_of('marker', $marker), 'a text', 'a line of a backslash and a dot is a value');
+is(client_works('marker', 'checkout', 'marker', '-o', '-'), qq{a\n1\n"\\."\n2\n"\\."\n\\.x\n}, '... and nothing behind it is lost');
+is(types_of('ends', file_of('ends.csv', qq{a\n1\n\\.})), 'a text', '... at the end, too');
+is(psql_one(q{select rows from sparse.split where version = sparse_version_id('ends')}), 2, '... where it is a row');
+client_fails(6, 'missing data', '... where there are more columns it is none', 'commit', 'bad', file_of('marker2.csv', qq{a,b\n1,2\n\\.\n3,4\n}));
+client_fails(6, 'json', '... nor is it JSON', 'commit', 'bad', file_of('marker.jsonl', qq({"a":1}\n\\.\n{"a":2}\n)));
+is(types_of('within', file_of('within.csv', qq{a\n"x\n\\.\ny"\n})), 'a text', 'within quotes it is text');
+is(client_works('within', 'checkout', 'within', '-o', '-'), qq{a\n"x\n\\.\ny"\n}, '... which comes back');
+client_fails(2, 'without a length', 'a type is no more than its name', 'commit', 'given', $csv, '--type', 'price=numeric(10,2)', '-q');
+
 # ---- JSON lines ----
 
 my $lines = file_of('a.jsonl', qq({"id":1,"text":"a \\"b\\"\\n","n":1.50,"ok":true,"tags":["x",  1],"big":12345678901234567890}\n)
