@@ -32,7 +32,10 @@
 /* Targets are moved so much further than to the edge of their intervals, which takes half of the sweeps. */
 #define RELAXATION 1.8f
 
-/* One element in so many must agree with the model at once. (Of merges seven in eight do, of fine-tunes one.) */
+/*
+ * One changed element in so many must agree with the model at once. (Of merges seven in eight do, of fine-tunes one. With no change at all
+ * nearly everything agrees where few elements changed.)
+ */
 #define LEAST_MET 2
 #define MET_ROWS 16				/* that are looked at first */
 
@@ -65,7 +68,8 @@ typedef struct search
 	float	   *left;			/* rows x rank */
 	float	   *right;			/* rank x columns */
 	float	   *sum;			/* rank x columns */
-	uint64_t	met;			/* elements whose interval held the model, since it was 0 */
+	uint64_t	changed;		/* elements whose interval does not hold 0, since it was 0 */
+	uint64_t	met;			/* those of them whose interval held the model */
 } search;
 
 static float *
@@ -282,6 +286,7 @@ agrees_with_itself(search *s, const sample *of, const double *gram, unsigned ran
 {
 	float		vector[SAMPLE_ROWS * SAMPLE_ROWS];
 	uint64_t	met = 0;
+	uint64_t	changed = 0;
 
 	leading_vectors(s, gram, of->rows, rank, vector);
 	for (uint64_t m = 0; m < MET_ROWS; m++)
@@ -292,9 +297,14 @@ agrees_with_itself(search *s, const sample *of, const double *gram, unsigned ran
 		half_units(s, s->child, of->columns, s->target);
 		project_row(of, vector, rank, i, s->model);
 		for (uint64_t j = 0; j < of->columns; j++)
-			met += fabsf(s->model[j] - (s->child[j] - s->parent[j])) <= s->target[j];
+		{
+			const float d = s->child[j] - s->parent[j];
+
+			changed += fabsf(d) > s->target[j];
+			met += fabsf(d) > s->target[j] && fabsf(s->model[j] - d) <= s->target[j];
+		}
 	}
-	return met * SAMPLE_MET >= MET_ROWS * of->columns;
+	return met > 0 && met * SAMPLE_MET >= changed;
 }
 
 /* The rank that a sample of rows shows; 0: none. */
@@ -512,6 +522,7 @@ target_row(search *s, uint64_t i, uint64_t row)
 	const float *child = s->child + i * n;
 	const float *parent = s->parent + i * n;
 	uint64_t	met = 0;
+	uint64_t	changed = 0;
 
 	memset(s->model, 0, n * sizeof(float));
 	for (unsigned k = 0; k < s->rank; k++)
@@ -530,12 +541,14 @@ target_row(search *s, uint64_t i, uint64_t row)
 		const float high = d + s->target[j];
 		float		t = s->model[j];
 
-		met += t >= low && t <= high;
+		changed += fabsf(d) > s->target[j];
+		met += fabsf(d) > s->target[j] && t >= low && t <= high;
 		t = t > low ? t : low;
 		t = t < high ? t : high;
 		t = s->model[j] + RELAXATION * (t - s->model[j]);
 		s->target[j] = fabsf(d) < INFINITY ? t : s->model[j];
 	}
+	s->changed += changed;
 	s->met += met;
 }
 
@@ -543,7 +556,7 @@ target_row(search *s, uint64_t i, uint64_t row)
 static bool
 agrees_with_sample(search *s)
 {
-	s->met = 0;
+	s->met = s->changed = 0;
 	for (uint64_t i = 0; i < MET_ROWS; i++)
 	{
 		const uint64_t row = (s->rows - 1) * i / (MET_ROWS - 1);
@@ -551,7 +564,7 @@ agrees_with_sample(search *s)
 		read_block(s, row, 1);
 		target_row(s, 0, row);
 	}
-	return s->met >= MET_ROWS * s->columns * 3 / (4 * LEAST_MET);
+	return s->met > 0 && s->met >= s->changed * 3 / (4 * LEAST_MET);
 }
 
 /* The right factor anew, given the left; or the left, given the right. */
@@ -724,9 +737,9 @@ find(search *s, fit_lowrank *fit)
 		return SPARSE_OK;
 	for (int sweep = 0; sweep < SWEEPS; sweep++)
 	{
-		s->met = 0;
+		s->met = s->changed = 0;
 		refit_right(s);
-		if (s->met < s->rows * s->columns / LEAST_MET)
+		if (s->met < s->changed / LEAST_MET)
 			return SPARSE_OK;
 		refit_left(s);
 	}

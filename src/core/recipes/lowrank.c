@@ -187,6 +187,7 @@ propose_sum(recipe_search *search, const factored *f, const fit_priced *fit)
 	recipe_add_source(recipe, store_factor(search, fit->right, SPARSE_I8, f->columns * fit->rank), SPARSE_I8, 0,
 					  f->columns * fit->rank);
 	recipe->source[1].made = recipe->source[2].made = true;
+	recipe->weighed = true;
 	recipe->formula = (sparse_formula) {
 		.bases = 1, .coefficient = {1}, .rank = fit->rank, .columns = f->columns, .power = fit->power
 	};
