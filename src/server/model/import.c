@@ -416,6 +416,7 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 	if (!PG_ARGISNULL(5) && PG_GETARG_BOOL(5))
 		find_parents(&import);
 	import_prepare(&import);
+	import_find_neighbours(&import);
 	import_insert_version(&import);
 	store(&import);
 	open_file_close(&plan->open_file);

@@ -16,6 +16,8 @@
 
 #define MAX_CANDIDATES SPARSE_MAX_CANDIDATES	/* that an ObjectSpec has room for */
 
+#define MAX_NEIGHBOURS 6
+
 typedef struct ImportParent
 {
 	StoreVersion version;
@@ -32,6 +34,8 @@ typedef struct Import
 	int			parents;
 	ImportParent *parent;
 	bool		guessed;		/* the last parent was found, not named */
+	int			neighbours;		/* versions near the parents, that the caller may read (near.c) */
+	int64		neighbour[MAX_NEIGHBOURS];
 
 	int64		version;		/* ids, once they are known */
 	int32		revision;
@@ -85,6 +89,13 @@ extern void import_check_snapshot(const char *name);
 
 /* Holds the parents; family, id and revision, and where new objects are to lie (import_assign, as the store's owner). */
 extern void import_prepare(Import *import);
+
+/*
+ * near.c: the parents' own parents and, with all effort, what else was made of the parents: as far as the caller may read them. For
+ * objects that are coded for nobody in particular, only where whoever reads versions reads all of them.
+ */
+extern void import_find_neighbours(Import *import);
+extern void import_find_neighbours_of_all(Import *import);
 
 /* candidates.c: objects of the parents that `object` may be predicted from; their number. */
 extern int	import_candidates(const Import *import, const PlanObject *object,
