@@ -73,7 +73,7 @@ SERVER = sdelta store model wire dataset lineage savings care routing
 LAYERS = $(CORE:%=core/%) $(SERVER:%=server/%)
 files_of = $(patsubst $(TOP)/%,%,$(sort $(wildcard $(TOP)/src/$1)))
 SQL_PARTS := $(strip $(foreach layer,$(LAYERS),$(call files_of,$(layer)/*.sql)))
-SOURCES := $(foreach layer,$(LAYERS),$(call files_of,$(layer)/*.c))
+SOURCES := $(foreach layer,$(LAYERS) server,$(call files_of,$(layer)/*.c))
 CLIENT_SOURCES := $(call files_of,client/*.c)
 
 MODULE_big = sparse

@@ -6,7 +6,7 @@ use warnings;
 use File::Find;
 use Test::More;
 
-my @layers = qw(codec fit plan recipes sdelta store model wire dataset lineage savings care);
+my @layers = qw(codec fit plan recipes sdelta store model wire dataset lineage savings care routing);
 my %rank = map { $layers[$_] => $_ } 0 .. $#layers;
 
 sub read_whole
@@ -47,10 +47,11 @@ sub is_nothing
 	ok(!@wrong, $name) or diag(map { "  $_\n" } @wrong);
 }
 
-# The layer of a file: the folder it lies in, below src/core or src/server, or the client.
+# The layer of a file: the folder it lies in, below src/core or src/server, or the client; undef for what joins them.
 sub layer_of_file
 {
 	my ($path) = @_;
+	return undef if $path =~ m{^src/server/\w+\.\w+$};
 	return $path =~ m{^src/(?:core/|server/)?(\w+)/} ? $1 : undef;
 }
 
@@ -84,6 +85,37 @@ for my $path (@c_files)
 }
 is_nothing('a layer includes only its own headers and those of layers above it', @layer_violations);
 is_nothing('core and client include nothing of the server', @server_outside);
+
+# In SQL, too, that of C's strings among it: the tables and functions of a layer are known to those below it alone.
+my $made = qr/create\s+(?:or\s+replace\s+)?(?:function|procedure|table|view)\s+(?:if\s+not\s+exists\s+)?
+	(sparse\.\w+|sparse_\w+)/x;
+my @sql_files = files_matching(qr/\.sql$/, 'src/server');
+my %made_by;
+for my $path (@sql_files)
+{
+	my $text = read_whole($path);
+	$made_by{$1}{ layer_of_file($path) } = 1 while $text =~ /$made/g;
+}
+
+# What sparse_create_store() and sparse_update_store() call of each layer.
+my $calls_all = qr/^sparse_(?:create|attach)_\w+$/;
+my @sql_violations;
+for my $path (@sql_files, grep { m{^src/server/} } @c_files)
+{
+	my $layer = layer_of_file($path) // next;
+	my $text = $path =~ /\.sql$/ ? read_whole($path) =~ s{/\*.*?\*/}{}sgr : uncommented($path);
+	$text =~ s/--.*//g if $path =~ /\.sql$/;
+	$text =~ s/comment on .*?;\n//sg if $path =~ /\.sql$/;
+	while ($text =~ /(?:\@extschema\@\.|(?<![\w.]))(sparse\.\w+|sparse_\w+(?=\())/g)
+	{
+		my $name = $1;
+		next if $path =~ /\.[ch]$/ && $name =~ /^sparse_/;    # a hint may name what a user is to call
+		my $makers = $made_by{$name} or next;
+		next if $name =~ $calls_all || grep { $rank{$_} <= $rank{$layer} } keys %$makers;
+		push @sql_violations, "$path knows $name of " . join ' and ', sort keys %$makers;
+	}
+}
+is_nothing('SQL of a layer knows only its own tables and functions and those of layers above it', @sql_violations);
 
 # Written for the newest server; what others lack is emulated in one place.
 is_nothing('only compat.h asks which server it is built for',

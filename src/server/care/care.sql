@@ -6,36 +6,6 @@
  * C, and each step fixes its own.
  */
 
-create function sparse_create_care()
-returns void
-language plpgsql
-volatile
-parallel unsafe
-set search_path = pg_catalog, pg_temp
-as $function$
-begin
-    create table if not exists sparse.repack (
-        family bigint primary key references sparse.family on delete cascade,
-        max_depth integer not null,
-        groups bigint not null,
-        after bigint not null
-    );
-    comment on table sparse.repack is 'how far sparse_repack() has come with a family';
-    comment on column sparse.repack.max_depth is 'the depth that it was repacked for';
-    comment on column sparse.repack.groups is 'how many groups of objects, in their order, it has gone through since it last began';
-    comment on column sparse.repack.after is 'the object up to which it has gone through the next one';
-
-    create table if not exists sparse.repacked (
-        version bigint primary key references sparse.version on delete cascade,
-        done boolean not null
-    );
-    comment on table sparse.repacked is 'the versions that sparse_repack() has considered, or is about to; one that is not here is new to it';
-    comment on column sparse.repacked.done is 'false: the run that considers it has not come to its end';
-end
-$function$;
-comment on function sparse_create_care() is
-'Makes those tables of a store in which sparse_repack() notes how far it has come. Called by sparse_create_store() and sparse_update_store().';
-
 create procedure sparse_materialize(
     version text,
     inout objects bigint default null,

@@ -39,12 +39,7 @@
 #include "utils/syscache.h"
 
 #include "store/store.h"
-
-/* The tables that the extension reads and writes; "object" leads, its owner is the store's. */
-static const char *const store_tables[] = {
-	"object", "object_parent", "chunk", "version", "parent", "file", "tensor", "family", "place",
-	"tag", "tag_history", "quota", "upload", "staged", "expiry", "split", "column", "column_chunk", "store"
-};
+#include "store/tables.h"
 
 pg_noreturn static void no_store(void);
 pg_noreturn static void not_a_store(const char *relation, const char *problem);
@@ -227,11 +222,11 @@ watch_catalogs(void)
 static Oid
 owner_of_tables(Oid schema)
 {
-	Oid			owner = table_owner(store_tables[0], schema);
+	Oid			owner = table_owner(store_table(0)->name, schema);
 
-	for (int i = 1; i < (int) lengthof(store_tables); i++)
-		if (table_owner(store_tables[i], schema) != owner)
-			not_a_store(store_tables[i], "has another owner than \"object\"");
+	for (int i = 1; i < store_table_count(); i++)
+		if (table_owner(store_table(i)->name, schema) != owner)
+			not_a_store(store_table(i)->name, "has another owner than \"object\"");
 	return owner;
 }
 

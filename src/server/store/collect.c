@@ -4,7 +4,7 @@
  * sparse_collect() keeps every writer away while it works, by a lock on
  * sparse.object that each of them holds in a weaker form from before its first
  * object until its end. So what it sees in a snapshot taken under the lock is all
- * there is: an object without a file, a tensor, a column or a child is needed by nobody.
+ * there is: an object that no table of any layer refers to (tables.h) is needed by nobody.
  * Readers go on; what is deleted stays visible to their snapshots.
  *
  * It acts as the store's owner. Versions that were dropped stay as tombstones,
@@ -21,15 +21,17 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "store/query.h"
 #include "store/recode.h"
 #include "store/store.h"
+#include "store/tables.h"
 
 PG_FUNCTION_INFO_V1(sparse_collect);
 
-/* Versions whose files and tensors are to go: dropped ones, and open ones given up. */
+/* Versions that are to go, with all that tables hold of them: dropped ones, and open ones given up. */
 #define DOOMED_VERSIONS \
 	"with doomed as materialized (" \
 	"  select v.id, v.state from sparse.version v " \
@@ -40,55 +42,71 @@ PG_FUNCTION_INFO_V1(sparse_collect);
 	"         and not exists (select from sparse.parent p where p.parent operator(pg_catalog.=) v.id))" \
 	"  for update), "
 
-/*
- * The rows of sparse.file refer to those of sparse.version, and those of
- * sparse.tensor to sparse.file; such checks are made at the end of a statement.
- */
+/* Then come their rows in the tables of each layer. Foreign keys between these are checked at the end of a statement. */
 static StoreQuery collect_versions = {
-	.sql = DOOMED_VERSIONS
-		"tensors as (delete from sparse.tensor t using doomed d where t.version operator(pg_catalog.=) d.id), "
-		"files as (delete from sparse.file f using doomed d where f.version operator(pg_catalog.=) d.id), "
-		"column_chunks as (delete from sparse.column_chunk c using doomed d where c.version operator(pg_catalog.=) d.id), "
-		"columns as (delete from sparse.column c using doomed d where c.version operator(pg_catalog.=) d.id), "
-		"splits as (delete from sparse.split s using doomed d where s.version operator(pg_catalog.=) d.id), "
-		"parents as (delete from sparse.parent p using doomed d "
-		"  where p.child operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'open'), "
-		"sketches as (delete from sparse.sketch s using doomed d where s.version operator(pg_catalog.=) d.id), "
-		"uploads as (delete from sparse.upload u using doomed d where u.version operator(pg_catalog.=) d.id), "
-		"staged as (delete from sparse.staged s using doomed d where s.version operator(pg_catalog.=) d.id), "
-		"given_up as (delete from sparse.version v using doomed d "
-		"  where v.id operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'open'), "
-		"tombstones as (update sparse.version v set collected_at = pg_catalog.now(), "
-		"  new_objects = v.new_objects operator(pg_catalog.-) 1 from doomed d "
-		"  where v.id operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'dropped') "
-		"select pg_catalog.count(*) from doomed",
 	.args = 1, .arg = {INTERVALOID},
 	.columns = 1, .column = {INT8OID},
 	.scans = true
 };
 
-/* One layer of objects: those that no version names and nothing is predicted from. */
+/* One generation of objects: those that no version names and nothing is predicted from. */
 static StoreQuery collect_objects = {
-	.sql = "with doomed as materialized ("
-		"  select o.place, o.id, o.stored_bytes, o.version from sparse.object o "
-		"  where not exists (select from sparse.tensor t where t.object operator(pg_catalog.=) o.id) "
-		"    and not exists (select from sparse.file f where f.object operator(pg_catalog.=) o.id) "
-		"    and not exists (select from sparse.staged s where s.object operator(pg_catalog.=) o.id) "
-		"    and not exists (select from sparse.staged s where s.source operator(pg_catalog.=) o.id) "
-		"    and not exists (select from (select pg_catalog.unnest(c.object) as id from sparse.column_chunk c) c "
-		"      where c.id operator(pg_catalog.=) o.id) "
-		"    and not exists (select from sparse.object_parent p where p.parent operator(pg_catalog.=) o.id)), "
-		"chunks as (delete from sparse.chunk c using doomed d "
-		"  where c.object operator(pg_catalog.=) d.id and c.place operator(pg_catalog.=) d.place returning 1), "
-		"edges as (delete from sparse.object_parent p using doomed d where p.object operator(pg_catalog.=) d.id), "
-		"objects as (delete from sparse.object o using doomed d where o.id operator(pg_catalog.=) d.id) "
-		"select pg_catalog.count(*), (select pg_catalog.count(*) from chunks), "
-		"  coalesce(pg_catalog.sum(stored_bytes), 0)::pg_catalog.int8, "
-		"  coalesce(pg_catalog.array_agg(distinct version) filter (where version is not null), '{}') from doomed",
 	.args = 0,
 	.columns = 4, .column = {INT8OID, INT8OID, INT8OID, INT8ARRAYOID},
 	.scans = true
 };
+
+static char *
+collect_versions_sql(void)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, DOOMED_VERSIONS);
+	for (int i = 0; i < store_table_count(); i++)
+		if (store_table(i)->of_version)
+			appendStringInfo(&sql, "rows_%d as (delete from sparse.%s t using doomed d"
+							 " where t.version operator(pg_catalog.=) d.id), ", i, store_table(i)->name);
+	appendStringInfoString(&sql,
+						   "parents as (delete from sparse.parent p using doomed d "
+						   "  where p.child operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'open'), "
+						   "given_up as (delete from sparse.version v using doomed d "
+						   "  where v.id operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'open'), "
+						   "tombstones as (update sparse.version v set collected_at = pg_catalog.now(), "
+						   "  new_objects = v.new_objects operator(pg_catalog.-) 1 from doomed d "
+						   "  where v.id operator(pg_catalog.=) d.id and d.state operator(pg_catalog.=) 'dropped') "
+						   "select pg_catalog.count(*) from doomed");
+	return sql.data;
+}
+
+static char *
+collect_objects_sql(void)
+{
+	return psprintf("with doomed as materialized ("
+					"  select o.place, o.id, o.stored_bytes, o.version from sparse.object o where %s), "
+					"chunks as (delete from sparse.chunk c using doomed d "
+					"  where c.object operator(pg_catalog.=) d.id and c.place operator(pg_catalog.=) d.place returning 1), "
+					"edges as (delete from sparse.object_parent p using doomed d where p.object operator(pg_catalog.=) d.id), "
+					"objects as (delete from sparse.object o using doomed d where o.id operator(pg_catalog.=) d.id) "
+					"select pg_catalog.count(*), (select pg_catalog.count(*) from chunks), "
+					"  coalesce(pg_catalog.sum(stored_bytes), 0)::pg_catalog.int8, "
+					"  coalesce(pg_catalog.array_agg(distinct version) filter (where version is not null), '{}') from doomed",
+					nothing_needs("o.id", true));
+}
+
+/* Once a backend. */
+static void
+prepare_queries(void)
+{
+	MemoryContext context;
+
+	if (collect_objects.sql != NULL)
+		return;
+	context = MemoryContextSwitchTo(TopMemoryContext);
+	collect_versions.sql = collect_versions_sql();
+	collect_objects.sql = collect_objects_sql();
+	MemoryContextSwitchTo(context);
+}
 
 /*
  * A counter that is written is counted anew, with the others: by the trigger version_tally. (A ready
@@ -145,7 +163,7 @@ still_writing(void)
 
 /* True: there may be more, now that the children of others are gone. */
 static bool
-collect_layer_of_objects(Collected *collected)
+collect_generation(Collected *collected)
 {
 	SPITupleTable *rows;
 	Datum		counted_with;
@@ -193,9 +211,10 @@ sparse_collect(PG_FUNCTION_ARGS)
 	check_isolation();
 	lock_out_writers();
 	SPI_connect();
+	prepare_queries();
 	store_enter(&access);
 	collect_versions_older_than(PG_GETARG_DATUM(0), &collected);
-	while (collect_layer_of_objects(&collected))
+	while (collect_generation(&collected))
 		CHECK_FOR_INTERRUPTS();
 	store_leave(&access);
 	SPI_finish();

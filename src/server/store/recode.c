@@ -40,6 +40,7 @@
 #include "store/reader.h"
 #include "recipes/recipe.h"
 #include "store/recode.h"
+#include "store/tables.h"
 #include "store/write.h"
 
 /* An object that is predicted, directly or not, from the one that is recoded. */
@@ -561,26 +562,37 @@ static StoreQuery factors_query = {
 	.columns = 1, .column = {INT8OID}
 };
 
-/* Nothing is predicted from it, and no version has it: what sparse_collect() would remove. */
+/* Where nothing needs it: what sparse_collect() would remove. */
 static StoreQuery needed_by_nothing = {
-	.sql = "select coalesce(o.version, 0) from sparse.object o where o.id operator(pg_catalog.=) $1 "
-		"and not exists (select from sparse.object_parent p where p.parent operator(pg_catalog.=) $1) "
-		"and not exists (select from sparse.tensor t where t.object operator(pg_catalog.=) $1) "
-		"and not exists (select from sparse.file f where f.object operator(pg_catalog.=) $1) "
-		"and not exists (select from sparse.staged s where s.object operator(pg_catalog.=) $1 or s.source operator(pg_catalog.=) $1) "
-		"and not exists (select from sparse.column_chunk c where $1 operator(pg_catalog.=) any (c.object))",
 	.args = 1, .arg = {INT8OID},
 	.columns = 1, .column = {INT8OID}
 };
+
+/* Made once a backend: the tables to be asked are those of all layers. */
+static void
+prepare_needed_by_nothing(void)
+{
+	MemoryContext context;
+
+	if (needed_by_nothing.sql != NULL)
+		return;
+	context = MemoryContextSwitchTo(TopMemoryContext);
+	needed_by_nothing.sql = psprintf("select coalesce(o.version, 0) from sparse.object o "
+									 "where o.id operator(pg_catalog.=) $1 and %s", nothing_needs("$1", false));
+	MemoryContextSwitchTo(context);
+}
 
 static void
 remove_factor(int64 factor)
 {
 	Datum		value = Int64GetDatum(factor);
 	SPITupleTable *rows;
-	bool		found = query_run(&needed_by_nothing, &value, NULL, false, &rows) > 0;
-	int64		version = found ? row_int64(rows, 0, 1) : 0;
+	bool		found;
+	int64		version;
 
+	prepare_needed_by_nothing();
+	found = query_run(&needed_by_nothing, &value, NULL, false, &rows) > 0;
+	version = found ? row_int64(rows, 0, 1) : 0;
 	SPI_freetuptable(rows);
 	if (!found)
 		return;

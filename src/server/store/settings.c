@@ -1,14 +1,12 @@
 /*
- * settings.c: the extension's settings, and what happens when it is loaded.
+ * settings.c: the extension's settings.
  */
 #include "postgres.h"
 #include "compat.h"
 
-#include "fmgr.h"
+#include "utils/guc.h"
 
 #include "store/store.h"
-
-PG_MODULE_MAGIC;
 
 int			sparse_chunk_size = 1024;
 int			sparse_max_chain_depth = 8;
@@ -22,10 +20,8 @@ bool		sparse_optimize_commits = true;
 static double storage_price = 0;
 static double egress_price = 0;
 
-void		_PG_init(void);
-
 void
-_PG_init(void)
+store_define_settings(void)
 {
 	DefineCustomIntVariable("sparse.chunk_size",
 							"Content that one chunk of a new object holds.",

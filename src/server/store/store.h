@@ -28,7 +28,8 @@
 #define SPARSE_SHA256_BYTES 32
 #define SPARSE_CHECKSUM_BYTES 16
 
-/* settings (settings.c) */
+/* settings (settings.c); defined once, when the module is loaded */
+extern void store_define_settings(void);
 extern int	sparse_chunk_size;		/* kilobytes of content per chunk */
 extern int	sparse_max_chain_depth;
 extern int	sparse_cache_size;		/* kilobytes of decoded content to remember */
@@ -140,14 +141,6 @@ extern bool version_rename(int64 id, const char *name, int32 revision);
 
 /* Note, as the caller, what zstd would make of a version's files. */
 extern void version_measured(int64 id, int64 zstd_bytes);
-
-/* ---- quotas (quota.c); inside store_enter and SPI_connect ---- */
-
-/* Refuses the open upload `version`, whose files are declared, where its owner would have more than his quota allows. */
-extern void quota_check_upload(int64 version);
-
-/* The same for chunks that come for it: to be asked before each. */
-extern void quota_check_chunk(int64 version, uint64 bytes);
 
 /* ---- telling others (notify.c) ---- */
 

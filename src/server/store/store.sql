@@ -39,14 +39,6 @@ as 'MODULE_PATHNAME', 'version_notify';
 comment on function sparse_version_notify() is
 'Trigger of sparse.version: tells those who listen on channel "sparse" of its argument, the event, with the id of the version.';
 
-create function sparse_version_quota()
-returns trigger
-language c
-set search_path = pg_catalog, pg_temp
-as 'MODULE_PATHNAME', 'version_quota';
-comment on function sparse_version_quota() is
-'Trigger of sparse.version: refuses a version with which its owner would have more than sparse.quota allows.';
-
 create function sparse_version_tally()
 returns trigger
 language plpgsql
@@ -182,10 +174,6 @@ begin
              execute function @extschema@.sparse_version_tally()$trigger$),
             ('version_forgotten', 'version',
              'after delete on sparse.version for each row execute function @extschema@.sparse_version_forgotten()'),
-            ('version_quota', 'version',
-             $trigger$after update of state on sparse.version
-             for each row when (new.state = 'ready' and old.state <> 'ready')
-             execute function @extschema@.sparse_version_quota()$trigger$),
             ('version_ready', 'version',
              $trigger$after update of state on sparse.version
              for each row when (new.state = 'ready' and old.state <> 'ready')
@@ -205,6 +193,7 @@ begin
     loop
         execute format('create trigger %I %s', missing.name, missing.definition);
     end loop;
+    perform @extschema@.sparse_attach_wire();
     perform @extschema@.sparse_attach_savings();
 end
 $function$;
@@ -308,26 +297,18 @@ begin
     comment on column sparse.version.by_predictor is 'the same three for each predictor: {"parent": {"objects": 9, "content_bytes": 9000, "stored_bytes": 2000}}';
     comment on column sparse.version.zstd_bytes is 'what zstd -3 would make of its files, each for itself, as sparse_measure_zstd() found; null: not measured';
 
-    create table sparse.quota (
-        owner text primary key,
-        versions bigint check (versions >= 0),
-        raw_bytes bigint check (raw_bytes >= 0),
-        stored_bytes bigint check (stored_bytes >= 0)
+    create table sparse.tag (
+        name text not null,
+        tag text not null check (length(tag) >= 1 and length(tag) <= 128 and tag ~ '[^0-9]' and tag !~ E'[@\\x01-\\x1f\\x7f]'),
+        version bigint not null references sparse.version,
+        moved_at timestamptz not null default clock_timestamp(),
+        moved_by text not null default current_user,
+        primary key (name, tag)
     );
-    comment on table sparse.quota is 'what ready versions and uploads of an owner (version.created_by) may come to; null: no limit';
-    comment on column sparse.quota.owner is 'a role, or * for each that has no row of its own';
-
-    create table sparse.expiry (
-        prefix text primary key,
-        keep_last integer not null default 0 check (keep_last >= 0),
-        keep_tagged boolean not null default true,
-        older_than interval,
-        check (keep_last > 0 or older_than is not null)
-    );
-    comment on table sparse.expiry is 'which versions sparse_nightly() drops, as sparse_expire() would: of the prefixes that a name has, the longest counts';
-    comment on column sparse.expiry.keep_last is 'so many of the newest ready revisions of each name stay; 0: none for that reason';
-    comment on column sparse.expiry.keep_tagged is 'what bears a tag stays';
-    comment on column sparse.expiry.older_than is 'what is younger stays; null: nothing for that reason';
+    create index tag_version on sparse.tag (version);
+    create index tag_tag on sparse.tag (tag, version);
+    comment on table sparse.tag is 'tags: names that move from one version of a name to another';
+    comment on column sparse.tag.name is 'the name of the version';
 
     create table sparse.parent (
         child bigint not null references sparse.version,
@@ -421,43 +402,19 @@ begin
     comment on column sparse.staged.sha256 is 'what the client says it will be; checked by the commit';
     comment on column sparse.staged.source is 'the object that a client''s deltas may refer to';
 
-    create table sparse.unoptimized (
-        version bigint primary key references sparse.version,
-        begun_at timestamptz
-    );
-    comment on table sparse.unoptimized is 'versions that were uploaded, and are to be looked through for better predictions by sparse_nightly() or sparse_optimize()';
-    comment on column sparse.unoptimized.begun_at is 'when somebody last turned to it: it comes to all others before';
-
     -- The version decides who sees what belongs to it.
     alter table sparse.parent enable row level security;
+    alter table sparse.tag enable row level security;
     create policy of_version on sparse.parent for select
         using (exists (select from sparse.version v where v.id = child)
                and exists (select from sparse.version v where v.id = parent));
 
-    create view sparse.usage with (security_invoker = true) as
-    select u.owner,
-           u.versions,
-           u.raw_bytes,
-           u.stored_bytes,
-           q.versions as versions_allowed,
-           q.raw_bytes as raw_bytes_allowed,
-           q.stored_bytes as stored_bytes_allowed
-    from (select created_by as owner,
-                 count(*) as versions,
-                 sum(raw_bytes)::bigint as raw_bytes,
-                 sum(stored_bytes)::bigint as stored_bytes
-          from sparse.version
-          where state = 'ready'
-          group by created_by) u
-    left join lateral (select versions, raw_bytes, stored_bytes
-                       from sparse.quota
-                       where owner in (u.owner, '*')
-                       order by owner = '*'
-                       limit 1) q on true;
-    comment on view sparse.usage is 'what the ready versions of each owner come to, beside what his quota allows';
+    create policy of_version on sparse.tag for select
+        using (exists (select from sparse.version v where v.id = version));
 
     -- what each layer brings
     perform @extschema@.sparse_create_model();
+    perform @extschema@.sparse_create_wire();
     perform @extschema@.sparse_create_dataset();
     perform @extschema@.sparse_create_lineage();
     perform @extschema@.sparse_create_savings();

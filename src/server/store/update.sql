@@ -59,9 +59,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 begin
     -- formats above 1 add their steps here, each within "if format < N"
-    if to_regclass('sparse.repacked') is null then
-        perform @extschema@.sparse_create_care();
-    end if;
+    perform @extschema@.sparse_create_care();
     perform @extschema@.sparse_attach_store();
     perform @extschema@.sparse_set_sequences();
     return @extschema@.sparse_store_format();

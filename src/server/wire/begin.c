@@ -21,6 +21,7 @@
 #include "have.h"
 #include "model/answer.h"
 #include "model/import.h"
+#include "quota.h"
 #include "upload.h"
 
 PG_FUNCTION_INFO_V1(wire_begin);

@@ -15,6 +15,7 @@
 
 #include "model/answer.h"
 #include "model/import.h"
+#include "quota.h"
 #include "upload.h"
 
 PG_FUNCTION_INFO_V1(wire_write);

@@ -30,6 +30,7 @@
 
 #include "store/query.h"
 #include "store/store.h"
+#include "wire/quota.h"
 
 PG_FUNCTION_INFO_V1(version_quota);
 
