@@ -11,14 +11,14 @@ create function data_file(name text) returns text language sql as $$
 create function is_file(version text, name text) returns boolean language sql as $$
     select (select sha256(string_agg(piece, '' order by n)) from sparse_reconstruct(version) with ordinality as pieces (piece, n))
         = sha256(pg_read_binary_file(data_file(name))) $$;
-create function fraction(version text) returns numeric language sql as $$
-    select round(v.stored_bytes / v.raw_bytes::numeric, 3) from sparse.version v where v.name = version $$;
+create function fraction(child text) returns numeric language sql as $$
+    select round(v.stored_bytes / v.raw_bytes::numeric, 3) from sparse.version v where v.name = child $$;
 -- versions from whose objects one of this version is predicted, beside itself
-create function leans_on(version text) returns text[] language sql as $$
+create function leans_on(child text) returns text[] language sql as $$
     select array_agg(distinct o.name order by o.name)
     from sparse.version v join sparse.tensor t on t.version = v.id join sparse.object_parent e on e.object = t.object and not e.made
     join sparse.tensor s on s.object = e.parent join sparse.version o on o.id = s.version
-    where v.name = version and o.name <> version $$;
+    where v.name = child and o.name <> child $$;
 
 -- a chain: each names its parent alone
 select sparse_import_file('base', data_file('mini-base')) > 0 as imported;

@@ -91,11 +91,9 @@ extern void import_check_snapshot(const char *name);
 extern void import_prepare(Import *import);
 
 /*
- * near.c: the parents' own parents and, with all effort, what else was made of the parents: as far as the caller may read them. For
- * objects that are coded for nobody in particular, only where whoever reads versions reads all of them.
+ * near.c: the parents' own parents and, with all effort, what else was made of the parents: as far as the caller may read them.
  */
 extern void import_find_neighbours(Import *import);
-extern void import_find_neighbours_of_all(Import *import);
 
 /* candidates.c: objects of the parents that `object` may be predicted from; their number. */
 extern int	import_candidates(const Import *import, const PlanObject *object,

@@ -7,12 +7,10 @@
 #include "postgres.h"
 #include "compat.h"
 
-#include "access/table.h"
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
-#include "utils/rel.h"
 
 #include "answer.h"
 #include "import.h"
@@ -103,22 +101,4 @@ import_find_neighbours(Import *import)
 		add_neighbours(import);
 	answer_finish();
 	store_leave(&access);
-}
-
-static bool
-has_policies(const char *name)
-{
-	Relation	relation = table_open(store_relation(name), AccessShareLock);
-	const bool	secured = relation->rd_rel->relrowsecurity;
-
-	table_close(relation, AccessShareLock);
-	return secured;
-}
-
-void
-import_find_neighbours_of_all(Import *import)
-{
-	import->neighbours = 0;
-	if (import->parents > 0 && sparse_effort >= 2 && !has_policies("version") && !has_policies("parent"))
-		add_neighbours(import);
 }

@@ -89,7 +89,6 @@ stored_import_renew(Import *import)
 		import->parents = ready;
 		import->kin = import_kin_index(context, ready);
 	}
-	import_find_neighbours_of_all(import);
 	return is_ready(import->version);
 }
 
@@ -204,7 +203,6 @@ stored_import(const StoreVersion *version, MemoryContext context)
 	import->revision = version->revision;
 	import->family = version->family;
 	load_parents(import, context);
-	import_find_neighbours_of_all(import);
 	import->plan = stored_plan(version, context);
 	import->kin = import_kin_index(context, import->parents);
 	mark_siblings(import);
