@@ -142,6 +142,17 @@ find_kin(recipe_search *search)
 	}
 }
 
+/* The tensors of its name in versions near the parents. */
+static void
+find_near(recipe_search *search)
+{
+	char	   *name[MAX_NAMES];
+	int			names = recipes_names(search, search->subject->name, name, LENGTH(name));
+
+	for (int i = 0; i < search->source->neighbours && search->near < MAX_KIN; i++)
+		search->near += recipes_find(search, search->source->parents + i, name, names, &search->near_by[search->near]);
+}
+
 /* The same weights in another dtype. */
 static void
 search_cast(recipe_search *search)
@@ -165,6 +176,7 @@ search_all(void *argument)
 	search_cast(search);
 	if (search->effort < 2)
 		return;
+	find_near(search);
 	search_blend(search);
 	search_pruned(search);
 	search_adapter(search);

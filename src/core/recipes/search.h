@@ -31,6 +31,8 @@ typedef struct recipe_search
 	int			effort;			/* 1: only what costs next to nothing, 2: what a sample says that it pays, 3: everything */
 	int			kin;			/* tensors of its name or content in the parents, of any dtype and shape */
 	sparse_kin	of_name[MAX_KIN];
+	int			near;			/* the same of the parents' neighbours */
+	sparse_kin	near_by[MAX_KIN];
 	sparse_recipe scratch;
 } recipe_search;
 
@@ -66,6 +68,12 @@ extern char *without_suffix(const recipe_search *search, const char *name, const
  */
 extern void search_renamed(recipe_search *search, int parent);
 extern bool kin_is_alike(recipe_search *search, const sparse_kin *kin);
+
+/*
+ * Whether the tensor goes on from where `base` came from: then the kin beside it, which may be further down the line, and the weight of
+ * base less that kin. What it takes is compared on a sample, by what the codec makes of it.
+ */
+extern bool find_direction(const recipe_search *search, const sparse_kin *base, const sparse_kin **from, double *weight);
 
 /* The searches. */
 extern void search_blend(recipe_search *search);

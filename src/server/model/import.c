@@ -265,6 +265,7 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 	import_take_previous(&import);
 	import_find_parent(&import);
 	import_prepare(&import);
+	import_find_neighbours(&import);
 	import_insert_version(&import);
 	store(&import);
 	open_file_close(&plan->open_file);
