@@ -106,3 +106,14 @@ create function merged() returns bytea language sql as $$
 select sparse_import_bytes('adapter', adapter()) > 0 as adapter, sparse_import_bytes('merged', merged(), '{f,adapter}') > 0 as merged;
 select name, predictor, stored_bytes < 1000 as small from sparse_tensors('merged');
 select joined('merged') = merged() as same;
+
+-- What was worked out for a proposal that was not taken is gone
+set client_min_messages = error;
+drop schema sparse cascade;
+select sparse_create_store();
+set sparse.effort = 3;
+select sparse_import_file('mini-base', data_file('mini-base')) > 0 as imported;
+select sparse_import_file('fp16 base', data_file('mini-base-fp16'), '{mini-base}') > 0 as imported, sparse_import_file('fp16', data_file('mini-finetune-fp16'), '{fp16 base}') > 0 as imported;
+select count(*) as needed_by_nothing from sparse.object o
+where not exists (select from sparse.tensor t where t.object = o.id) and not exists (select from sparse.file f where f.object = o.id)
+  and not exists (select from sparse.object_parent p where p.parent = o.id);

@@ -26,7 +26,11 @@ create function problems() returns table (problem text) language sql as $$
     where (v.new_objects, v.new_bytes, v.stored_bytes, v.by_predictor) is distinct from (t.new_objects, t.new_bytes, t.stored_bytes, t.by_predictor)
     union all
     select format('object %s: depth %s', o.id, o.depth) from sparse.object o
-    where o.depth <> (select coalesce(max(p.parent_depth) + 1, 0) from sparse.object_parent p where p.object = o.id) $$;
+    where o.depth <> (select coalesce(max(p.parent_depth) + 1, 0) from sparse.object_parent p where p.object = o.id)
+    union all
+    select format('object %s: nothing needs it', o.id) from sparse.object o
+    where not exists (select from sparse.object_parent p where p.parent = o.id) and not exists (select from sparse.tensor t where t.object = o.id)
+      and not exists (select from sparse.file f where f.object = o.id) $$;
 create view computed as
     select v.name, o.predictor, count(*) as objects, sum(o.stored_bytes) as bytes
     from sparse.version v join sparse.object o on o.version = v.id

@@ -210,4 +210,5 @@ import_propose(const Import *import, ObjectReader *reader, const PlanObject *obj
 	memcpy(spec->candidate, proposals->candidate, sizeof(spec->candidate));
 	spec->recipe = proposals->recipe;
 	spec->recipes = proposals->recipes;
+	spec->searched = true;
 }

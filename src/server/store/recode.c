@@ -24,6 +24,7 @@
 #include "postgres.h"
 #include "compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -582,6 +583,24 @@ prepare_needed_by_nothing(void)
 	MemoryContextSwitchTo(context);
 }
 
+/* Whoever finds an object by its content holds its row until he has said what needs it: not waited for. */
+static StoreQuery lock_factor = {
+	.sql = "select o.id from sparse.object o where o.id operator(pg_catalog.=) $1 for update skip locked",
+	.args = 1, .arg = {INT8OID},
+	.columns = 1, .column = {INT8OID}
+};
+
+static bool
+lock_row_of(int64 factor)
+{
+	Datum		value = Int64GetDatum(factor);
+	SPITupleTable *rows;
+	bool		locked = query_run(&lock_factor, &value, NULL, false, &rows) > 0;
+
+	SPI_freetuptable(rows);
+	return locked;
+}
+
 void
 object_remove_factor(int64 factor)
 {
@@ -590,6 +609,9 @@ object_remove_factor(int64 factor)
 	bool		found;
 	int64		version;
 
+	/* what the lock keeps still, only a snapshot that is newer than it can see: else a collection removes it */
+	if (IsolationUsesXactSnapshot() || !lock_row_of(factor))
+		return;
 	prepare_needed_by_nothing();
 	found = query_run(&needed_by_nothing, &value, NULL, false, &rows) > 0;
 	version = found ? row_int64(rows, 0, 1) : 0;

@@ -266,6 +266,7 @@ typedef struct ObjectSpec
 	int			candidates;
 	sparse_recipe *recipe;		/* ways to compute it from objects (recipes/recipe.h) */
 	int			recipes;
+	bool		searched;		/* their factors were stored for this object just now: those not used are removed */
 	int64		version;		/* that brings it */
 	uint64		chunk_bytes;	/* of its grid; 0: as sparse.chunk_size says */
 	int			max_depth;		/* of the chain that it ends; 0: as sparse.max_chain_depth says */

@@ -353,6 +353,25 @@ insert_edges(const Writer *writer, int32 depth)
 							   recipe->source[i].made);
 }
 
+static bool
+is_used(const sparse_recipe *recipe, uint32 used, int64 object)
+{
+	for (int i = 0; recipe != NULL && i < recipe->sources; i++)
+		if ((used & (1u << i)) != 0 && recipe->source[i].object == object)
+			return true;
+	return false;
+}
+
+/* What was worked out for this object by any of its proposals, but for those sources of the chosen one that are used. */
+static void
+remove_unused_factors(const ObjectSpec *spec, const sparse_recipe *chosen, uint32 used)
+{
+	for (int n = 0; spec->searched && n < spec->recipes; n++)
+		for (int i = 0; i < spec->recipe[n].sources; i++)
+			if (spec->recipe[n].source[i].made && !is_used(chosen, used, spec->recipe[n].source[i].object))
+				object_remove_factor(spec->recipe[n].source[i].object);
+}
+
 static void
 finish(const Writer *writer)
 {
@@ -367,6 +386,7 @@ finish(const Writer *writer)
 	query_run(&finish_object, figures, NULL, false, NULL);
 	if (predicted)
 		insert_edges(writer, depth);
+	remove_unused_factors(writer->spec, writer->prediction.recipe, writer->parents_used);
 	object_forget(writer->reader, writer->id);
 }
 
@@ -456,6 +476,7 @@ object_choose(ObjectReader *reader, ObjectSpec *spec, int64 id)
 	choose_prediction(&writer);
 	spec->candidates = writer.prediction.recipe == NULL && writer.prediction.object != 0;
 	spec->candidate[0] = writer.prediction.object;
+	remove_unused_factors(spec, writer.prediction.recipe, PG_UINT32_MAX);
 	spec->recipes = writer.prediction.recipe != NULL;
 	if (spec->recipes > 0)
 		spec->recipe = (sparse_recipe *) writer.prediction.recipe;
