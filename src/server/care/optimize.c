@@ -15,7 +15,6 @@
 
 #include "model/answer.h"
 #include "model/layout.h"
-#include "model/stored.h"
 #include "optimize.h"
 #include "repack.h"
 #include "store/query.h"
@@ -61,16 +60,10 @@ check_parents(Care *care, const StoreVersion *version)
 
 /* ---- one of them ---- */
 
-typedef struct Proposal
+void
+optimize_propose(void *state, ObjectReader *reader, ObjectSpec *spec)
 {
-	Import	   *import;
-	const PlanObject *object;
-} Proposal;
-
-static void
-propose(void *state, ObjectReader *reader, ObjectSpec *spec)
-{
-	Proposal   *proposal = state;
+	const OptimizeProposal *proposal = state;
 
 	if (stored_import_renew(proposal->import))
 		stored_propose(proposal->import, reader, proposal->object, spec);
@@ -80,10 +73,10 @@ propose(void *state, ObjectReader *reader, ObjectSpec *spec)
 static bool
 optimize_object(Care *care, Import *import, const PlanObject *object, int max_depth)
 {
-	Proposal	proposal = {import, object};
+	OptimizeProposal proposal = {import, object};
 	RecodeSpec	spec = {
 		.object = object->id, .row_bytes = object->row_bytes, .max_depth = max_depth,
-		.at_most = PG_UINT64_MAX, .propose = propose, .propose_state = &proposal, .version = import->version
+		.at_most = PG_UINT64_MAX, .propose = optimize_propose, .propose_state = &proposal, .version = import->version
 	};
 	RecodeOutcome outcome;
 	RecodeResult result;

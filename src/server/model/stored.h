@@ -15,6 +15,9 @@
  */
 extern Import *stored_import(const StoreVersion *version, MemoryContext context);
 
+/* The same as if it had that one parent. */
+extern Import *stored_import_from(const StoreVersion *version, const StoreVersion *parent, MemoryContext context);
+
 /* Whether it has any. */
 extern bool stored_has_parents(const StoreVersion *version);
 
