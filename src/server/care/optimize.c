@@ -2,8 +2,8 @@
  * optimize.c: sparse_optimize: the objects of one version, coded by the best of what an import of its
  * files would find: another parent, or a formula of several.
  *
- * For versions that were stored with less effort: what the commit of an upload left out, where sparse.optimize_commits
- * is off, is noted in sparse.unoptimized, where sparse_nightly finds it.
+ * For versions that were stored with less effort: what was imported or committed without any searches (sparse.effort = 1,
+ * sparse.optimize_commits = off) is noted in sparse.unoptimized, where sparse_nightly finds it, and leaves nothing untried.
  */
 #include "care.h"
 
@@ -37,6 +37,7 @@ find_work(Care *care, const StoreVersion *version, MemoryContext context, Work *
 {
 	care_step_begin(care);
 	work->import = stored_import(version, context);
+	import_find_open_neighbours(work->import);
 	care_step_end(care);
 	if (work->import->parents > 0)
 		work->object = stored_objects(work->import, context, &work->count);
@@ -156,11 +157,13 @@ optimize_uploads(Care *care, int max_depth)
 {
 	const TimestampTz begun = GetCurrentTimestamp();
 	StoreVersion version;
+	bool		finished = true;
 
-	while (next_upload(care, begun, &version))
-		if (care_is_over(care) || !optimize_version(care, &version, max_depth))
-			return false;
-	return true;
+	care->all_effort = true;
+	while (finished && next_upload(care, begun, &version))
+		finished = !care_is_over(care) && optimize_version(care, &version, max_depth);
+	care->all_effort = false;
+	return finished;
 }
 
 /* ---- the procedure ---- */

@@ -128,6 +128,12 @@ extern void import_prepare(Import *import);
  */
 extern void import_find_neighbours(Import *import);
 
+/* The same of a version that is stored, as the store's owner, within SPI_connect: only where no row is kept from anybody. */
+extern void import_find_open_neighbours(Import *import);
+
+/* Of a version made in haste, with parents: it is to be looked through by night. Likewise. */
+extern void import_note_unoptimized(int64 version);
+
 /* candidates.c: objects of the parents that `object` may be predicted from; their number. */
 extern int	import_candidates(const Import *import, const PlanObject *object,
 							  int64 candidate[MAX_CANDIDATES]);

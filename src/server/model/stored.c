@@ -31,8 +31,8 @@ static StoreQuery ready_query = {
 	.args = 1, .arg = {INT8OID},
 	.columns = 1, .column = {INT8OID}};
 
-static void
-load_parents(Import *import, MemoryContext context)
+void
+stored_load_parents(Import *import, MemoryContext context)
 {
 	Datum		argument = Int64GetDatum(import->version);
 	SPITupleTable *rows;
@@ -90,6 +90,11 @@ stored_import_renew(Import *import)
 		import->parents = ready;
 		import->kin = import_kin_index(context, ready);
 	}
+	ready = 0;
+	for (int i = 0; i < import->neighbours; i++)
+		if (is_ready(import->neighbour[i]))
+			import->neighbour[ready++] = import->neighbour[i];
+	import->neighbours = ready;
 	return is_ready(import->version);
 }
 
@@ -220,7 +225,7 @@ stored_import(const StoreVersion *version, MemoryContext context)
 {
 	Import	   *import = begin_import(version, context);
 
-	load_parents(import, context);
+	stored_load_parents(import, context);
 	return complete_import(import, version, context);
 }
 
