@@ -188,7 +188,7 @@ call sparse_optimize('mini-lora-merged') \gset was_
 select predictors('mini-lora-merged'), :was_bytes_after < 0.1 * :was_bytes_before as smaller;
 select * from problems();
 
--- What was uploaded is noted, and looked through at night
+-- What was uploaded is noted, and what was imported with the least effort, and looked through at night
 select push('mini-finetune-light', '{mini-base}') > 0 as uploaded;
 call sparse_materialize('mini-merge-linear') \gset was_
 insert into sparse.unoptimized select sparse_resolve('mini-merge-linear');
