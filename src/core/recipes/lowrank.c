@@ -313,6 +313,7 @@ search_lowrank(recipe_search *search)
 	if (f.base == NULL)
 		return;
 	f.rows = search->elements / f.columns;
+	hold_content(search);
 	if (search->subject->rank == 2)
 		workspace_check(search->work, fit_lowrank_find(allocator, read_rows, pause_fit, &f, f.rows, f.columns,
 													   search->subject->dtype, &f.fit));

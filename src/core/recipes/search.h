@@ -33,6 +33,7 @@ typedef struct recipe_search
 	sparse_kin	of_name[MAX_KIN];
 	int			near;			/* the same of the parents' neighbours */
 	sparse_kin	near_by[MAX_KIN];
+	uint8_t    *held;			/* the tensor's bytes, while a search reads them again and again; or NULL */
 	sparse_recipe scratch;
 } recipe_search;
 
@@ -46,6 +47,7 @@ extern void recipe_add_elements(sparse_recipe *recipe, const sparse_kin *kin);
 extern void recipe_add_source(sparse_recipe *recipe, int64_t object, sparse_dtype dtype, uint64_t per, uint64_t count);
 
 /* Bytes of the tensor at hand, and of a kin; or `count` elements from element `first` on, as reals. */
+extern void hold_content(recipe_search *search);	/* unless they are many */
 extern void read_content(const recipe_search *search, uint64_t first, uint64_t bytes, void *target);
 extern void read_kin(const recipe_search *search, const sparse_kin *kin, uint64_t first, uint64_t bytes, void *target);
 extern void sample_content(const recipe_search *search, uint64_t first, uint64_t count, float *x);
