@@ -120,8 +120,10 @@ select count(push(name, parents)) from child;
 select name, predictors(name) from child order by n;
 select * from problems();
 create table pushed as select name, stored(name) as bytes from child;
--- a descendant, to be read all along
+-- a descendant, to be read all along (of its parent alone: with more effort it leans on that one's parents too, which are as deep as they are)
+set sparse.effort = 1;
 select sparse_import_file('mini-finetune-light', data_file('mini-finetune-light'), '{mini-merge-linear}') > 0 as descendant;
+reset sparse.effort;
 
 call sparse_optimize('mini-merge-linear') \gset was_
 select :was_objects > 0 as recoded, :was_bytes_after < :was_bytes_before as smaller, :'was_finished' as finished;
@@ -186,7 +188,7 @@ call sparse_optimize('mini-lora-merged') \gset was_
 select predictors('mini-lora-merged'), :was_bytes_after < 0.1 * :was_bytes_before as smaller;
 select * from problems();
 
--- What was uploaded is noted, and looked through at night
+-- What was uploaded is noted, and what was imported with the least effort, and looked through at night
 select push('mini-finetune-light', '{mini-base}') > 0 as uploaded;
 call sparse_materialize('mini-merge-linear') \gset was_
 insert into sparse.unoptimized select sparse_resolve('mini-merge-linear');

@@ -525,10 +525,40 @@ test_estimate(void)
 	sparse_codec_free(codec);
 }
 
+/* Checkpoints of one run: the child goes on from the parent in the direction that the parent came from; its origin is near, or a parent. */
+static void
+test_directions(void)
+{
+	world		w;
+	int			number;
+
+	world_init(&w, 1);
+	w.source.neighbours = 1;
+	for (int i = 0; i < ELEMENTS; i++)
+		child[i] = base[i] + .6f * (base[i] - other[i]) + noise() * .0005f;
+	add(&w, "w", 0, SPARSE_BF16, ROWS, COLUMNS, base);
+	add(&w, "w", 1, SPARSE_BF16, ROWS, COLUMNS, other);
+	number = add(&w, "w", -1, SPARSE_BF16, ROWS, COLUMNS, child);
+	expect(&w, number, SPARSE_PREDICT_SUM, .40, "a step on in the direction of the parent is found from a version near it");
+	w.source.neighbours = 0;
+	expect(&w, number, SPARSE_PREDICT_PARENT, 1, "... and is not where there is none");
+	w.source.parents = w.parents = 2;
+	expect(&w, number, SPARSE_PREDICT_BLEND, .40, "... is a blend where the origin is a parent too");
+	drop(&w, 1);
+	w.source.parents = w.parents = 1;
+	w.source.neighbours = 1;
+	for (int i = 0; i < ELEMENTS; i++)
+		child[i] = base[i] + noise() * .0005f;
+	number = add(&w, "w", -1, SPARSE_BF16, ROWS, COLUMNS, child);
+	expect(&w, number, SPARSE_PREDICT_PARENT, 1, "a version near the parent that says nothing is left alone");
+	drop(&w, 3);
+}
+
 int
 main(void)
 {
 	make();
+	test_directions();
 	test_children();
 	test_quantised();
 	test_failures();

@@ -7,7 +7,11 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define BLOCK_ELEMENTS 262144	/* of D, read at a time; a row if that is longer */
+#define BLOCK_ELEMENTS 65536	/* of D, read at a time; a row if that is longer */
+
+#define SAMPLE_ROWS 96
+#define SAMPLE_MOST ((uint64_t) 2 << 20)	/* elements */
+#define SAMPLE_TURNS 6			/* of the iteration on its Gram matrix */
 
 static float *
 component(float *matrix, uint64_t length, unsigned number)
@@ -70,16 +74,16 @@ make_orthonormal(const components *c, float *matrix, uint64_t length)
 
 /* Any fixed directions do: of +1 and -1. */
 static void
-begin(const components *c)
+begin(float *x, uint64_t count)
 {
 	uint64_t	bits = UINT64_C(0x9E3779B97F4A7C15);
 
-	for (uint64_t i = 0; i < c->width * c->columns; i++)
+	for (uint64_t i = 0; i < count; i++)
 	{
 		bits ^= bits << 13;
 		bits ^= bits >> 7;
 		bits ^= bits << 17;
-		c->z[i] = bits >> 63 ? 1.0f : -1.0f;
+		x[i] = bits >> 63 ? 1.0f : -1.0f;
 	}
 }
 
@@ -202,7 +206,7 @@ each_block(components *c, rows_step step)
 static void
 iterate(components *c, int iterations)
 {
-	begin(c);
+	begin(c->z, c->width * c->columns);
 	for (int i = 0; i < iterations; i++)
 	{
 		if (i > 0)
@@ -213,6 +217,100 @@ iterate(components *c, int iterations)
 		c->squares = 0;
 		each_block(c, collect_rows);
 	}
+}
+
+/* ---- from a sample ---- */
+
+/* Some rows of D, evenly spread; those that `stretch_first` of priced.c takes lie elsewhere. */
+static void
+read_sample(components *c, float *sample)
+{
+	for (uint64_t i = 0; i < SAMPLE_ROWS; i++)
+	{
+		components_read(c, (2 * i + 1) * c->rows / (2 * SAMPLE_ROWS), 1);
+		memcpy(sample + i * c->columns, c->child, c->columns * sizeof(float));
+	}
+}
+
+/* The scalar products of the sample's rows. */
+static void
+sample_products(const components *c, const float *sample, float *products)
+{
+	for (uint64_t i = 0; i < SAMPLE_ROWS; i++)
+	{
+		c->pause(c->state);
+		for (uint64_t j = 0; j <= i; j++)
+			products[i * SAMPLE_ROWS + j] = products[j * SAMPLE_ROWS + i] =
+				(float) long_dot(c, sample + i * c->columns, sample + j * c->columns, c->columns);
+	}
+}
+
+/* The leading eigenvectors of the products, near enough to begin with, in c->y, which is as long as it has to be. */
+static void
+sample_vectors(const components *c, const float *products, float *turned)
+{
+	begin(c->y, c->width * SAMPLE_ROWS);
+	for (int turn = 0; turn < SAMPLE_TURNS; turn++)
+	{
+		make_orthonormal(c, c->y, SAMPLE_ROWS);
+		for (unsigned k = 0; k < c->width; k++)
+			for (uint64_t i = 0; i < SAMPLE_ROWS; i += DENSE_ROWS)
+				c->loops->dots(products + i * SAMPLE_ROWS, c->y + k * SAMPLE_ROWS, SAMPLE_ROWS, turned + k * SAMPLE_ROWS + i);
+		memcpy(c->y, turned, c->width * SAMPLE_ROWS * sizeof(float));
+	}
+}
+
+static sparse_status
+begin_with_sample(components *c)
+{
+	bool		failed = false;
+	float	   *sample = take(c, SAMPLE_ROWS * c->columns * sizeof(float), &failed);
+	float	   *products = take(c, SAMPLE_ROWS * SAMPLE_ROWS * sizeof(float), &failed);
+	float	   *turned = take(c, c->width * SAMPLE_ROWS * sizeof(float), &failed);
+
+	if (!failed)
+	{
+		read_sample(c, sample);
+		sample_products(c, sample, products);
+		sample_vectors(c, products, turned);
+		memset(c->z, 0, c->width * c->columns * sizeof(float));
+		for (unsigned k = 0; k < c->width; k++)
+			for (uint64_t i = 0; i < SAMPLE_ROWS; i += DENSE_ROWS)
+				c->loops->adds(component(c->z, c->columns, k), sample + i * c->columns, c->columns,
+							   c->y + k * SAMPLE_ROWS + i, c->columns);
+		make_orthonormal(c, c->z, c->columns);
+	}
+	give_back(c, sample);
+	give_back(c, products);
+	give_back(c, turned);
+	return failed ? SPARSE_NO_MEMORY : SPARSE_OK;
+}
+
+double
+components_share(const components *c, const float *d, uint64_t rows)
+{
+	double		squares = 0;
+	double		held = 0;
+
+	for (uint64_t i = 0; i < rows; i++)
+	{
+		squares += long_dot(c, d + i * c->columns, d + i * c->columns, c->columns);
+		for (unsigned k = 0; k < c->width; k++)
+		{
+			const double part = long_dot(c, d + i * c->columns, c->z + k * c->columns, c->columns);
+
+			held += part * part;
+		}
+	}
+	return squares > 0 ? held / squares : 0;
+}
+
+/* Y = D Z, and D^T Y beside it, in one reading. */
+static void
+project_and_collect(components *c, uint64_t row, uint64_t rows, const float *d)
+{
+	project_rows(c, row, rows, d);
+	collect_rows(c, row, rows, d);
 }
 
 /* The scalar products of a side's components. */
@@ -317,6 +415,21 @@ sweep(components *c)
 	return make_orthogonal(c, c->y, c->rows);
 }
 
+/* Makes an orthogonal left side orthonormal, and divides the right side, which was collected with it, alike. */
+static void
+scale_to_unit(components *c)
+{
+	for (unsigned k = 0; k < c->width; k++)
+	{
+		const float factor = c->value[k] > c->value[0] * 1e-10 ? (float) (1 / sqrt(c->value[k])) : 0;
+
+		for (uint64_t i = 0; i < c->rows; i++)
+			c->y[k * c->rows + i] *= factor;
+		for (uint64_t j = 0; j < c->columns; j++)
+			c->z[k * c->columns + j] *= factor;
+	}
+}
+
 /* What the components are thought to miss of an element. */
 static float
 deviation_of(const components *c, double left_over)
@@ -416,9 +529,10 @@ components_memory(uint64_t rows, uint64_t columns, unsigned width)
 	return ((double) rows + columns) * width * sizeof(float) + 2.0 * sizeof(double) * width * width;
 }
 
-sparse_status
-components_find(components *c, const sparse_allocator *allocator, fit_read read, fit_pause pause, void *state,
-				uint64_t rows, uint64_t columns, unsigned width, int iterations)
+/* Memory for everything. */
+static sparse_status
+prepare(components *c, const sparse_allocator *allocator, fit_read read, fit_pause pause, void *state,
+		uint64_t rows, uint64_t columns, unsigned width)
 {
 	const uint64_t smallest = rows < columns ? rows : columns;
 	bool		failed = false;
@@ -436,9 +550,49 @@ components_find(components *c, const sparse_allocator *allocator, fit_read read,
 	c->gram = take(c, (size_t) c->width * c->width * sizeof(double), &failed);
 	c->turn = take(c, (size_t) c->width * c->width * sizeof(double), &failed);
 	c->value = take(c, c->width * sizeof(double), &failed);
+	return failed ? SPARSE_NO_MEMORY : SPARSE_OK;
+}
+
+sparse_status
+components_find(components *c, const sparse_allocator *allocator, fit_read read, fit_pause pause, void *state,
+				uint64_t rows, uint64_t columns, unsigned width, int iterations)
+{
+	SPARSE_TRY(prepare(c, allocator, read, pause, state, rows, columns, width));
+	iterate(c, iterations);
+	diagonalise(c);
+	return SPARSE_OK;
+}
+
+bool
+components_can_sample(uint64_t rows, uint64_t columns)
+{
+	return rows >= SAMPLE_ROWS && SAMPLE_ROWS * columns <= SAMPLE_MOST;
+}
+
+sparse_status
+components_sample(components *c, const sparse_allocator *allocator, fit_read read, fit_pause pause, void *state,
+				  uint64_t rows, uint64_t columns, unsigned width)
+{
+	SPARSE_TRY(prepare(c, allocator, read, pause, state, rows, columns, width));
+	return begin_with_sample(c);
+}
+
+sparse_status
+components_complete(components *c)
+{
+	bool		failed = false;
+	float	   *z = c->z;
+
+	c->sum = take(c, c->width * c->columns * sizeof(float), &failed);
 	if (failed)
 		return SPARSE_NO_MEMORY;
-	iterate(c, iterations);
+	memset(c->sum, 0, c->width * c->columns * sizeof(float));
+	each_block(c, project_and_collect);
+	c->z = c->sum;
+	c->sum = NULL;
+	give_back(c, z);
+	SPARSE_TRY(make_orthogonal(c, c->y, c->rows));
+	scale_to_unit(c);
 	diagonalise(c);
 	return SPARSE_OK;
 }

@@ -9,6 +9,8 @@
 #ifndef SPARSE_FIT_COMPONENTS_H
 #define SPARSE_FIT_COMPONENTS_H
 
+#include <stdbool.h>
+
 #include "fit/dense.h"
 #include "fit/intervals.h"
 #include "fit/lowrank.h"
@@ -47,6 +49,17 @@ extern double components_memory(uint64_t rows, uint64_t columns, unsigned width)
  */
 extern sparse_status components_find(components *c, const sparse_allocator *allocator, fit_read read, fit_pause pause,
 									 void *state, uint64_t rows, uint64_t columns, unsigned width, int iterations);
+
+/*
+ * The same in one reading of D, and little worse: components_sample takes the leading right vectors of a few rows, for which
+ * components_can_sample says whether they can be had; components_complete goes on from there. In between, components_share tells how much of the
+ * squares of some other rows of D these vectors hold; of noise they hold width / columns.
+ */
+extern bool components_can_sample(uint64_t rows, uint64_t columns);
+extern sparse_status components_sample(components *c, const sparse_allocator *allocator, fit_read read, fit_pause pause,
+									   void *state, uint64_t rows, uint64_t columns, unsigned width);
+extern double components_share(const components *c, const float *d, uint64_t rows);
+extern sparse_status components_complete(components *c);
 
 /*
  * Fits the first `width` of them anew, `sweeps` times, to guesses of what the changes were before they were rounded to the

@@ -36,6 +36,9 @@
 #define LEAST_MET 2
 #define MET_ROWS 16				/* that are looked at first */
 
+/* And one in so many of those that changed: where few did, nearly everything agrees with no change at all. */
+#define CHANGED_MET 16
+
 /* Of the sample alone, whose eigenvectors hold some of the rounding too. */
 #define SAMPLE_MET 3
 
@@ -66,6 +69,8 @@ typedef struct search
 	float	   *right;			/* rank x columns */
 	float	   *sum;			/* rank x columns */
 	uint64_t	met;			/* elements whose interval held the model, since it was 0 */
+	uint64_t	changed;		/* those whose interval does not hold 0 */
+	uint64_t	met_changed;	/* both */
 } search;
 
 static float *
@@ -282,6 +287,8 @@ agrees_with_itself(search *s, const sample *of, const double *gram, unsigned ran
 {
 	float		vector[SAMPLE_ROWS * SAMPLE_ROWS];
 	uint64_t	met = 0;
+	uint64_t	changed = 0;
+	uint64_t	met_changed = 0;
 
 	leading_vectors(s, gram, of->rows, rank, vector);
 	for (uint64_t m = 0; m < MET_ROWS; m++)
@@ -292,9 +299,17 @@ agrees_with_itself(search *s, const sample *of, const double *gram, unsigned ran
 		half_units(s, s->child, of->columns, s->target);
 		project_row(of, vector, rank, i, s->model);
 		for (uint64_t j = 0; j < of->columns; j++)
-			met += fabsf(s->model[j] - (s->child[j] - s->parent[j])) <= s->target[j];
+		{
+			const float d = s->child[j] - s->parent[j];
+
+			const bool	agrees = fabsf(s->model[j] - d) <= s->target[j];
+
+			met += agrees;
+			changed += fabsf(d) > s->target[j];
+			met_changed += agrees && fabsf(d) > s->target[j];
+		}
 	}
-	return met * SAMPLE_MET >= MET_ROWS * of->columns;
+	return met * SAMPLE_MET >= MET_ROWS * of->columns && met_changed * CHANGED_MET >= changed;
 }
 
 /* The rank that a sample of rows shows; 0: none. */
@@ -512,6 +527,8 @@ target_row(search *s, uint64_t i, uint64_t row)
 	const float *child = s->child + i * n;
 	const float *parent = s->parent + i * n;
 	uint64_t	met = 0;
+	uint64_t	changed = 0;
+	uint64_t	met_changed = 0;
 
 	memset(s->model, 0, n * sizeof(float));
 	for (unsigned k = 0; k < s->rank; k++)
@@ -531,19 +548,30 @@ target_row(search *s, uint64_t i, uint64_t row)
 		float		t = s->model[j];
 
 		met += t >= low && t <= high;
+		changed += fabsf(d) > s->target[j];
+		met_changed += t >= low && t <= high && fabsf(d) > s->target[j];
 		t = t > low ? t : low;
 		t = t < high ? t : high;
 		t = s->model[j] + RELAXATION * (t - s->model[j]);
 		s->target[j] = fabsf(d) < INFINITY ? t : s->model[j];
 	}
 	s->met += met;
+	s->changed += changed;
+	s->met_changed += met_changed;
+}
+
+/* Begins to count. */
+static void
+forget_met(search *s)
+{
+	s->met = s->changed = s->met_changed = 0;
 }
 
 /* Whether the model agrees with a few rows nearly as often as it must with all of them. */
 static bool
 agrees_with_sample(search *s)
 {
-	s->met = 0;
+	forget_met(s);
 	for (uint64_t i = 0; i < MET_ROWS; i++)
 	{
 		const uint64_t row = (s->rows - 1) * i / (MET_ROWS - 1);
@@ -551,7 +579,7 @@ agrees_with_sample(search *s)
 		read_block(s, row, 1);
 		target_row(s, 0, row);
 	}
-	return s->met >= MET_ROWS * s->columns * 3 / (4 * LEAST_MET);
+	return s->met >= MET_ROWS * s->columns * 3 / (4 * LEAST_MET) && s->met_changed * CHANGED_MET >= s->changed;
 }
 
 /* The right factor anew, given the left; or the left, given the right. */
@@ -724,9 +752,9 @@ find(search *s, fit_lowrank *fit)
 		return SPARSE_OK;
 	for (int sweep = 0; sweep < SWEEPS; sweep++)
 	{
-		s->met = 0;
+		forget_met(s);
 		refit_right(s);
-		if (s->met < s->rows * s->columns / LEAST_MET)
+		if (s->met < s->rows * s->columns / LEAST_MET || s->met_changed * CHANGED_MET < s->changed)
 			return SPARSE_OK;
 		refit_left(s);
 	}

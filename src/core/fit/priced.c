@@ -1,7 +1,8 @@
 /*
  * priced.c: see priced.h.
  *
- *   1. The leading components of the change (components.c), with no regard to the rounding.
+ *   1. The leading components of the change (components.c), with no regard to the rounding. Where the search is to be cheap, a few
+ *      rows say first whether any of them might pay: most of what cannot be gained from is not even read.
  *   2. The price of a rank: some rows are coded by the components up to it, with the real coder; and the
  *      factors by the entropy that their singular values give them.
  *   3. The factors are rounded as coarsely as the residual lets them. An error of the variance n, added to a residual of the variance s, costs n / (2 s
@@ -19,6 +20,7 @@
 #include "fit/components.h"
 
 #define OVERSAMPLING 8
+#define CHEAP_OVERSAMPLING 4
 #define ITERATIONS 2
 #define SWEEPS 2				/* of refinement */
 #define LEAST_SIDE 64			/* rows, and columns */
@@ -38,6 +40,7 @@ typedef struct sample
 	float	   *model;
 	uint8_t    *content;
 	float	   *predicted;
+	unsigned	rank;			/* of the model */
 } sample;
 
 typedef struct search
@@ -46,6 +49,7 @@ typedef struct search
 	components	c;
 	sparse_dtype dtype;
 	bool		thorough;
+	bool		sampled;		/* the components are those of a few rows yet */
 	unsigned	element_bytes;
 	sample		sample;
 	float	   *row;			/* as long as rows or columns */
@@ -82,6 +86,7 @@ sample_elements(const search *s)
 	return s->sample.stretches * s->sample.rows * s->c.columns;
 }
 
+/* Leaves the changes of the sample where its model will be. */
 static void
 fill_sample(search *s)
 {
@@ -89,10 +94,33 @@ fill_sample(search *s)
 
 	for (uint64_t i = 0; i < s->sample.stretches; i++)
 	{
+		float	   *change = s->sample.model + i * count;
+
 		s->c.read(s->c.state, stretch_first(s, i), s->sample.rows, s->c.child, s->c.parent);
 		store_floats(s->dtype, s->c.child, count, s->sample.content + i * count * s->element_bytes);
 		memcpy(s->sample.parent + i * count, s->c.parent, count * sizeof(float));
+		for (uint64_t j = 0; j < count; j++)
+		{
+			change[j] = s->c.child[j] - s->c.parent[j];
+			change[j] = fabsf(change[j]) < INFINITY ? change[j] : 0;
+		}
 	}
+}
+
+#define LEAST_RANK 4			/* that a cheap search tries */
+#define LEAST_BITS 4			/* of a number of the factors */
+
+/*
+ * Whether vectors that hold so much of the squares might save what the fewest components take, by the bits that a normal
+ * distribution is narrower by. (Those vectors are more than the fewest.)
+ */
+static bool
+may_pay(const search *s, double share)
+{
+	const double more = share - (double) s->c.width / s->c.columns;
+	const double saved = -0.5 * log2(1 - (more < 0.99 ? more : 0.99)) * s->c.rows * s->c.columns;
+
+	return saved > (double) LEAST_RANK * LEAST_BITS * (s->c.rows + s->c.columns);
 }
 
 /* Adds a component to the model of the sample. */
@@ -198,37 +226,89 @@ factors_price(const search *s, unsigned rank)
 	return FACTORS_OVERHEAD + bits / 8;
 }
 
-static const unsigned tried[] = {1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 56, 64};
+/* What content and factors take at a rank: the sample's model is made anew, or goes on from a lower rank. */
+static sparse_status
+price_at(search *s, unsigned rank, double *residual, double *all)
+{
+	if (rank < s->sample.rank)
+		s->sample.rank = 0;
+	if (s->sample.rank == 0)
+		memset(s->sample.model, 0, sample_elements(s) * sizeof(float));
+	while (s->sample.rank < rank)
+		add_component(s, s->sample.rank++);
+	SPARSE_TRY(residual_price(s, rounding_error(s, rank), residual));
+	*all = *residual + (rank > 0 ? factors_price(s, rank) : 0);
+	return SPARSE_OK;
+}
 
-#define CHEAPLY_TRIED 4			/* where a search is not thorough: multiples of it */
+/* The same, if that is the least so far. */
+static sparse_status
+consider(search *s, unsigned rank, fit_priced *fit, double *residual)
+{
+	double		all;
+
+	SPARSE_TRY(price_at(s, rank, residual, &all));
+	if (rank == 0)
+		fit->alone = all;
+	if (rank == 0 || all < fit->expected)
+	{
+		fit->expected = all;
+		fit->rank = rank;
+	}
+	return SPARSE_OK;
+}
+
+static const unsigned tried[] = {1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 56, 64};
 
 /* The rank of the least price. */
 static sparse_status
-choose_rank(search *s, unsigned most, fit_priced *fit)
+choose_thoroughly(search *s, unsigned most, fit_priced *fit)
 {
-	unsigned	done = 0;
+	double		residual;
 
-	memset(s->sample.model, 0, sample_elements(s) * sizeof(float));
-	SPARSE_TRY(residual_price(s, 0, &fit->alone));
-	fit->expected = fit->alone;
-	fit->rank = 0;
+	s->sample.rank = 0;
+	SPARSE_TRY(consider(s, 0, fit, &residual));
 	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]) && tried[i] <= most; i++)
-	{
-		double		price;
+		SPARSE_TRY(consider(s, tried[i], fit, &residual));
+	return SPARSE_OK;
+}
 
-		if (!s->thorough && tried[i] % CHEAPLY_TRIED != 0)
-			continue;
-		for (; done < tried[i]; done++)
-			add_component(s, done);
-		SPARSE_TRY(residual_price(s, rounding_error(s, done), &price));
-		price += factors_price(s, done);
-		if (price < fit->expected)
+/* How far a rank narrows what is left, as a logarithm. */
+static double
+narrowed(const search *s, unsigned rank)
+{
+	const double step = step_at(s, rank);
+
+	return step > 0 ? log(step_at(s, 0) / step) : 0;
+}
+
+/*
+ * The same by two prices, of nothing and of the most: what the residual takes in between is taken to follow the width of what is
+ * left; the rank that is best by that is priced itself.
+ */
+static sparse_status
+choose_cheaply(search *s, unsigned most, fit_priced *fit)
+{
+	double		alone;
+	double		by_most;
+	double		least;
+	unsigned	rank = 0;
+
+	s->sample.rank = 0;
+	SPARSE_TRY(consider(s, 0, fit, &alone));
+	SPARSE_TRY(consider(s, most, fit, &by_most));
+	least = fit->expected;
+	for (unsigned r = LEAST_RANK; r < most; r += LEAST_RANK)
+	{
+		const double guess = alone + (by_most - alone) * narrowed(s, r) / narrowed(s, most) + factors_price(s, r);
+
+		if (guess < least)
 		{
-			fit->expected = price;
-			fit->rank = done;
+			least = guess;
+			rank = r;
 		}
 	}
-	return SPARSE_OK;
+	return rank > 0 ? consider(s, rank, fit, &alone) : SPARSE_OK;
 }
 
 /* ---- integers ---- */
@@ -323,6 +403,19 @@ give_back(const search *s, void *block)
 	s->c.allocator->release(s->c.allocator->state, block);
 }
 
+/* The components of a few rows are at hand. */
+static sparse_status
+find_cheaply(search *s, unsigned most, fit_priced *fit)
+{
+	if (s->sampled)
+	{
+		if (!may_pay(s, components_share(&s->c, s->sample.model, s->sample.stretches * s->sample.rows)))
+			return SPARSE_OK;
+		SPARSE_TRY(components_complete(&s->c));
+	}
+	return choose_cheaply(s, most, fit);
+}
+
 static sparse_status
 find(search *s, unsigned most, fit_priced *fit)
 {
@@ -338,11 +431,11 @@ find(search *s, unsigned most, fit_priced *fit)
 	if (failed)
 		return SPARSE_NO_MEMORY;
 	fill_sample(s);
-	SPARSE_TRY(choose_rank(s, most, fit));
+	SPARSE_TRY(s->thorough ? choose_thoroughly(s, most, fit) : find_cheaply(s, most, fit));
 	if (fit->rank > 0 && s->thorough)
 	{
 		SPARSE_TRY(components_refine(&s->c, fit->rank, s->dtype, SWEEPS));
-		SPARSE_TRY(choose_rank(s, fit->rank, fit));
+		SPARSE_TRY(choose_thoroughly(s, fit->rank, fit));
 	}
 	if (fit->rank == 0)
 		return SPARSE_OK;
@@ -376,7 +469,9 @@ fit_priced_find(sparse_codec *codec, const sparse_allocator *allocator, fit_read
 	most = affordable(rows, columns, most < FIT_MAX_RANK ? most : FIT_MAX_RANK);
 	if (rows < LEAST_SIDE || columns < LEAST_SIDE || info->exponent_bits == 0 || info->bytes > sizeof(float) || most == 0)
 		return SPARSE_OK;
-	status = components_find(&s.c, allocator, read, pause, state, rows, columns, most + OVERSAMPLING, ITERATIONS);
+	s.sampled = !thorough && components_can_sample(rows, columns);
+	status = s.sampled ? components_sample(&s.c, allocator, read, pause, state, rows, columns, most + CHEAP_OVERSAMPLING)
+		: components_find(&s.c, allocator, read, pause, state, rows, columns, most + OVERSAMPLING, ITERATIONS);
 	plan_sample(&s, &s.sample);
 	if (status == SPARSE_OK)
 		status = find(&s, most, fit);

@@ -104,7 +104,7 @@ sparse_factors_init(sparse_factors *factors, const sparse_source *below, const s
 	*factors = (sparse_factors) {
 		.below = below, .allocator = allocator != NULL ? allocator : &sparse_malloc,
 		.source = {
-			.state = factors, .parents = below->parents, .find = find, .sibling = sibling, .list = list,
+			.state = factors, .parents = below->parents, .neighbours = below->neighbours, .find = find, .sibling = sibling, .list = list,
 			.inspect = inspect, .read = read, .store = store
 		}
 	};

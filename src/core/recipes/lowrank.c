@@ -1,6 +1,6 @@
 /*
  * lowrank.c: tensors whose change is a product of thin matrices, or in part: adapters merged, that are not parents themselves;
- * and fine-tunes of all weights, in as far as it pays.
+ * fine-tunes of all weights, in as far as it pays; and what goes on in the direction of its parent, with or without (direction.c).
  *
  * The factors are found by fit/lowrank.c or, where there is no low rank, by fit/priced.c, which read the tensor and its parent several
  * times, by blocks of rows. If coding a few stretches by them, and the factors themselves,
@@ -33,6 +33,8 @@ typedef struct factored
 	uint64_t	rows;
 	uint64_t	columns;
 	fit_lowrank fit;
+	const sparse_kin *from;		/* not NULL: the base goes on, by this weight, in the direction that it has from there */
+	double		weight;
 } factored;
 
 static void
@@ -43,6 +45,22 @@ read_rows(void *state, uint64_t first, uint64_t rows, float *child, float *paren
 	workspace_pause(f->search->work);
 	sample_content(f->search, first * f->columns, rows * f->columns, child);
 	sample_kin(f->search, f->base, first * f->columns, rows * f->columns, parent);
+}
+
+/* The same, with the parent's values as the sum has them without its product. */
+static void
+read_directed(void *state, uint64_t first, uint64_t rows, float *child, float *parent)
+{
+	const factored *f = state;
+	const float at = (float) (1 + f->weight);
+	const float from = (float) -f->weight;
+	float	   *origin = workspace_allocate(f->search->work, rows * f->columns * sizeof(float));
+
+	read_rows(state, first, rows, child, parent);
+	sample_kin(f->search, f->from, first * f->columns, rows * f->columns, origin);
+	for (uint64_t i = 0; i < rows * f->columns; i++)
+		parent[i] = at * parent[i] + from * origin[i];
+	workspace_release(f->search->work, origin);
 }
 
 /* ---- what it would cost ---- */
@@ -178,32 +196,91 @@ propose(recipe_search *search, const factored *f)
 /* ---- by its price ---- */
 
 static void
+add_factor(const recipe_search *search, sparse_recipe *recipe, const int8_t *factor, uint64_t count)
+{
+	recipe_add_source(recipe, store_factor(search, factor, SPARSE_I8, count), SPARSE_I8, 0, count);
+	recipe->source[recipe->sources - 1].made = true;
+}
+
+/* The base, or its direction, and the product, if there is one. */
+static void
 propose_sum(recipe_search *search, const factored *f, const fit_priced *fit)
 {
 	sparse_recipe *recipe = recipes_add(search, SPARSE_PREDICT_SUM);
+	sparse_formula formula = {.bases = 1, .coefficient = {1}};
 
+	recipe->weighed = true;
 	recipe_add_elements(recipe, f->base);
-	recipe_add_source(recipe, store_factor(search, fit->left, SPARSE_I8, f->rows * fit->rank), SPARSE_I8, 0, f->rows * fit->rank);
-	recipe_add_source(recipe, store_factor(search, fit->right, SPARSE_I8, f->columns * fit->rank), SPARSE_I8, 0,
-					  f->columns * fit->rank);
-	recipe->source[1].made = recipe->source[2].made = true;
-	recipe->formula = (sparse_formula) {
-		.bases = 1, .coefficient = {1}, .rank = fit->rank, .columns = f->columns, .power = fit->power
-	};
-	memcpy(recipe->formula.exponent, fit->shift, fit->rank);
+	if (f->from != NULL)
+	{
+		recipe_add_elements(recipe, f->from);
+		formula.bases = 2;
+		formula.coefficient[0] = 1 + f->weight;
+		formula.coefficient[1] = -f->weight;
+	}
+	if (fit->rank > 0)
+	{
+		add_factor(search, recipe, fit->left, f->rows * fit->rank);
+		add_factor(search, recipe, fit->right, f->columns * fit->rank);
+		formula.rank = fit->rank;
+		formula.columns = f->columns;
+		formula.power = fit->power;
+		memcpy(formula.exponent, fit->shift, fit->rank);
+	}
+	recipe->formula = formula;
 }
 
+/* Components of what the base, or its direction, leaves: as far as they pay. */
+static void
+find_priced(recipe_search *search, factored *f, fit_priced *fit)
+{
+	const sparse_allocator *allocator = &search->work->allocator;
+	const bool	thorough = search->effort > 2;
+
+	memset(fit, 0, sizeof(*fit));
+	if (search->subject->rank != 2)
+		return;
+	workspace_check(search->work, fit_priced_find(search->codec, allocator, f->from != NULL ? read_directed : read_rows, pause_fit,
+												  f, f->rows, f->columns, search->subject->dtype,
+												  thorough ? MOST_RANK : CHEAP_RANK, thorough, fit));
+	if (fit->rank > 0 && fit->expected * 100 >= fit->alone * WORTH_PRICED)
+	{
+		fit_priced_free(allocator, fit);
+		fit->expected = fit->alone;
+	}
+}
+
+/*
+ * A direction brings the rounding of two more tensors with it, which components do not: where there is time, both are tried with
+ * and without.
+ */
 static void
 search_priced(recipe_search *search, factored *f)
 {
 	const sparse_allocator *allocator = &search->work->allocator;
-	const bool	thorough = search->effort > 2;
+	const bool	directed = find_direction(search, f->base, &f->from, &f->weight);
+	const sparse_kin *from = directed ? f->from : NULL;
 	fit_priced	fit;
+	fit_priced	other;
 
-	workspace_check(search->work, fit_priced_find(search->codec, allocator, read_rows, pause_fit, f, f->rows, f->columns,
-												  search->subject->dtype, thorough ? MOST_RANK : CHEAP_RANK, thorough,
-												  &fit));
-	if (fit.rank > 0 && fit.expected * 100 < fit.alone * WORTH_PRICED)
+	f->from = from;
+	find_priced(search, f, &fit);
+	if (directed && search->effort > 2 && search->subject->rank == 2)
+	{
+		f->from = NULL;
+		find_priced(search, f, &other);
+		if (other.rank > 0 && other.expected < fit.expected)
+		{
+			fit_priced_free(allocator, &fit);
+			fit = other;
+		}
+		else
+		{
+			fit_priced_free(allocator, &other);
+			f->from = from;
+		}
+	}
+	if (fit.rank > 0 || f->from != NULL)
 		propose_sum(search, f, &fit);
 	fit_priced_free(allocator, &fit);
 }
@@ -228,7 +305,7 @@ search_lowrank(recipe_search *search)
 	factored	f = {.search = search, .columns = search->columns};
 	const sparse_allocator *allocator = &search->work->allocator;
 
-	if (!search->is_float || search->subject->rank != 2 || is_explained(search))
+	if (!search->is_float || is_explained(search))
 		return;
 	for (int i = 0; i < search->kin && f.base == NULL; i++)
 		if (search->of_name[i].elements == search->elements && kin_is_float(&search->of_name[i]))
@@ -236,8 +313,10 @@ search_lowrank(recipe_search *search)
 	if (f.base == NULL)
 		return;
 	f.rows = search->elements / f.columns;
-	workspace_check(search->work, fit_lowrank_find(allocator, read_rows, pause_fit, &f, f.rows, f.columns,
-												   search->subject->dtype, &f.fit));
+	hold_content(search);
+	if (search->subject->rank == 2)
+		workspace_check(search->work, fit_lowrank_find(allocator, read_rows, pause_fit, &f, f.rows, f.columns,
+													   search->subject->dtype, &f.fit));
 	if (f.fit.rank > 0 && is_worth_it(&f))
 		propose(search, &f);
 	else

@@ -194,21 +194,46 @@ compare(judge *j, const sparse_prediction *prediction)
 	*j->best = *prediction;
 }
 
+static sparse_prediction
+computed_by(const judge *j, const sparse_recipe *recipe)
+{
+	return (sparse_prediction) {
+		.object = recipe->source[0].object, .shared = j->coder->subject->bytes, .by_elements = true, .recipe = recipe
+	};
+}
+
+/* Whether there is nothing to compare: one recipe, that its search compared with all that there is besides. */
+static bool
+is_decided(judge *j)
+{
+	sparse_prediction computed;
+
+	if (j->recipes != 1 || !j->recipe->weighed)
+		return false;
+	computed = computed_by(j, j->recipe);
+	for (int i = 0; i < j->plains; i++)
+		if (j->plain[i].object != computed.object)
+			return false;
+	if (!recipe_consider(j->coder->source, j->coder->subject, j->recipe, &computed.depth))
+		return false;
+	*j->best = computed;
+	return true;
+}
+
 static void
 compare_all(void *argument)
 {
 	judge	   *j = argument;
 	const sparse_subject *subject = j->coder->subject;
 
+	if (is_decided(j))
+		return;
 	j->content = workspace_allocate(j->work, sample_bytes(subject));
 	for (int i = 0; i < j->plains; i++)
 		compare(j, &j->plain[i]);
 	for (int i = 0; i < j->recipes; i++)
 	{
-		sparse_prediction computed = {
-			.object = j->recipe[i].source[0].object, .shared = subject->bytes, .by_elements = true,
-			.recipe = &j->recipe[i]
-		};
+		sparse_prediction computed = computed_by(j, &j->recipe[i]);
 
 		if (recipe_consider(j->coder->source, subject, &j->recipe[i], &computed.depth))
 			compare(j, &computed);

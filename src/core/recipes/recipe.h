@@ -42,6 +42,7 @@ typedef struct sparse_recipe
 {
 	sparse_predictor predictor; /* "parent": the sources, one after another */
 	sparse_formula formula;		/* places of the first element are filled in for each chunk */
+	bool		weighed;		/* samples showed that it takes fewer bytes than its first source as it is */
 	uint64_t	unit;			/* a chunk must begin and end at multiples of so many elements, or at the end */
 	int			sources;
 	sparse_recipe_source source[SPARSE_MAX_REFS];

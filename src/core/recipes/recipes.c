@@ -36,10 +36,28 @@ recipe_add_elements(sparse_recipe *recipe, const sparse_kin *kin)
 	recipe_add_source(recipe, kin->object, kin->dtype, 1, 1);
 }
 
+#define HELD_MOST ((uint64_t) 8 << 20)
+
+void
+hold_content(recipe_search *search)
+{
+	const uint64_t bytes = search->subject->bytes;
+	uint8_t    *held;
+
+	if (search->held != NULL || bytes > HELD_MOST)
+		return;
+	held = workspace_allocate(search->work, bytes);
+	read_content(search, 0, bytes, held);
+	search->held = held;
+}
+
 void
 read_content(const recipe_search *search, uint64_t first, uint64_t bytes, void *target)
 {
-	workspace_check(search->work, search->subject->read(search->subject->state, first, bytes, target));
+	if (search->held != NULL)
+		memcpy(target, search->held + first, bytes);
+	else
+		workspace_check(search->work, search->subject->read(search->subject->state, first, bytes, target));
 }
 
 void
@@ -52,8 +70,14 @@ void
 sample_content(const recipe_search *search, uint64_t first, uint64_t count, float *x)
 {
 	const unsigned unit = sparse_dtype_get(search->subject->dtype)->bytes;
-	uint8_t    *bytes = workspace_allocate(search->work, count * unit);
+	uint8_t    *bytes;
 
+	if (search->held != NULL)
+	{
+		load_floats(search->subject->dtype, search->held + first * unit, count, x);
+		return;
+	}
+	bytes = workspace_allocate(search->work, count * unit);
 	read_content(search, first * unit, count * unit, bytes);
 	load_floats(search->subject->dtype, bytes, count, x);
 	workspace_release(search->work, bytes);
@@ -142,6 +166,17 @@ find_kin(recipe_search *search)
 	}
 }
 
+/* The tensors of its name in versions near the parents. */
+static void
+find_near(recipe_search *search)
+{
+	char	   *name[MAX_NAMES];
+	int			names = recipes_names(search, search->subject->name, name, LENGTH(name));
+
+	for (int i = 0; i < search->source->neighbours && search->near < MAX_KIN; i++)
+		search->near += recipes_find(search, search->source->parents + i, name, names, &search->near_by[search->near]);
+}
+
 /* The same weights in another dtype. */
 static void
 search_cast(recipe_search *search)
@@ -165,6 +200,7 @@ search_all(void *argument)
 	search_cast(search);
 	if (search->effort < 2)
 		return;
+	find_near(search);
 	search_blend(search);
 	search_pruned(search);
 	search_adapter(search);

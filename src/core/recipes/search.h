@@ -31,6 +31,9 @@ typedef struct recipe_search
 	int			effort;			/* 1: only what costs next to nothing, 2: what a sample says that it pays, 3: everything */
 	int			kin;			/* tensors of its name or content in the parents, of any dtype and shape */
 	sparse_kin	of_name[MAX_KIN];
+	int			near;			/* the same of the parents' neighbours */
+	sparse_kin	near_by[MAX_KIN];
+	uint8_t    *held;			/* the tensor's bytes, while a search reads them again and again; or NULL */
 	sparse_recipe scratch;
 } recipe_search;
 
@@ -44,6 +47,7 @@ extern void recipe_add_elements(sparse_recipe *recipe, const sparse_kin *kin);
 extern void recipe_add_source(sparse_recipe *recipe, int64_t object, sparse_dtype dtype, uint64_t per, uint64_t count);
 
 /* Bytes of the tensor at hand, and of a kin; or `count` elements from element `first` on, as reals. */
+extern void hold_content(recipe_search *search);	/* unless they are many */
 extern void read_content(const recipe_search *search, uint64_t first, uint64_t bytes, void *target);
 extern void read_kin(const recipe_search *search, const sparse_kin *kin, uint64_t first, uint64_t bytes, void *target);
 extern void sample_content(const recipe_search *search, uint64_t first, uint64_t count, float *x);
@@ -66,6 +70,12 @@ extern char *without_suffix(const recipe_search *search, const char *name, const
  */
 extern void search_renamed(recipe_search *search, int parent);
 extern bool kin_is_alike(recipe_search *search, const sparse_kin *kin);
+
+/*
+ * Whether the tensor goes on from where `base` came from: then the kin beside it, which may be further down the line, and the weight of
+ * base less that kin. What it takes is compared on a sample, by what the codec makes of it.
+ */
+extern bool find_direction(const recipe_search *search, const sparse_kin *base, const sparse_kin **from, double *weight);
 
 /* The searches. */
 extern void search_blend(recipe_search *search);

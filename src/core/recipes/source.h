@@ -60,6 +60,7 @@ typedef struct sparse_source
 {
 	void	   *state;
 	int			parents;
+	int			neighbours;		/* versions near them, which `find` knows as parents + 0, 1 ..: their own parents */
 
 	/* The tensor of a parent, or of the file at hand, by the first of these names that it has. */
 	bool		(*find)(void *state, int parent, char *const *name, int names, sparse_kin *found);

@@ -25,6 +25,7 @@ typedef struct Care
 	MemoryContext context;		/* of the call; outlives its transactions */
 	TimestampTz begun;
 	TimestampTz deadline;		/* 0: none */
+	bool		all_effort;		/* sparse.effort is 3 in its steps, whatever it is outside */
 
 	/* of the step that is under way */
 	StoreAccess access;

@@ -2,6 +2,7 @@
  * materialize.c: sparse_materialize and sparse_rebase: the objects of one version, coded
  * for themselves, or against those of another version.
  *
+ * A parent predicts an object as it would in an import: as it is, or by what the searches find.
  * An object that others share is theirs too: it is recoded once, for all of them.
  */
 #include "care.h"
@@ -10,6 +11,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "care/optimize.h"
 #include "care/repack.h"
 #include "model/answer.h"
 #include "model/layout.h"
@@ -30,6 +32,9 @@ typedef struct Moves
 {
 	int64		count;
 	Move	   *move;
+	Import	   *import;			/* of the version, as from its new parent; NULL: it has none */
+	uint64		objects;
+	const PlanObject **object;	/* of the import, by id */
 } Moves;
 
 /* The objects of a version, from nothing; those that depend on nothing stay as they are. */
@@ -68,9 +73,30 @@ static StoreQuery to_parent = {
 	.args = 2, .arg = {INT8OID, INT8OID},
 	.columns = 3, .column = {INT8OID, INT8OID, INT8OID}};
 
-static void
-find_moves(Care *care, StoreQuery *query, Datum *argument, Moves *moves)
+static int
+compare_ids(const void *a, const void *b)
 {
+	const PlanObject *left = *(const PlanObject *const *) a;
+	const PlanObject *right = *(const PlanObject *const *) b;
+
+	return (left->id > right->id) - (left->id < right->id);
+}
+
+/* NULL: the version has lost it since. */
+static const PlanObject *
+object_of(const Moves *moves, int64 id)
+{
+	const PlanObject key = {.id = id};
+	const PlanObject *pointer = &key;
+	const PlanObject **found = bsearch(&pointer, moves->object, moves->objects, sizeof(*moves->object), compare_ids);
+
+	return found != NULL ? *found : NULL;
+}
+
+static void
+find_moves(Care *care, StoreQuery *query, const StoreVersion *version, const StoreVersion *parent, Moves *moves)
+{
+	Datum		argument[2] = {Int64GetDatum(version->id), Int64GetDatum(parent != NULL ? parent->id : 0)};
 	SPITupleTable *rows;
 
 	care_step_begin(care);
@@ -82,6 +108,12 @@ find_moves(Care *care, StoreQuery *query, Datum *argument, Moves *moves)
 		.row_bytes = row_int64(rows, i, 2),
 		.parent = row_int64(rows, i, 3)
 	};
+	if (parent != NULL && moves->count > 0)
+	{
+		moves->import = stored_import_from(version, parent, care->context);
+		moves->object = stored_objects(moves->import, care->context, &moves->objects);
+		qsort(moves->object, moves->objects, sizeof(*moves->object), compare_ids);
+	}
 	care_step_end(care);
 }
 
@@ -92,8 +124,9 @@ typedef struct Refused
 } Refused;
 
 static void
-make_move(Care *care, const Move *move, Refused *refused)
+make_move(Care *care, const Moves *moves, const Move *move, Refused *refused)
 {
+	OptimizeProposal proposal = {moves->import, moves->import != NULL ? object_of(moves, move->object) : NULL};
 	RecodeSpec	spec = {
 		.object = move->object, .parent = move->parent,
 		.row_bytes = move->row_bytes, .max_depth = sparse_max_chain_depth, .at_most = PG_UINT64_MAX
@@ -101,6 +134,12 @@ make_move(Care *care, const Move *move, Refused *refused)
 	RecodeOutcome outcome;
 	RecodeResult result;
 
+	if (proposal.object != NULL)
+	{
+		spec.propose = optimize_propose;
+		spec.propose_state = &proposal;
+		spec.version = moves->import->version;
+	}
 	(void) care_recode(care, &spec, &outcome, &result);
 	refused->count[outcome]++;
 }
@@ -140,17 +179,17 @@ answer(FunctionCallInfo fcinfo, const Care *care)
 }
 
 static Datum
-move_version(FunctionCallInfo fcinfo, const char *action, StoreQuery *query, const StoreVersion *version, int64 parent)
+move_version(FunctionCallInfo fcinfo, const char *action, StoreQuery *query, const StoreVersion *version,
+			 const StoreVersion *parent)
 {
-	Datum		argument[2] = {Int64GetDatum(version->id), Int64GetDatum(parent)};
 	Refused		refused = {0};
-	Moves		moves;
+	Moves		moves = {0};
 	Care		care;
 
 	care_begin(fcinfo, &care, action, -1);
-	find_moves(&care, query, argument, &moves);
+	find_moves(&care, query, version, parent, &moves);
 	for (int64 i = 0; i < moves.count; i++)
-		make_move(&care, &moves.move[i], &refused);
+		make_move(&care, &moves, &moves.move[i], &refused);
 	if (care.recoded > 0)
 		note_moves(&care, version);
 	tell(&care, version, &refused);
@@ -175,7 +214,7 @@ care_materialize(PG_FUNCTION_ARGS)
 	StoreVersion version;
 
 	version_of_argument(fcinfo, 0, action, &version);
-	return move_version(fcinfo, action, &to_nothing, &version, 0);
+	return move_version(fcinfo, action, &to_nothing, &version, NULL);
 }
 
 /* sparse_rebase(version, parent) */
@@ -192,5 +231,5 @@ care_rebase(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("a version cannot be based on itself"));
-	return move_version(fcinfo, action, &to_parent, &version, parent.id);
+	return move_version(fcinfo, action, &to_parent, &version, &parent);
 }

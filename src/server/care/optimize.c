@@ -2,8 +2,8 @@
  * optimize.c: sparse_optimize: the objects of one version, coded by the best of what an import of its
  * files would find: another parent, or a formula of several.
  *
- * For versions that were stored with less effort: what the commit of an upload left out, where sparse.optimize_commits
- * is off, is noted in sparse.unoptimized, where sparse_nightly finds it.
+ * For versions that were stored with less effort: what was imported or committed without any searches (sparse.effort = 1,
+ * sparse.optimize_commits = off) is noted in sparse.unoptimized, where sparse_nightly finds it, and leaves nothing untried.
  */
 #include "care.h"
 
@@ -15,7 +15,6 @@
 
 #include "model/answer.h"
 #include "model/layout.h"
-#include "model/stored.h"
 #include "optimize.h"
 #include "repack.h"
 #include "store/query.h"
@@ -38,6 +37,7 @@ find_work(Care *care, const StoreVersion *version, MemoryContext context, Work *
 {
 	care_step_begin(care);
 	work->import = stored_import(version, context);
+	import_find_open_neighbours(work->import);
 	care_step_end(care);
 	if (work->import->parents > 0)
 		work->object = stored_objects(work->import, context, &work->count);
@@ -61,16 +61,10 @@ check_parents(Care *care, const StoreVersion *version)
 
 /* ---- one of them ---- */
 
-typedef struct Proposal
+void
+optimize_propose(void *state, ObjectReader *reader, ObjectSpec *spec)
 {
-	Import	   *import;
-	const PlanObject *object;
-} Proposal;
-
-static void
-propose(void *state, ObjectReader *reader, ObjectSpec *spec)
-{
-	Proposal   *proposal = state;
+	const OptimizeProposal *proposal = state;
 
 	if (stored_import_renew(proposal->import))
 		stored_propose(proposal->import, reader, proposal->object, spec);
@@ -80,10 +74,10 @@ propose(void *state, ObjectReader *reader, ObjectSpec *spec)
 static bool
 optimize_object(Care *care, Import *import, const PlanObject *object, int max_depth)
 {
-	Proposal	proposal = {import, object};
+	OptimizeProposal proposal = {import, object};
 	RecodeSpec	spec = {
 		.object = object->id, .row_bytes = object->row_bytes, .max_depth = max_depth,
-		.at_most = PG_UINT64_MAX, .propose = propose, .propose_state = &proposal, .version = import->version
+		.at_most = PG_UINT64_MAX, .propose = optimize_propose, .propose_state = &proposal, .version = import->version
 	};
 	RecodeOutcome outcome;
 	RecodeResult result;
@@ -163,11 +157,13 @@ optimize_uploads(Care *care, int max_depth)
 {
 	const TimestampTz begun = GetCurrentTimestamp();
 	StoreVersion version;
+	bool		finished = true;
 
-	while (next_upload(care, begun, &version))
-		if (care_is_over(care) || !optimize_version(care, &version, max_depth))
-			return false;
-	return true;
+	care->all_effort = true;
+	while (finished && next_upload(care, begun, &version))
+		finished = !care_is_over(care) && optimize_version(care, &version, max_depth);
+	care->all_effort = false;
+	return finished;
 }
 
 /* ---- the procedure ---- */

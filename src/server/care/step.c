@@ -114,7 +114,7 @@ void
 care_step_begin(Care *care)
 {
 	CHECK_FOR_INTERRUPTS();
-	care->settings = settings_enter(CLOSED_PATH | NO_POLICIES);	/* a procedure that commits cannot fix them itself */
+	care->settings = settings_enter(CLOSED_PATH | NO_POLICIES | (care->all_effort ? ALL_EFFORT : 0));	/* a procedure that commits cannot fix them itself */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	store_enter(&care->access);
 	care->outer_context = MemoryContextSwitchTo(care->step_context);

@@ -334,6 +334,8 @@ run(Estimate *estimate, uint64 sample_bytes, sparse_estimated *estimated)
 	sparse_estimate_part *part;
 	sparse_status status;
 
+	estimate->import.version = estimate->version.id;
+	import_find_neighbours(&estimate->import);
 	answer_connect();
 	MemoryContextSwitchTo(context);
 	if (estimate->version.id == 0)

@@ -209,6 +209,20 @@ import_prepare(Import *import)
 	store_leave(&access);
 }
 
+static StoreQuery note_query = {
+	.sql = "insert into sparse.unoptimized (version)"
+	" select $1 where exists (select from sparse.parent p where p.child = $1)"
+	" or exists (select from sparse.found_parent f where f.version = $1)",
+	.args = 1, .arg = {INT8OID}};
+
+void
+import_note_unoptimized(int64 version)
+{
+	Datum		argument = Int64GetDatum(version);
+
+	query_run(&note_query, &argument, NULL, false, NULL);
+}
+
 static void
 keep_sketch(const Import *import)
 {
@@ -230,6 +244,8 @@ store(Import *import)
 	import_check_found(import);
 	import_rows(import);
 	import_make_ready(import);
+	if (sparse_effort < 2)
+		import_note_unoptimized(import->version);
 	keep_sketch(import);
 	answer_finish();
 	store_leave(&access);
@@ -265,6 +281,7 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 	import_take_previous(&import);
 	import_find_parent(&import);
 	import_prepare(&import);
+	import_find_neighbours(&import);
 	import_insert_version(&import);
 	store(&import);
 	open_file_close(&plan->open_file);

@@ -16,6 +16,8 @@
 
 #define MAX_CANDIDATES SPARSE_MAX_CANDIDATES	/* that an ObjectSpec has room for */
 
+#define MAX_NEIGHBOURS 6
+
 typedef struct ImportParent
 {
 	StoreVersion version;
@@ -38,6 +40,8 @@ typedef struct Import
 	int			parents;
 	ImportParent *parent;
 	int			find;			/* which parents are taken that nobody named: SPARSE_FIND_..., IMPORT_FIND_ASKED */
+	int			neighbours;		/* versions near the parents, that the caller may read (near.c) */
+	int64		neighbour[MAX_NEIGHBOURS];
 
 	int64		version;		/* ids, once they are known */
 	int32		revision;
@@ -118,6 +122,17 @@ extern void import_check_snapshot(const char *name);
 
 /* Holds the parents; family, id and revision, and where new objects are to lie (import_assign, as the store's owner). */
 extern void import_prepare(Import *import);
+
+/*
+ * near.c: the parents' own parents and, with all effort, what else was made of the parents: as far as the caller may read them.
+ */
+extern void import_find_neighbours(Import *import);
+
+/* The same of a version that is stored, as the store's owner, within SPI_connect: only where no row is kept from anybody. */
+extern void import_find_open_neighbours(Import *import);
+
+/* Of a version made in haste, with parents: it is to be looked through by night. Likewise. */
+extern void import_note_unoptimized(int64 version);
 
 /* candidates.c: objects of the parents that `object` may be predicted from; their number. */
 extern int	import_candidates(const Import *import, const PlanObject *object,

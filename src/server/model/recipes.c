@@ -71,7 +71,8 @@ find_kin(void *state, int parent, char *const *name, int names, sparse_kin *foun
 
 	for (int i = 0; i < names; i++)
 		value[i] = CStringGetTextDatum(name[i]);
-	argument[0] = Int64GetDatum(import->parent[parent].version.id);
+	argument[0] = Int64GetDatum(parent < import->parents ? import->parent[parent].version.id
+								: import->neighbour[parent - import->parents]);
 	argument[1] = array_datum(TEXTOID, value, names);
 	usable = query_run(&kin_query, argument, NULL, false, &rows) > 0 && kin_of_row(rows, 0, parent, found);
 	SPI_freetuptable(rows);
@@ -148,6 +149,7 @@ import_shell(ImportShell *shell, const Import *import, ObjectReader *reader, con
 	shell->objects = (ObjectSource) {reader, spec, &shell->at};
 	object_source(&shell->objects, &shell->source);
 	shell->source.parents = import->parents;
+	shell->source.neighbours = import->neighbours;
 	shell->source.find = find_kin;
 	shell->source.sibling = find_sibling;
 	shell->source.list = list_kin;

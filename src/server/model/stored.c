@@ -31,8 +31,8 @@ static StoreQuery ready_query = {
 	.args = 1, .arg = {INT8OID},
 	.columns = 1, .column = {INT8OID}};
 
-static void
-load_parents(Import *import, MemoryContext context)
+void
+stored_load_parents(Import *import, MemoryContext context)
 {
 	Datum		argument = Int64GetDatum(import->version);
 	SPITupleTable *rows;
@@ -90,6 +90,11 @@ stored_import_renew(Import *import)
 		import->parents = ready;
 		import->kin = import_kin_index(context, ready);
 	}
+	ready = 0;
+	for (int i = 0; i < import->neighbours; i++)
+		if (is_ready(import->neighbour[i]))
+			import->neighbour[ready++] = import->neighbour[i];
+	import->neighbours = ready;
 	return is_ready(import->version);
 }
 
@@ -194,8 +199,8 @@ mark_siblings(const Import *import)
 }
 
 /* (A query leaves its own memory as the current one.) */
-Import *
-stored_import(const StoreVersion *version, MemoryContext context)
+static Import *
+begin_import(const StoreVersion *version, MemoryContext context)
 {
 	Import	   *import = MemoryContextAllocZero(context, sizeof(Import));
 
@@ -203,11 +208,36 @@ stored_import(const StoreVersion *version, MemoryContext context)
 	import->version = version->id;
 	import->revision = version->revision;
 	import->family = version->family;
-	load_parents(import, context);
+	return import;
+}
+
+static Import *
+complete_import(Import *import, const StoreVersion *version, MemoryContext context)
+{
 	import->plan = stored_plan(version, context);
 	import->kin = import_kin_index(context, import->parents);
 	mark_siblings(import);
 	return import;
+}
+
+Import *
+stored_import(const StoreVersion *version, MemoryContext context)
+{
+	Import	   *import = begin_import(version, context);
+
+	stored_load_parents(import, context);
+	return complete_import(import, version, context);
+}
+
+Import *
+stored_import_from(const StoreVersion *version, const StoreVersion *parent, MemoryContext context)
+{
+	Import	   *import = begin_import(version, context);
+
+	import->parents = 1;
+	import->parent = MemoryContextAllocZero(context, sizeof(ImportParent));
+	import->parent->version = *parent;
+	return complete_import(import, version, context);
 }
 
 typedef struct ObjectList

@@ -15,6 +15,12 @@
  */
 extern Import *stored_import(const StoreVersion *version, MemoryContext context);
 
+/* The same as if it had that one parent. */
+extern Import *stored_import_from(const StoreVersion *version, const StoreVersion *parent, MemoryContext context);
+
+/* The parents alone, into an import whose version is known. */
+extern void stored_load_parents(Import *import, MemoryContext context);
+
 /* Whether it has any. */
 extern bool stored_has_parents(const StoreVersion *version);
 

@@ -10,6 +10,7 @@ static const StoreTable tables[] = {
 	{.name = "tensor", .of_version = true, .objects = "object"},
 	{.name = "approximation", .of_version = true},
 	{.name = "sketch", .of_version = true},
+	{.name = "unoptimized", .of_version = true},
 };
 
 void

@@ -85,6 +85,13 @@ begin
     comment on table sparse.sketch is 'samples of the tensors of versions, by which sparse_find_parent() finds parents without reading tensors';
     comment on column sparse.sketch.architecture is 'a hash of the shapes that versions have which may be kin';
 
+    create table sparse.unoptimized (
+        version bigint primary key references sparse.version,
+        begun_at timestamptz
+    );
+    comment on table sparse.unoptimized is 'versions that were imported or uploaded with little effort, and are to be looked through for better predictions by sparse_nightly() or sparse_optimize()';
+    comment on column sparse.unoptimized.begun_at is 'when somebody last turned to it: it comes to all others before';
+
     -- The version decides who sees what belongs to it, once it is there.
     alter table sparse.file enable row level security;
     alter table sparse.tensor enable row level security;

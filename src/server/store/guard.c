@@ -57,6 +57,8 @@ settings_enter(int which)
 	}
 	if (which & BRIEF_WAIT)
 		set_locally("lock_timeout", "40ms");
+	if (which & ALL_EFFORT)
+		set_locally("sparse.effort", "3");
 	return nest;
 }
 

@@ -41,6 +41,7 @@ extern void user_leave(const StoreAccess *access);
 #define NO_POLICIES 2			/* row_security: an error rather than rows left out */
 #define BY_INDEX 4				/* no sequential scan that can be avoided, and none compiled for what it seems to cost */
 #define BRIEF_WAIT 8			/* lock_timeout: a moment */
+#define ALL_EFFORT 16			/* sparse.effort: 3 */
 
 /* Set some of them for a while; what else is set before "leave" goes with them. */
 extern int	settings_enter(int which);

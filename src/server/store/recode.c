@@ -13,7 +13,8 @@
  *   4. The counters of the version that brought the object follow, by the trigger object_recoded.
  *
  * What to predict it from is said (spec->parent), or proposed: then several parents and recipes
- * are considered as for a new object, but none that is predicted from the object itself.
+ * are considered as for a new object, but none that is predicted from the object itself. Where both are given,
+ * a parent is said, and how it predicts the object is proposed.
  *
  * All of it in the caller's transaction, which holds a lock that keeps writers away
  * (store_lock_for_recoding), unless nobody else can see the object yet: they read what they predict from by several snapshots. A
@@ -450,9 +451,13 @@ encode_anew(Recoding *recoding, ObjectResult *written)
 	recoding->fresh = make_fresh(recoding);
 	if (spec->propose != NULL)
 	{
+		ObjectSpec	proposed = object;
+
 		check_is_last(recoding);
-		propose(recoding, &object);
-		if (!recoding->proposed)
+		propose(recoding, &proposed);
+		if (recoding->proposed)
+			object = proposed;
+		else if (spec->parent == 0)
 			return;
 	}
 	object_write_content(recoding->reader, &object, recoding->fresh, written);
@@ -665,9 +670,11 @@ exchange(const Recoding *recoding)
 static bool
 is_to_be_taken(const Recoding *recoding, uint64 bytes)
 {
-	if (recoding->spec->propose != NULL && (!recoding->proposed || bytes >= recoding->old.stored_bytes))
+	const RecodeSpec *spec = recoding->spec;
+
+	if (spec->propose != NULL && spec->parent == 0 && (!recoding->proposed || bytes >= recoding->old.stored_bytes))
 		return false;
-	return bytes <= recoding->spec->at_most;
+	return bytes <= spec->at_most;
 }
 
 static RecodeOutcome

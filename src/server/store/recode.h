@@ -17,7 +17,7 @@ typedef struct RecodeSpec
 	uint64		row_bytes;		/* of a tensor's rows, where its parent may have fewer; 0: none */
 	int			max_depth;		/* of the object and of all that are predicted from it */
 	uint64		at_most;		/* bytes; with more it stays as it is */
-	RecodePropose propose;		/* instead of parent: the best of these, if it takes fewer bytes than now */
+	RecodePropose propose;		/* the best of these: without a parent, if it takes fewer bytes than now; with one, if there are any */
 	void	   *propose_state;
 	int64		version;		/* that brings what is stored on the way */
 } RecodeSpec;

@@ -72,6 +72,7 @@ typedef struct Committing
 	Checksum   *file_checksum;
 	char	   *content;		/* of one chunk */
 	uint64		content_room;
+	bool		later;			/* there is more to look at than its client knew */
 } Committing;
 
 /* ---- what is staged ---- */
@@ -492,6 +493,8 @@ improve_all(Committing *committing)
 
 	answer_connect();
 	stored = stored_import(&committing->upload->version, context);
+	stored->neighbours = committing->import.neighbours;
+	memcpy(stored->neighbour, committing->import.neighbour, sizeof(stored->neighbour));
 	object = stored_objects(stored, context, &count);
 	answer_finish();
 	for (uint64 i = 0; i < count && stored->parents > 0; i++)
@@ -499,9 +502,14 @@ improve_all(Committing *committing)
 		const Claim *claim = claim_of(committing, object[i]->id);
 
 		CHECK_FOR_INTERRUPTS();
-		/* (of a parent that was found just now the client knew nothing) */
-		if (claim == NULL || !claim->is_new || (claim->settled && committing->import.parents == 0))
+		if (claim == NULL || !claim->is_new)
 			continue;
+		/* (of a parent that was found just now the client knew nothing) */
+		if (claim->settled && committing->import.parents == 0)
+		{
+			committing->later |= stored->neighbours > 0;
+			continue;
+		}
 		answer_connect();
 		improve(committing, stored, object[i]);
 		answer_finish();
@@ -518,13 +526,6 @@ static StoreQuery end_upload = {
 	" returning new_objects, new_bytes, stored_bytes",
 	.args = 1, .arg = {INT8OID},
 	.columns = 3, .column = {INT4OID, INT8OID, INT8OID}};
-
-/* Where better predictions are for later: sparse_optimize(). */
-static StoreQuery note_upload = {
-	.sql = "insert into sparse.unoptimized (version)"
-	" select $1 where exists (select from sparse.parent p where p.child = $1)"
-	" or exists (select from sparse.found_parent f where f.version = $1)",
-	.args = 1, .arg = {INT8OID}};
 
 /* The upload is over; what was stored when it began is added to the version's counters. */
 static void
@@ -549,8 +550,8 @@ finish_upload(Committing *committing)
 	import->stored_bytes += row_int64(rows, 0, 3);
 	import_make_ready(import);
 	(void) sketch_keep(import->version, committing->sketch);
-	if (!sparse_optimize_commits)
-		query_run(&note_upload, &argument, NULL, false, NULL);
+	if (!sparse_optimize_commits || sparse_effort < 2 || committing->later)
+		import_note_unoptimized(import->version);
 	answer_finish();
 }
 
@@ -666,6 +667,31 @@ find_parent(Committing *committing)
 		versions_hold(&import->parent[0].version.id, 1);
 }
 
+/* The caller decides by what he can see what is near the parents, too. */
+static void
+find_neighbours(Committing *committing)
+{
+	Import	   *import = &committing->import;
+	Import		declared = {.version = import->version, .parents = import->parents, .parent = import->parent};
+	StoreAccess access;
+
+	if (!sparse_optimize_commits)
+		return;
+	if (declared.parents == 0)
+	{
+		MemoryContext context = CurrentMemoryContext;
+
+		store_enter(&access);
+		answer_connect();
+		stored_load_parents(&declared, context);
+		answer_finish();
+		store_leave(&access);
+	}
+	import_find_neighbours(&declared);
+	import->neighbours = declared.neighbours;
+	memcpy(import->neighbour, declared.neighbour, sizeof(import->neighbour));
+}
+
 static StoreQuery family_query = {
 	.sql = "update sparse.version set family = $2 where id = $1 and state = 'open'",
 	.args = 2, .arg = {INT8OID, INT8OID}};
@@ -772,6 +798,7 @@ commit_upload(Upload *upload)
 	verify(&committing);
 	store_leave(&access);
 	find_parent(&committing);
+	find_neighbours(&committing);
 	store_enter(&access);
 	publish_and_improve(&committing);
 	store_leave(&access);

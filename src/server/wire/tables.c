@@ -7,7 +7,6 @@
 
 static const StoreTable tables[] = {
 	{.name = "quota"},
-	{.name = "unoptimized", .of_version = true},
 };
 
 void

@@ -45,13 +45,6 @@ begin
     comment on table sparse.quota is 'what ready versions and uploads of an owner (version.created_by) may come to; null: no limit';
     comment on column sparse.quota.owner is 'a role, or * for each that has no row of its own';
 
-    create table sparse.unoptimized (
-        version bigint primary key references sparse.version,
-        begun_at timestamptz
-    );
-    comment on table sparse.unoptimized is 'versions that were uploaded, and are to be looked through for better predictions by sparse_nightly() or sparse_optimize()';
-    comment on column sparse.unoptimized.begun_at is 'when somebody last turned to it: it comes to all others before';
-
     create view sparse.usage with (security_invoker = true) as
     select u.owner,
            u.versions,
@@ -76,4 +69,4 @@ begin
 end
 $function$;
 comment on function sparse_create_wire() is
-'The part of sparse_create_store() that makes the tables of quotas, and of uploads that were committed.';
+'The part of sparse_create_store() that makes the table of quotas.';
