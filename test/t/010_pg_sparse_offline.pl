@@ -12,6 +12,9 @@ use JSON::PP;
 use POSIX ();
 use Test::More;
 
+# Whoever runs tests in the background has the terminal's signals ignored, and so would each program below.
+$SIG{$_} = 'DEFAULT' for qw(INT QUIT);
+
 my $program = $ENV{PG_SPARSE} // (-x './pg_sparse' ? './pg_sparse' : 'pg_sparse');
 my $data = $ENV{SPARSE_TEST_DATA} // 'test/data';
 my $directory = File::Temp->newdir();
