@@ -10,10 +10,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SparseTest;
 use Test::More;
+use Time::HiRes qw(time usleep);
 
 # Not ignored, as they are for whoever runs tests in the background.
 $SIG{$_} = 'DEFAULT' for qw(INT QUIT);
-use Time::HiRes qw(time usleep);
 
 my $moments = 10;
 my $node = client_node(sparse_node('interrupted'));
