@@ -4,6 +4,7 @@
 #include "dense.h"
 
 #define LOOPS dense_loops_portable
+#define PART_LANES 4
 #include "dense_loops.h"
 
 const dense_loops *

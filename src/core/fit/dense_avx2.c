@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define LOOPS dense_loops_avx2
+#define PART_LANES 8
 
 #include "codec/avx2_begin.h"
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define LOOPS dense_loops_avx512
+#define PART_LANES 16
 
 #include "codec/avx512_begin.h"
 

@@ -25,7 +25,9 @@
 #define SWEEPS 2				/* of refinement */
 #define LEAST_SIDE 64			/* rows, and columns */
 #define SAMPLE_STRETCHES 64		/* many: rows of an embedding differ */
-#define SAMPLE_ELEMENTS ((uint64_t) 131072)	/* thorough; a quarter otherwise */
+#define SAMPLE_ELEMENTS ((uint64_t) 131072)
+#define CHEAP_STRETCHES 32		/* of a cheap search */
+#define CHEAP_ELEMENTS ((uint64_t) 32768)
 #define SAMPLE_MOST ((uint64_t) 2 << 20)	/* elements, of however long rows: a delta holds no more than 16 MiB */
 #define SAMPLE_OVERHEAD 400		/* bytes of a delta that do not grow with it: heads, and 64 states */
 #define FACTORS_OVERHEAD 250	/* bytes of two deltas' heads and tables, and of the references to them */
@@ -65,10 +67,11 @@ stretch_first(const search *s, uint64_t i)
 static void
 plan_sample(const search *s, sample *of)
 {
-	const uint64_t rows = SAMPLE_ELEMENTS / (s->thorough ? 1 : 4) / SAMPLE_STRETCHES / s->c.columns;
+	const uint64_t stretches = s->thorough ? SAMPLE_STRETCHES : CHEAP_STRETCHES;
+	const uint64_t rows = (s->thorough ? SAMPLE_ELEMENTS : CHEAP_ELEMENTS) / stretches / s->c.columns;
 
 	of->rows = rows < 1 ? 1 : rows;
-	of->stretches = SAMPLE_STRETCHES;
+	of->stretches = stretches;
 	while (of->stretches > 1 && of->stretches * s->c.columns > SAMPLE_MOST)
 		of->stretches /= 2;
 	if (of->rows * of->stretches >= s->c.rows)

@@ -113,7 +113,7 @@ import_find_neighbours(Import *import)
 	store_leave(&access);
 }
 
-/* Whether everybody who may read some of a table may read all of it. */
+/* Whether everybody who may read some of a table may read all of it. (Of edges he sees those of versions that he can read.) */
 static bool
 is_open(const char *relation)
 {
@@ -129,6 +129,6 @@ void
 import_find_open_neighbours(Import *import)
 {
 	import->neighbours = 0;
-	if (import->parents > 0 && sparse_effort >= 2 && is_open("version") && is_open("parent"))
+	if (import->parents > 0 && sparse_effort >= 2 && is_open("version"))
 		add_neighbours(import);
 }
