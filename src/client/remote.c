@@ -37,7 +37,7 @@ static const remote_option known[] = {
 	{'a', "adapter", 'A', "FILE", "the adapter that was merged into the parent: stored as well, as a parent"},
 	{'h', "have", 'H', "FILE", "a local copy of a related version, known by its content; may be repeated"},
 	{'m', "metadata", OPTION_METADATA, "JSON", "an object to keep with the version"},
-	{'b', "as-bytes", 'B', NULL, "store what is neither a safetensors nor a GGUF file as plain bytes"},
+	{'b', "as-bytes", 'B', NULL, "store what is no safetensors, GGUF or PyTorch file as plain bytes"},
 	{'o', "output", 'o', "PATH", "where to write: a file, a folder, or - for standard output"},
 	{'t', "tensor", 't', "NAME", "only this tensor; may be repeated"},
 	{'x', "approx", OPTION_APPROX, NULL, "its newest approximation instead"},
@@ -66,7 +66,7 @@ static const remote_option known[] = {
 
 const remote_command remote_commands[] = {
 	{"push", "MODEL NAME", 2, 2, "pahmbejqf", "store a model as a new version of NAME",
-		"MODEL is a safetensors or GGUF file, the .index.json of a sharded model, or a folder as Hugging Face tools\n"
+		"MODEL is a safetensors, GGUF or PyTorch file, the .index.json of a sharded model, or a folder as Hugging Face tools\n"
 		"write it. With --have, a local copy of a parent, the delta is made here and only it travels.\n"
 	"After an interruption the same command goes on where it broke off.", push_run},
 	{"pull", "REF", 1, 1, "ohtxrjq", "get a version, byte for byte",
