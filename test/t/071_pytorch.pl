@@ -134,7 +134,7 @@ write_whole(scratch('shards/pytorch_model-2.bin'), torch_archive(torch_pickle([ 
 write_whole(scratch('shards/pytorch_model.bin.index.json'), '{"metadata":{},"weight_map":{' . join(',', map { qq("$_->[0]":"pytorch_model-$_->[1].bin") }
 	[ 'model.embed.weight', 1 ], [ 'lm_head.weight', 1 ], [ 'model.q.weight', 2 ], [ 'model.norm.weight', 2 ]) . '}}');
 client_works('shards with their index are pushed, two names of one tensor among them', 'push', scratch('shards'), 'shards', '--parent', 'base');
-is(psql_one(q{select new_object_bytes < 6000 from sparse.version where name = 'shards'}), 't', '... of which nothing but the pickles is new');
+is(psql_one(q{select stored_bytes < 6000 from sparse.version where name = 'shards'}), 't', '... of which nothing but the pickles is new');
 client_works('... pulled', 'pull', 'shards', '-o', scratch('pulled'));
 is_file(scratch("pulled/pytorch_model-$_.bin"), scratch("shards/pytorch_model-$_.bin"), '... and are the files') for 1, 2;
 like(psql_one("select sparse_import_file('imported/shards', '" . scratch('shards') . "')"), qr/^\d+$/, '... and imported');
