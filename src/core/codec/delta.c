@@ -25,7 +25,7 @@ const char *
 sparse_predictor_name(sparse_predictor predictor)
 {
 	static const char *const names[SPARSE_PREDICTORS] = {
-		"none", "same", "parent", "bytes", "cast", "blend", "low-rank", "quantised", "dequantised", "pruned", "maxima", "sum"
+		"none", "same", "parent", "bytes", "cast", "blend", "low-rank", "quantised", "dequantised", "pruned", "maxima", "sum", "permuted"
 	};
 
 	return names[predictor];
@@ -86,7 +86,7 @@ has_fraction(sparse_predictor predictor, sparse_dtype dtype)
 static uint8_t
 version_of(sparse_predictor predictor, sparse_coding coding)
 {
-	return predictor == SPARSE_PREDICT_SUM || coding == SPARSE_CODE_FIELDS ? 2 : 1;
+	return predictor == SPARSE_PREDICT_SUM || predictor == SPARSE_PREDICT_PERMUTED || coding == SPARSE_CODE_FIELDS ? 2 : 1;
 }
 
 /* Whether elements of that dtype may be words, or bytes, into which tools pack codes. */
