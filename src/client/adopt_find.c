@@ -1,7 +1,7 @@
 /*
  * adopt_find.c: finds the models in a tree of folders (see adopt.h).
  *
- * A model is a folder with safetensors or GGUF files, an index of such, or a model_index.json in it.
+ * A model is a folder with safetensors, GGUF or PyTorch files, an index of such, or a model_index.json in it.
  * Where a file of its own says so (config.json and its kin), all that lies below belongs to
  * it, as the parts of a pipeline do; folders below a mere collection of files are models of
  * their own. checkpoint-* of a run always are, with all that lies below them. A folder that
@@ -230,7 +230,7 @@ find_models(adoption *a, const level *above, const char *place)
 	if (l.has_model || (l.has_others && a->count == before))
 		add_model(a, place, &l.status, checkpoints > 0 ? place : NULL, ~0ULL);
 	else if (l.has_others)
-		warn("\"%s\" holds weights that are in no safetensors or GGUF file: they are left out", place);
+		warn("\"%s\" holds weights that are in no safetensors, GGUF or PyTorch file: they are left out", place);
 	close_level(&l);
 }
 

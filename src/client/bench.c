@@ -204,7 +204,7 @@ load(bench *b)
 {
 	if (b->models.child.kind == SPARSE_FILE_BYTES)
 		fail(STATUS_FAILED, "bench compares codecs on the tensors of a model.",
-			 "\"%s\" is neither a safetensors nor a GGUF file", b->models.child.file.path);
+			 "\"%s\" is no safetensors, GGUF or PyTorch file", b->models.child.file.path);
 	b->child = read_all(&b->models.child.file);
 	if (b->models.has_base)
 		b->base = read_all(&b->models.base.file);

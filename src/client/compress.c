@@ -297,7 +297,7 @@ print_help(void)
 		   "Usage:\n"
 		   "  pg_sparse compress BASE CHILD [--parent FILE ...] -o DELTA\n"
 		   "  pg_sparse compress --no-base CHILD -o DELTA\n\n"
-		   "Safetensors and GGUF files are compared tensor by tensor, any others as bytes. What CHILD was made\n"
+		   "Safetensors, GGUF and PyTorch files are compared tensor by tensor, any others as bytes. What CHILD was made\n"
 		   "of beside BASE predicts it too: the other models of a merge, the adapter that was merged.\n\n"
 		   "Options:\n"
 		   "  -o, --output FILE  where to write the delta file\n"

@@ -269,7 +269,7 @@ check_head(deltafile_reader *r, const uint8_t *record, size_t bytes)
 {
 	if (load64(record + bytes - 8) != XXH3_64bits(record, bytes - 8))
 		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: checksum of its head does not match");
-	if (record[8] > DELTAFILE_GGUF || record[9] > (record[7] == 1 ? 1 : DELTAFILE_MAX_BASES) ||
+	if (record[8] > DELTAFILE_PYTORCH || record[9] > (record[7] == 1 ? 1 : DELTAFILE_MAX_BASES) ||
 		!all_zero(record + 10, 6) || (record[7] == 1 && record[9] == 0 && !all_zero(record + 24, 40)))
 		return FAIL(r, SPARSE_CORRUPT, "delta file is damaged: its head is invalid");
 	return true;

@@ -33,7 +33,8 @@ typedef enum deltafile_kind
 {
 	DELTAFILE_BYTES = 0,
 	DELTAFILE_SAFETENSORS = 1,
-	DELTAFILE_GGUF = 2
+	DELTAFILE_GGUF = 2,
+	DELTAFILE_PYTORCH = 3
 } deltafile_kind;
 
 typedef struct deltafile_base

@@ -28,7 +28,7 @@ foreign_kind(const model *content, const char *path)
 
 	source_read(&content->file, 0, first, content->file.bytes < 8 ? (size_t) content->file.bytes : 8);
 	if (memcmp(first, "PK\3\4", 4) == 0)
-		return "a zip archive, as torch.save writes it";
+		return "a zip archive, and none of torch.save";
 	if ((unsigned char) first[0] == 0x80 && first[1] >= 2 && first[1] <= 5)
 		return "a pickle";
 	if (memcmp(first, "\x89HDF", 4) == 0)
@@ -53,7 +53,7 @@ check_kind(const local_file *file, bool alone, bool as_bytes, const char *error)
 			 "\"%s\" is not a valid %s: %s", file->place, sparse_file_kind_words(claimed), error);
 	kind = foreign_kind(&file->content, file->path);
 	if (kind == NULL && alone)
-		kind = "neither a safetensors nor a GGUF file";
+		kind = "no safetensors, GGUF or PyTorch file";
 	if (kind)
 		fail(STATUS_FAILED, "Save it with safetensors, which compresses and can be read tensor by tensor; or give"
 			 " --as-bytes, which stores it as plain bytes.",
@@ -128,7 +128,7 @@ find_tensor(void *state, const char *path, const char *tensor)
 
 	if (file == NULL)
 		return SPARSE_FOUND_NO_FILE;
-	if (file->content.kind == SPARSE_FILE_BYTES)
+	if (!sparse_file_names_all(file->content.kind))
 		return SPARSE_FOUND_BYTES;
 	return model_find(&file->content, tensor) ? SPARSE_FOUND_TENSOR : SPARSE_FOUND_NO_TENSOR;
 }

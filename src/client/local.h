@@ -3,7 +3,7 @@
  * headers and SHA-256s.
  *
  * A file with tensors, an index and the shards that it names, or a folder (plan/walk.h).
- * All of it must be there (plan/check.h). Safetensors and GGUF files must be valid. Others are kept as bytes, except those that
+ * All of it must be there (plan/check.h). Safetensors, GGUF and PyTorch files must be valid. Others are kept as bytes, except those that
  * hold weights in another form (pickles, ONNX ...): such are refused unless they are asked for as
  * bytes, since what is kept of them would be neither verified nor well compressed.
  */

@@ -205,9 +205,11 @@ add_metadata(FILE *out, conn *c, const pull_version *v, const char *path, name_l
 	char		error[SPARSE_MESSAGE];
 	uint64_t	length;
 	sparse_layout header;
-	uint8_t    *bytes = file_bytes < SPARSE_FORMAT_FIRST ? NULL : read_beginning(c, v, path, SPARSE_FORMAT_FIRST);
-	bool		foreign = bytes && sparse_file_recognise(bytes, SPARSE_FORMAT_FIRST, file_bytes) == SPARSE_FILE_GGUF;
-	bool		good = bytes && !foreign && sparse_safetensors_header_bytes(bytes, file_bytes, &length, error, sizeof error) == SPARSE_OK;
+	const uint64_t first = file_bytes < SPARSE_FORMAT_FIRST ? file_bytes : SPARSE_FORMAT_FIRST;
+	uint8_t    *bytes = read_beginning(c, v, path, first);
+	const sparse_file_kind kind = bytes ? sparse_file_recognise(bytes, (size_t) first, file_bytes) : SPARSE_FILE_BYTES;
+	const bool	foreign = kind != SPARSE_FILE_BYTES && kind != SPARSE_FILE_SAFETENSORS;
+	bool		good = kind == SPARSE_FILE_SAFETENSORS && sparse_safetensors_header_bytes(bytes, file_bytes, &length, error, sizeof error) == SPARSE_OK;
 
 	free(bytes);
 	if (foreign)

@@ -51,7 +51,7 @@ static const remote_option known[] = {
 	{'S', "stat", OPTION_STAT, NULL, "only how much differs"},
 	{'i', "include", OPTION_INCLUDE, "PATTERN", "only files whose paths match, * for any characters; may be repeated"},
 	{'i', "exclude", OPTION_EXCLUDE, "PATTERN", "but none whose path matches; may be repeated"},
-	{'b', "as-bytes", 'B', NULL, "store what is neither a safetensors nor a GGUF file as plain bytes"},
+	{'b', "as-bytes", 'B', NULL, "store what is no safetensors, GGUF or PyTorch file as plain bytes"},
 	{'o', "output", 'o', "PATH", "where to write: a file, a folder, or - for standard output"},
 	{'t', "tensor", 't', "NAME", "only this tensor; may be repeated"},
 	{'x', "approx", OPTION_APPROX, NULL, "its newest approximation instead"},

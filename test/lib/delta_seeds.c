@@ -177,6 +177,8 @@ static const formula_seed formula_seeds[] = {
 	{"two-of-four", SPARSE_PREDICT_PRUNED, SPARSE_F32, 200, {.style = SPARSE_PRUNE_GROUPS, .keep = 2, .of = 4}, 1,
 		{REF(0, F32, 200)}},
 	{"maxima", SPARSE_PREDICT_MAXIMA, SPARSE_F32, 50, {.group = 10, .factor = 127}, 1, {REF(0, BF16, 500)}},
+	{"permuted", SPARSE_PREDICT_PERMUTED, SPARSE_BF16, 300, {.columns = 10, .stride = 4, .group = 8, .offset = 7}, 1, {REF(0, F32, 320)}},
+	{"moved", SPARSE_PREDICT_PERMUTED, SPARSE_I32, 80, {.columns = 4, .stride = 2, .group = 20}, 1, {REF(0, I32, 80)}},
 	{"sum", SPARSE_PREDICT_SUM, SPARSE_BF16, 300,
 		{.bases = 1, .coefficient = {1}, .rank = 3, .columns = 40, .row = 1, .offset = 7, .power = -12, .exponent = {0, 8, 1}}, 3,
 		{REF(0, BF16, 300), REF(1, I8, 30), REF(2, I8, 120)}},

@@ -190,6 +190,6 @@ fails_with($usage, 'number from 1', "--rounds takes a number, not $_", 'bench', 
 fails_with($usage, 'number of MiB', "--sample takes a number, not $_", 'estimate', "--sample=$_", model('mini-base'), model('mini-finetune'))
   for ('0', 'all', '99999999999999999999');
 fails_with($usage, 'needs a value', '--rounds needs a value', 'bench', model('mini-base'), model('mini-finetune'), '--rounds');
-fails_with($failed, 'neither a safetensors nor a GGUF file', 'bench wants a model', 'bench', '--no-base', scratch('empty'));
+fails_with($failed, 'no safetensors, GGUF or PyTorch file', 'bench wants a model', 'bench', '--no-base', scratch('empty'));
 
 done_testing();

@@ -332,7 +332,7 @@ symlink "$folder/nowhere", "$folder/dangling/model.safetensors" or die $!;
 like(failure("select sparse_import_file('bad', '$folder/dangling')"),
 	qr/could not follow link/, 'a folder with a link that leads nowhere is refused');
 like(failure("select sparse_import_file('bad', '$cache/snapshot/config.json')"),
-	qr/neither a safetensors file/, 'a single file of another kind is refused');
+	qr/no safetensors, GGUF or PyTorch file/, 'a single file of another kind is refused');
 is(sql("select count(*) from sparse.version where name = 'bad'"), '0', 'nothing is left of what was refused');
 
 # what a message would have to quote must be text of the database

@@ -298,7 +298,7 @@ my %refused = (
 	'weights.pt' => [ "\x80\2}q\0.", 'a pickle' ],
 	'model.gguf' => [ 'GGUF' . "\0" x 100, 'not a valid GGUF file' ],
 	'named.gguf' => [ 'no such' . "\0" x 100, 'not a valid GGUF file' ],
-	'text.txt' => [ "hello\n", 'neither a safetensors nor a GGUF file' ],
+	'text.txt' => [ "hello\n", 'no safetensors, GGUF or PyTorch file' ],
 	'torn.safetensors' => [ substr(read_whole(data_file('mini-base')), 0, 100_000), 'not a valid safetensors file' ]);
 for my $name (sort keys %refused)
 {

@@ -257,6 +257,100 @@ foreign_payloads_are_refused(void)
 	return good;
 }
 
+/* ---- packed words ---- */
+
+#define WORDS 20000
+
+/* Codes of a width in the middle of their range, as quantised weights have them. */
+static void
+make_words(unsigned width, uint32_t *word)
+{
+	for (size_t i = 0; i < WORDS; i++)
+	{
+		word[i] = 0;
+		for (unsigned at = 0; at < 32; at += width)
+			word[i] |= (((random_bits() >> 3 & ((1u << width) - 1)) + (random_bits() & ((1u << width) - 1))) / 2) << at;
+	}
+}
+
+/* One code in thirty is the next, or the one before. */
+static void
+change_words(unsigned width, uint32_t *word)
+{
+	const uint32_t most = (1u << width) - 1;
+
+	for (size_t i = 0; i < WORDS; i++)
+		for (unsigned at = 0; at < 32; at += width)
+		{
+			uint32_t	code = word[i] >> at & most;
+
+			if (random_bits() % 30 != 0)
+				continue;
+			code = code == 0 ? 1 : code == most || random_bits() % 2 == 0 ? code - 1 : code + 1;
+			word[i] = (word[i] & ~(most << at)) | code << at;
+		}
+}
+
+static verdict
+judge_words(unsigned width, sparse_dtype dtype)
+{
+	const size_t bytes = WORDS * 4;
+	const sparse_ref ref = {0, dtype, 0, bytes / sparse_dtype_get(dtype)->bytes};
+	uint32_t   *parent = malloc(bytes);
+	uint32_t   *content = malloc(bytes);
+	sparse_codec *codec = sparse_codec_create(NULL);
+	verdict		v = {0};
+	const uint8_t *delta;
+	size_t		length;
+	sparse_delta_info info;
+
+	make_words(width, parent);
+	memcpy(content, parent, bytes);
+	change_words(width, content);
+	if (sparse_delta_encode(codec, content, bytes, dtype, &ref, 1, parent, bytes, &delta, &length) == SPARSE_OK &&
+		sparse_delta_read(delta, length, length, &info) == SPARSE_OK)
+	{
+		/* (differences of bytes have two codes in them, and may do as well) */
+		v.coded = (info.coding == SPARSE_CODE_FIELDS && info.version == 2) || (dtype == SPARSE_U8 && width > 2);
+		v.small = length < bytes * 9 / 24 / width;
+		v.exact = applies_everywhere(delta, length, (uint8_t *) parent, bytes, (uint8_t *) content);
+		v.harmless = damage_is_harmless(delta, length, (uint8_t *) parent, bytes, (uint8_t *) content);
+	}
+	v.alone = sparse_delta_encode(codec, content, bytes, dtype, NULL, 0, NULL, 0, &delta, &length) == SPARSE_OK &&
+		length <= sparse_delta_bound(bytes) && applies_everywhere(delta, length, NULL, bytes, (uint8_t *) content);
+	if (!v.coded || !v.small || !v.exact || !v.harmless || !v.alone)
+		printf("# width %u, %s: %d %d %d %d %d\n", width, sparse_dtype_get(dtype)->name, v.coded, v.small, v.exact, v.harmless, v.alone);
+	sparse_codec_free(codec);
+	free(parent);
+	free(content);
+	return v;
+}
+
+static void
+test_words(void)
+{
+	static const sparse_dtype dtypes[] = {SPARSE_I32, SPARSE_U32, SPARSE_U8};
+	verdict		all = {true, true, true, true, true};
+	bool		back = true;
+
+	for (unsigned width = 2; width <= 8; width *= 2)
+	{
+		back &= comes_back(fields_structure(FIELDS_PACKED + width));
+		for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++)
+		{
+			const verdict v = judge_words(width, dtypes[i]);
+
+			all = (verdict) {all.coded && v.coded, all.small && v.small, all.exact && v.exact, all.harmless && v.harmless, all.alone && v.alone};
+		}
+	}
+	ok(back, "any words come back from their codes");
+	ok(all.coded, "codes packed into words or bytes are recognised, and coded one by one against the parent's");
+	ok(all.small, "... which takes little of them");
+	ok(all.exact, "... and they come back by every set of instructions");
+	ok(all.harmless, "... and what is cut or damaged is refused");
+	ok(all.alone, "packed words alone come back, and take no more than themselves");
+}
+
 int
 main(void)
 {
@@ -294,6 +388,7 @@ main(void)
 	ok(all.alone, "blocks alone come back, and take no more than themselves");
 	ok(scales_move_codes(), "codes are predicted as the child's scales would have them");
 	ok(foreign_payloads_are_refused(), "unknown structures, broken blocks and codes too wide are refused");
+	test_words();
 	printf("1..%d\n", tests);
 	return failures > 0;
 }

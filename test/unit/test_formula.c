@@ -201,6 +201,17 @@ scaled_vectors_hold(void)
 	ref[0] = (sparse_ref) REF(0, SPARSE_F32, 4);
 	ok(predicts(SPARSE_PREDICT_MAXIMA, &f, SPARSE_F32, ref, 1, &from, 16, (float[]) {2.5f / 127.0f, 300.0f / 127.0f}, 8),
 	   "maxima: the largest magnitude of a group, divided");
+	f = (sparse_formula) {.columns = 2, .stride = 2, .group = 6, .offset = 3};
+	ref[0] = (sparse_ref) REF(0, SPARSE_I16, 24);
+	ok(predicts(SPARSE_PREDICT_PERMUTED, &f, SPARSE_I16, ref, 1,
+				(int16_t[]) {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31}, 48,
+				(int16_t[]) {5, 8, 9, 2, 3, 6, 7, 10, 11, 20, 21, 24}, 24),
+	   "permuted: rows of each group in another order, from the middle of a row on");
+	f.offset = 0;
+	ref[0] = (sparse_ref) REF(0, SPARSE_F32, 12);
+	ok(predicts(SPARSE_PREDICT_PERMUTED, &f, SPARSE_BF16, ref, 1, (float[]) {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, 48,
+				(uint16_t[]) {0, 0x3f80, 0x4080, 0x40a0, 0x4100, 0x4110}, 12),
+	   "permuted: of another dtype");
 }
 
 static void
@@ -518,6 +529,12 @@ what_does_not_fit_is_refused(void)
 		{.bases = 0}, {.bases = 9}, {.bases = 1, .rank = 129, .columns = 10}, {.bases = 1, .columns = 1}, {.bases = 1, .power = 1},
 		{.bases = 1, .rank = 1, .columns = 10, .exponent = {9}}, {.bases = 1, .rank = 1, .columns = 0}, {.bases = 2, .rank = 1, .columns = 10}
 	};
+	sparse_formula permuted[] = {
+		{.columns = 0, .stride = 1, .group = 1}, {.columns = 1, .stride = 0, .group = 1}, {.columns = 1, .stride = 1, .group = 0},
+		{.columns = 1, .stride = 2, .group = 3}, {.columns = 2, .stride = 1, .group = 1, .offset = 2},
+		{.columns = UINT32_MAX, .stride = 1, .group = 1}, {.columns = 1, .stride = 1, .group = UINT64_MAX},
+		{.columns = ELEMENTS, .stride = 1, .group = 2}, {.columns = 1, .stride = 1, .group = 1, .offset = 1}
+	};
 	bool		refused = true;
 	const uint8_t *delta;
 	size_t		size;
@@ -533,6 +550,9 @@ what_does_not_fit_is_refused(void)
 	for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
 		refused &= REFUSED(SPARSE_PREDICT_SUM, &sum[i], 1);
 	ok(refused, "sums that contradict themselves are refused");
+	for (size_t i = 0; i < sizeof permuted / sizeof permuted[0]; i++)
+		refused &= REFUSED(SPARSE_PREDICT_PERMUTED, &permuted[i], 1);
+	ok(refused, "permutations that contradict themselves, or want more of the reference, are refused");
 #undef REFUSED
 	free(f);
 }

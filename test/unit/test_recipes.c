@@ -368,6 +368,41 @@ test_children(void)
 	drop(&w, w.tensors);
 }
 
+/* Rows of heads, the halves of each side by side, and back. */
+static void
+permute_heads(const float *from, int head, int stride, float *to)
+{
+	for (int row = 0; row < ROWS; row++)
+	{
+		const int	within = row % head;
+		const int	source = row - within + within % (head / stride) * stride + within / (head / stride);
+
+		memcpy(to + row * COLUMNS, from + source * COLUMNS, COLUMNS * sizeof(float));
+	}
+}
+
+static void
+test_permuted(void)
+{
+	world		w;
+
+	world_init(&w, 1);
+	add(&w, "model.layers.0.self_attn.q_proj.weight", 0, SPARSE_BF16, ROWS, COLUMNS, base);
+	permute_heads(base, 8, 4, child);
+	expect(&w, add(&w, "blk.0.attn_q.weight", -1, SPARSE_F32, ROWS, COLUMNS, child), SPARSE_PREDICT_PERMUTED, .01,
+		   "rows of heads in the order of another implementation are a permutation, under its name and in its dtype");
+	drop(&w, 2);
+	add(&w, "blk.0.attn_q.weight", 0, SPARSE_F32, ROWS, COLUMNS, child);
+	expect(&w, add(&w, "model.layers.0.self_attn.q_proj.weight", -1, SPARSE_BF16, ROWS, COLUMNS, base), SPARSE_PREDICT_PERMUTED, .02, "... and back");
+	drop(&w, 2);
+	add(&w, "l.weight", 0, SPARSE_BF16, ROWS, COLUMNS, base);
+	permute_heads(base, ROWS, ROWS / 2, child);
+	for (int i = 0; i < ELEMENTS; i++)
+		child[i] += i % 7 == 0 ? noise() * .002f : 0;
+	expect(&w, add(&w, "l.weight", -1, SPARSE_BF16, ROWS, COLUMNS, child), SPARSE_PREDICT_PERMUTED, .3, "a fine-tune of interleaved halves is predicted from them");
+	drop(&w, w.tensors);
+}
+
 static void
 test_quantised(void)
 {
@@ -560,6 +595,7 @@ main(void)
 	make();
 	test_directions();
 	test_children();
+	test_permuted();
 	test_quantised();
 	test_failures();
 	test_estimate();

@@ -25,7 +25,7 @@ const char *
 sparse_predictor_name(sparse_predictor predictor)
 {
 	static const char *const names[SPARSE_PREDICTORS] = {
-		"none", "same", "parent", "bytes", "cast", "blend", "low-rank", "quantised", "dequantised", "pruned", "maxima", "sum"
+		"none", "same", "parent", "bytes", "cast", "blend", "low-rank", "quantised", "dequantised", "pruned", "maxima", "sum", "permuted"
 	};
 
 	return names[predictor];
@@ -86,7 +86,14 @@ has_fraction(sparse_predictor predictor, sparse_dtype dtype)
 static uint8_t
 version_of(sparse_predictor predictor, sparse_coding coding)
 {
-	return predictor == SPARSE_PREDICT_SUM || coding == SPARSE_CODE_FIELDS ? 2 : 1;
+	return predictor == SPARSE_PREDICT_SUM || predictor == SPARSE_PREDICT_PERMUTED || coding == SPARSE_CODE_FIELDS ? 2 : 1;
+}
+
+/* Whether elements of that dtype may be words, or bytes, into which tools pack codes. */
+static bool
+may_be_packed(sparse_dtype dtype)
+{
+	return dtype == SPARSE_I32 || dtype == SPARSE_U32 || dtype == SPARSE_U8;
 }
 
 /* Which coders go with which predictors, and what sizes that asks for. */
@@ -125,9 +132,12 @@ coder_fits(const sparse_delta_info *info, size_t payload_bytes)
 		case SPARSE_CODE_FRACTION:
 			return has_fraction(info->predictor, info->dtype);
 		case SPARSE_CODE_FIELDS:
-			return info->dtype == SPARSE_BYTES && info->content_bytes <= FIELDS_MOST_CONTENT &&
-				(info->predictor == SPARSE_PREDICT_NONE ||
-				 (info->predictor == SPARSE_PREDICT_PARENT && info->prediction_bytes == info->content_bytes));
+			return info->content_bytes <= FIELDS_MOST_CONTENT &&
+				(may_be_packed(info->dtype)
+				 ? info->predictor == SPARSE_PREDICT_NONE || predicts_elements(info)
+				 : info->dtype == SPARSE_BYTES &&
+				 (info->predictor == SPARSE_PREDICT_NONE ||
+				  (info->predictor == SPARSE_PREDICT_PARENT && info->prediction_bytes == info->content_bytes)));
 	}
 	return false;
 }
@@ -328,7 +338,7 @@ typedef struct contest
 	size_t		bytes;
 	sparse_dtype dtype;
 	unsigned	element_bytes;
-	const block_structure *structure;	/* that bytes seem to have; NULL: none */
+	const block_structure *structure;	/* that bytes, or packed words, seem to have; NULL: none */
 	way			best;
 	sparse_coding coding;
 	size_t		payload_bytes;	/* of the best, in codec->payload */
@@ -444,6 +454,8 @@ try_unpredicted(contest *c)
 	if (c->element_bytes > 1)
 		SPARSE_TRY(try_coder(c, &nothing, SPARSE_CODE_PALETTE));
 	SPARSE_TRY(try_coder(c, &nothing, sparse_dtype_get(c->dtype)->exponent_bits ? SPARSE_CODE_FLOAT : SPARSE_CODE_RESIDUAL));
+	if (c->structure != NULL)
+		SPARSE_TRY(try_coder(c, &nothing, SPARSE_CODE_FIELDS));
 	SPARSE_TRY(planes_promise(c, &promising));
 	if (promising)
 		SPARSE_TRY(try_coder(c, &nothing, SPARSE_CODE_PLANES));
@@ -502,6 +514,8 @@ try_predicted(contest *c, const way *w)
 		return try_bytes(c, w);
 	if (was_masked(c, w->predicted))
 		SPARSE_TRY(try_coder(c, w, SPARSE_CODE_MASK));
+	if (c->structure != NULL)
+		SPARSE_TRY(try_coder(c, w, SPARSE_CODE_FIELDS));
 	return try_coder(c, w, has_fraction(w->predictor, c->dtype) ? SPARSE_CODE_FRACTION : SPARSE_CODE_RESIDUAL);
 }
 
@@ -553,6 +567,8 @@ choose(contest *c, const way *computed, const way *plain)
 		return SPARSE_OK;
 	if (c->dtype == SPARSE_BYTES && c->bytes <= FIELDS_MOST_CONTENT)
 		c->structure = fields_recognise(c->content, c->bytes);
+	if (may_be_packed(c->dtype) && c->bytes <= FIELDS_MOST_CONTENT)
+		c->structure = fields_recognise_packed(c->content, plain->predictor == SPARSE_PREDICT_PARENT ? plain->predicted : NULL, c->bytes);
 	SPARSE_TRY(try_predicted(c, computed));
 	if (!convinces(c, COMPUTED_SHARE))
 		SPARSE_TRY(try_predicted(c, plain));

@@ -48,10 +48,11 @@ typedef enum sparse_predictor
 	SPARSE_PREDICT_DEQUANTISED = 8, /* the first times scales */
 	SPARSE_PREDICT_PRUNED = 9,	/* without its small elements */
 	SPARSE_PREDICT_MAXIMA = 10, /* of groups of elements, divided: scales */
-	SPARSE_PREDICT_SUM = 11		/* weighted references, and a product of small integers: from version 2 on */
+	SPARSE_PREDICT_SUM = 11,	/* weighted references, and a product of small integers: from version 2 on */
+	SPARSE_PREDICT_PERMUTED = 12	/* its rows in another order: from version 2 on */
 } sparse_predictor;
 
-#define SPARSE_PREDICTORS 12
+#define SPARSE_PREDICTORS 13
 
 /* Whether the prediction is computed. */
 static inline bool

@@ -6,6 +6,7 @@
  */
 #include "fields.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "bytes.h"
@@ -317,6 +318,43 @@ pack_4_xs(const block_fields *f, uint8_t *block)
 	store16(block + 2, (uint16_t) high);
 }
 
+/* ---- packed words ---- */
+
+static void
+take_word(const uint8_t *word, unsigned width, uint8_t *code)
+{
+	const uint32_t bits = load32(word);
+
+	for (unsigned i = 0; i < 32 / width; i++)
+		code[i] = (uint8_t) (bits >> i * width & ((1u << width) - 1));
+}
+
+static void
+put_word(const uint8_t *code, unsigned width, uint8_t *word)
+{
+	uint32_t	bits = 0;
+
+	for (unsigned i = 0; i < 32 / width; i++)
+		bits |= (uint32_t) code[i] << i * width;
+	store32(word, bits);
+}
+
+#define DEFINE_WORD(width) \
+	static void \
+	unpack_word_##width(const uint8_t *block, block_fields *f) \
+	{ \
+		take_word(block, width, f->code); \
+	} \
+	static void \
+	pack_word_##width(const block_fields *f, uint8_t *block) \
+	{ \
+		put_word(f->code, width, block); \
+	}
+
+DEFINE_WORD(2)
+DEFINE_WORD(4)
+DEFINE_WORD(8)
+
 /* ---- lines ---- */
 
 static void
@@ -398,6 +436,9 @@ static const block_structure structures[] = {
 	{14, 210, 1, {208}, 16, 8, 256, 6, 16, unpack_6_k, pack_6_k, line_6_k},	/* Q6_K */
 	{20, 18, 1, {0}, 0, 0, 32, 4, 0, unpack_4_0, pack_4_0, NULL},	/* IQ4_NL */
 	{23, 136, 1, {0}, 8, 6, 256, 4, 0, unpack_4_xs, pack_4_xs, NULL},	/* IQ4_XS */
+	{FIELDS_PACKED + 2, 4, 0, {0}, 0, 0, 16, 2, 0, unpack_word_2, pack_word_2, NULL},
+	{FIELDS_PACKED + 4, 4, 0, {0}, 0, 0, 8, 4, 0, unpack_word_4, pack_word_4, NULL},
+	{FIELDS_PACKED + 8, 4, 0, {0}, 0, 0, 4, 8, 0, unpack_word_8, pack_word_8, NULL},
 };
 
 #define STRUCTURES (sizeof structures / sizeof structures[0])
@@ -593,7 +634,7 @@ fields_recognise(const uint8_t *content, size_t bytes)
 		const block_structure *s = &structures[i];
 		double		found;
 
-		if (bytes % s->bytes != 0 || bytes / s->bytes < LEAST_BLOCKS)
+		if (s->halves == 0 || bytes % s->bytes != 0 || bytes / s->bytes < LEAST_BLOCKS)
 			continue;
 		found = likeness_of_scales(s, content, bytes / s->bytes);
 		/* where small blocks lie, those of a multiple of their length lie, too: these come later, and must be clearly better */
@@ -604,4 +645,55 @@ fields_recognise(const uint8_t *content, size_t bytes)
 		}
 	}
 	return best;
+}
+
+/* ---- which width it is ---- */
+
+#define SAMPLED_WORDS ((size_t) 4096)
+
+/* Bits that a sample of words takes, by the entropy of their codes of a width, each less that of the prediction. */
+static double
+bits_of_width(const uint8_t *content, const uint8_t *prediction, size_t words, unsigned width)
+{
+	uint32_t	count[256] = {0};
+	const size_t sampled = words < SAMPLED_WORDS ? words : SAMPLED_WORDS;
+	const uint32_t all = (uint32_t) (sampled * (32 / width));
+	double		bits = 0;
+
+	for (size_t i = 0; i < sampled; i++)
+	{
+		const size_t at = (sampled < words ? i * SCATTER % words : i) * 4;
+		uint8_t		code[16];
+		uint8_t		other[16] = {0};
+
+		take_word(content + at, width, code);
+		if (prediction != NULL)
+			take_word(prediction + at, width, other);
+		for (unsigned k = 0; k < 32 / width; k++)
+			count[(code[k] - other[k]) & ((1 << width) - 1)]++;
+	}
+	for (unsigned i = 0; i < 1u << width; i++)
+		if (count[i] > 0)
+			bits -= count[i] * log2((double) count[i] / all);
+	return bits;
+}
+
+/*
+ * Codes of four bits are what is packed nearly always. Pairs of them never take more bits than two, and halves seldom less than
+ * one: that others are packed is taken from a clear difference, or from none where there should be one.
+ */
+const block_structure *
+fields_recognise_packed(const uint8_t *content, const uint8_t *prediction, size_t bytes)
+{
+	const size_t words = bytes / 4;
+	double		four;
+
+	if (words < LEAST_BLOCKS || bytes % 4 != 0)
+		return NULL;
+	four = bits_of_width(content, prediction, words, 4);
+	if (bits_of_width(content, prediction, words, 2) < 1.02 * four)
+		return fields_structure(FIELDS_PACKED + 2);
+	if (bits_of_width(content, prediction, words, 8) < .9 * four)
+		return fields_structure(FIELDS_PACKED + 8);
+	return fields_structure(FIELDS_PACKED + 4);
 }

@@ -1,6 +1,6 @@
 /*
  * fields.h: ggml's quantised blocks as what they hold: scales and minima in half precision, small
- * scales of groups, and codes.
+ * scales of groups, and codes; and words into which tools pack codes, whose scales are elsewhere.
  *
  * A block's value of code q in group g is a * q + b, with a and b made of the scales (docs/format.md,
  * "Fields"). Fields of content that is whole blocks are put side by side, as planes.
@@ -22,6 +22,8 @@ typedef struct block_fields
 	uint8_t		small[FIELDS_MOST_SMALLS];
 	uint8_t		code[FIELDS_MOST_CODES];
 } block_fields;
+
+#define FIELDS_PACKED 64		/* numbers from here on are not ggml's, but of packed words: this and the width of a code */
 
 /* A type of blocks; its number is stored, and is ggml's. */
 typedef struct block_structure
@@ -49,6 +51,12 @@ extern const block_structure *fields_structure(unsigned number);
  * block to block. NULL: none. Content of no structure may be taken for one: coding it is then no gain, and no harm.
  */
 extern const block_structure *fields_recognise(const uint8_t *content, size_t bytes);
+
+/*
+ * How codes seem to be packed into words of four bytes, by what a sample takes of the content less its prediction (NULL:
+ * of the content). Like fields_recognise no promise. NULL: too little content.
+ */
+extern const block_structure *fields_recognise_packed(const uint8_t *content, const uint8_t *prediction, size_t bytes);
 
 /* Bytes that the planes of so many blocks take. */
 extern size_t fields_plane_bytes(const block_structure *s, size_t blocks);

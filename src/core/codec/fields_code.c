@@ -58,13 +58,15 @@ plane_of(const taken *t, unsigned number)
 static sparse_status
 take_apart(sparse_codec *codec, const block_structure *s, const void *prediction, size_t bytes, taken *t)
 {
+	const size_t planes = fields_plane_bytes(s, bytes / s->bytes);
+
 	*t = (taken) {.codec = codec, .s = s, .blocks = bytes / s->bytes};
-	SPARSE_TRY(buffer_reserve(codec, &codec->planes, fields_plane_bytes(s, t->blocks)));
+	/* (the prediction may be the codec's own: it is computed where there is a formula) */
+	SPARSE_TRY(buffer_reserve(codec, &codec->planes, prediction == NULL ? planes : 2 * planes));
 	t->planes = codec->planes.bytes;
 	if (prediction == NULL)
 		return SPARSE_OK;
-	SPARSE_TRY(buffer_reserve(codec, &codec->predicted, fields_plane_bytes(s, t->blocks)));
-	t->parent = codec->predicted.bytes;
+	t->parent = t->planes + planes;
 	fields_split(s, prediction, t->blocks, t->parent);
 	return SPARSE_OK;
 }

@@ -10,6 +10,7 @@
  *   dequantised  the same
  *   pruned       u8 mode, u8 signed zeros, u8 keep, u8 of, u32 zero, u64 threshold
  *   maxima       u64 group, f64 divisor
+ *   permuted     u32 columns, u32 stride, u64 group, u64 offset
  *   sum          u8 bases, u8 zero, u16 rank, u32 columns, u64 row, u64 offset, i16 power, 6 zeros, f64 coefficient of each
  *                base, u8 shift of each component
  *
@@ -71,6 +72,8 @@ parameter_bytes(unsigned predictor, const sparse_formula *f, unsigned refs)
 		case SPARSE_PREDICT_PRUNED:
 		case SPARSE_PREDICT_MAXIMA:
 			return 16;
+		case SPARSE_PREDICT_PERMUTED:
+			return 24;
 		case SPARSE_PREDICT_SUM:
 			return SUM_BYTES + 8 * (size_t) f->bases + f->rank;
 		default:
@@ -148,6 +151,12 @@ formula_write(unsigned predictor, const sparse_formula *f, unsigned refs, uint8_
 		case SPARSE_PREDICT_MAXIMA:
 			store64(at, f->group);
 			store_real(at + 8, f->factor);
+			break;
+		case SPARSE_PREDICT_PERMUTED:
+			store32(at, f->columns);
+			store32(at + 4, f->stride);
+			store64(at + 8, f->group);
+			store64(at + 16, f->offset);
 			break;
 		case SPARSE_PREDICT_SUM:
 			write_sum(f, at);
@@ -227,6 +236,18 @@ read_pruned(const uint8_t *at, sparse_formula *f)
 	return SPARSE_OK;
 }
 
+static sparse_status
+read_permuted(const uint8_t *at, sparse_formula *f)
+{
+	f->columns = load32(at);
+	f->stride = load32(at + 4);
+	f->group = load64(at + 8);
+	f->offset = load64(at + 16);
+	SPARSE_CHECK(f->columns >= 1 && f->stride >= 1 && f->group >= 1 && f->group % f->stride == 0);
+	SPARSE_CHECK(f->group <= SPARSE_MAX_PREDICTION / f->columns && f->offset < f->group * f->columns);
+	return SPARSE_OK;
+}
+
 sparse_status
 formula_read(unsigned predictor, unsigned refs, const uint8_t *at, size_t length, sparse_formula *f)
 {
@@ -269,6 +290,8 @@ formula_read(unsigned predictor, unsigned refs, const uint8_t *at, size_t length
 			f->factor = load_real(at + 8);
 			SPARSE_CHECK(f->group >= 1 && f->group <= SPARSE_MAX_PREDICTION);
 			return SPARSE_OK;
+		case SPARSE_PREDICT_PERMUTED:
+			return read_permuted(at, f);
 		case SPARSE_PREDICT_SUM:
 			return read_sum(at, f);
 		default:
@@ -372,6 +395,17 @@ check_dequantised(const sparse_delta_info *info, const sparse_formula *f, uint64
 	return check_zeros(info, scales_of(f, elements));
 }
 
+/* Whole groups are referred to: the rows of each lie anywhere in it. */
+static sparse_status
+check_permuted(const sparse_delta_info *info, const sparse_formula *f, uint64_t elements)
+{
+	const uint64_t group = f->group * f->columns;
+
+	SPARSE_CHECK(info->refs == 1 && info->ref[0].count == (f->offset + elements + group - 1) / group * group);
+	SPARSE_CHECK(info->ref[0].dtype == info->dtype || (is_float(info->dtype) && is_float(info->ref[0].dtype)));
+	return SPARSE_OK;
+}
+
 sparse_status
 formula_check(const sparse_delta_info *info, const sparse_formula *f)
 {
@@ -401,6 +435,8 @@ formula_check(const sparse_delta_info *info, const sparse_formula *f)
 			SPARSE_CHECK(info->refs == 1 && is_float(info->dtype) && is_float(info->ref[0].dtype));
 			SPARSE_CHECK(info->ref[0].count / f->group == elements && info->ref[0].count % f->group == 0);
 			return SPARSE_OK;
+		case SPARSE_PREDICT_PERMUTED:
+			return check_permuted(info, f, elements);
 		case SPARSE_PREDICT_SUM:
 			return check_sum(info, f, elements);
 		default:
@@ -524,6 +560,22 @@ sum_to_bf16(const work *w, size_t first, size_t count, const int32_t *product, f
 	add_to_bf16_portable(w->from[0] + 2 * first, product, unit, count, w->to + 2 * first, fraction);
 }
 
+/* Elements from `first` on that lie side by side in the reference too: how many, and where there. */
+static size_t
+permuted_run(const work *w, size_t first, size_t *from)
+{
+	const sparse_formula *f = w->formula;
+	const size_t at = (size_t) f->offset + first;
+	const size_t group = (size_t) f->group * f->columns;
+	const size_t row = at % group / f->columns;
+	const size_t rows = (size_t) f->group / f->stride;
+	const size_t column = at % f->columns;
+	const size_t count = f->columns - column;
+
+	*from = at / group * group + (row % rows * f->stride + row / rows) * f->columns + column;
+	return count < w->elements - first ? count : w->elements - first;
+}
+
 #define REAL float
 #define BITS uint32_t
 #define REAL_MANTISSA 23
@@ -644,6 +696,17 @@ predict_pruned(const work *w)
 		prune_below(w);
 }
 
+/* Of one dtype nothing is computed. */
+static void
+predict_moved(const work *w)
+{
+	for (size_t first = 0, count, from; first < w->elements; first += count)
+	{
+		count = permuted_run(w, first, &from);
+		memcpy(w->to + first * w->element_bytes, w->from[0] + from * w->element_bytes, count * w->element_bytes);
+	}
+}
+
 /* Scratch of a product: the right factor's part under a stretch of columns, as reals; of a sum, as pairs of integers. */
 static size_t
 scratch_bytes(const sparse_delta_info *info, const sparse_formula *f)
@@ -658,6 +721,8 @@ predict(const work *w)
 {
 	if (w->info->predictor == SPARSE_PREDICT_PRUNED)
 		predict_pruned(w);
+	else if (w->info->predictor == SPARSE_PREDICT_PERMUTED && w->info->ref[0].dtype == w->info->dtype)
+		predict_moved(w);
 	else if (wants_doubles(w->info))
 		predict_double(w);
 	else

@@ -74,14 +74,15 @@ typedef struct sparse_formula
 	int16_t		lowest;			/* quantised: limits of the values, and what is added to them before they are stored */
 	int16_t		highest;
 	int16_t		bias;
-	uint32_t	columns;		/* product */
+	uint32_t	columns;		/* product, permuted */
 	uint64_t	row;			/* product, left transposed: of the first element */
-	uint64_t	group;			/* quantised, dequantised, maxima: elements that share a scale */
+	uint64_t	group;			/* quantised, dequantised, maxima: elements that share a scale; permuted: rows that change places */
 	uint64_t	offset;			/* of the first element in its row (product) or group */
 	uint64_t	threshold;		/* pruned: the least magnitude that is kept, as an integer */
 	double		factor;			/* product: the scale; (de)quantised: of the scales; maxima: the divisor */
 	double		coefficient[SPARSE_MAX_BLEND];
 	int8_t		exponent[SPARSE_MAX_RANK];	/* product, with SPARSE_PRODUCT_EXPONENTS, and sum: of each component */
+	uint32_t	stride;			/* permuted: rows of the reference from one to the next */
 	uint8_t		bases;			/* sum: the references that are added up, each times its coefficient */
 	int16_t		power;			/* sum: the product is counted in units of two to it */
 } sparse_formula;

@@ -455,6 +455,21 @@ NAME(maxima_stretch)(const work *w, size_t first, size_t count)
 	NAME(store_content)(w, first, count, most);
 }
 
+/* The same elements in another order: runs of them, cut into stretches. */
+static void
+NAME(predict_permuted)(const work *w)
+{
+	REAL		x[STRETCH];
+
+	for (size_t first = 0, count, from; first < w->elements; first += count)
+	{
+		count = permuted_run(w, first, &from);
+		count = count < STRETCH ? count : STRETCH;
+		NAME(load_reference)(w, 0, from, count, x);
+		NAME(store_content)(w, first, count, x);
+	}
+}
+
 static void
 NAME(predict)(const work *w)
 {
@@ -477,6 +492,9 @@ NAME(predict)(const work *w)
 		case SPARSE_PREDICT_MAXIMA:
 			stretch = NAME(maxima_stretch);
 			break;
+		case SPARSE_PREDICT_PERMUTED:
+			NAME(predict_permuted)(w);
+			return;
 		case SPARSE_PREDICT_SUM:
 			NAME(predict_sum)(w);
 			return;

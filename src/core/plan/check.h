@@ -29,7 +29,7 @@ typedef enum sparse_finding
 	SPARSE_FOUND_NO_FILE,
 	SPARSE_FOUND_NO_TENSOR,
 	SPARSE_FOUND_TENSOR,
-	SPARSE_FOUND_BYTES			/* the file is there, but what is in it is not known */
+	SPARSE_FOUND_BYTES			/* the file is there, but not all names in it are known */
 } sparse_finding;
 
 /* A version, as its shell has it. Functions that fail report it themselves, and need not return. */

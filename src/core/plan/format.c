@@ -9,6 +9,7 @@
 #include "codec/safetensors.h"
 #include "plan/gguf.h"
 #include "plan/path.h"
+#include "plan/pytorch.h"
 
 /* ---- safetensors ---- */
 
@@ -25,7 +26,7 @@ header_length(const uint8_t *first)
 static bool
 is_safetensors(const uint8_t *first, size_t bytes, uint64_t file_bytes)
 {
-	return bytes >= SPARSE_FORMAT_FIRST && first[8] == '{' && header_length(first) <= SPARSE_SAFETENSORS_MAX_HEADER &&
+	return bytes > 8 && first[8] == '{' && header_length(first) <= SPARSE_SAFETENSORS_MAX_HEADER &&
 		header_length(first) <= file_bytes - 8;
 }
 
@@ -70,16 +71,19 @@ typedef struct file_format
 {
 	const char *name;
 	const char *words;
-	const char *ending;
+	const char *path;			/* of a file that came without one */
+	const char *ending;			/* NULL: none by which its files are known */
+	bool		names_all;		/* whatever a tensor is called in the file, its layout has a tensor of that name */
 	bool		(*is) (const uint8_t *first, size_t bytes, uint64_t file_bytes);
 	sparse_status (*parse) (const sparse_allocator *allocator, const sparse_interrupt *interrupt, const sparse_content *from,
 							uint64_t file_bytes, sparse_layout *parsed, char *error, size_t error_size);
 } file_format;
 
 static const file_format formats[SPARSE_FILE_KINDS] = {
-	[SPARSE_FILE_BYTES] = {.name = "bytes", .words = "file"},
-	[SPARSE_FILE_SAFETENSORS] = {"safetensors", "safetensors file", ".safetensors", is_safetensors, parse_safetensors},
-	[SPARSE_FILE_GGUF] = {"gguf", "GGUF file", ".gguf", is_gguf, sparse_gguf_parse},
+	[SPARSE_FILE_BYTES] = {.name = "bytes", .words = "file", .path = "model.safetensors"},
+	[SPARSE_FILE_SAFETENSORS] = {"safetensors", "safetensors file", "model.safetensors", ".safetensors", true, is_safetensors, parse_safetensors},
+	[SPARSE_FILE_GGUF] = {"gguf", "GGUF file", "model.gguf", ".gguf", true, is_gguf, sparse_gguf_parse},
+	[SPARSE_FILE_PYTORCH] = {"pytorch", "PyTorch file", "pytorch_model.bin", NULL, false, sparse_is_pytorch, sparse_pytorch_parse},
 };
 
 const char *
@@ -92,6 +96,18 @@ const char *
 sparse_file_kind_words(sparse_file_kind kind)
 {
 	return formats[kind].words;
+}
+
+const char *
+sparse_file_kind_path(sparse_file_kind kind)
+{
+	return formats[kind].path;
+}
+
+bool
+sparse_file_names_all(sparse_file_kind kind)
+{
+	return formats[kind].names_all;
 }
 
 sparse_file_kind
@@ -107,7 +123,7 @@ sparse_file_kind
 sparse_file_kind_of_path(const char *path)
 {
 	for (int i = 1; i < SPARSE_FILE_KINDS; i++)
-		if (sparse_path_ends(path, formats[i].ending))
+		if (formats[i].ending != NULL && sparse_path_ends(path, formats[i].ending))
 			return (sparse_file_kind) i;
 	return SPARSE_FILE_BYTES;
 }

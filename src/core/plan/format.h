@@ -16,22 +16,29 @@
 
 #define SPARSE_GGUF_MAGIC "GGUF"
 #define SPARSE_MAX_LITERAL ((uint64_t) 100000008)	/* bytes: that of the longest header of safetensors */
-#define SPARSE_FORMAT_FIRST 9	/* bytes by which formats are recognised */
+#define SPARSE_FORMAT_FIRST 512	/* bytes by which formats are recognised */
 
 typedef enum sparse_file_kind
 {
 	SPARSE_FILE_BYTES,
 	SPARSE_FILE_SAFETENSORS,
-	SPARSE_FILE_GGUF
+	SPARSE_FILE_GGUF,
+	SPARSE_FILE_PYTORCH
 } sparse_file_kind;
 
-#define SPARSE_FILE_KINDS 3
+#define SPARSE_FILE_KINDS 4
 
 /* As sparse.file has it: "bytes", "safetensors" ... */
 extern const char *sparse_file_kind_name(sparse_file_kind kind);
 
 /* For messages: "safetensors file", "GGUF file". */
 extern const char *sparse_file_kind_words(sparse_file_kind kind);
+
+/* The path that a file of that kind has where nobody gave it one: "model.gguf". */
+extern const char *sparse_file_kind_path(sparse_file_kind kind);
+
+/* Whether a file of that kind has no tensor of a name that its layout has not: where two share their bytes, the layout has one. */
+extern bool sparse_file_names_all(sparse_file_kind kind);
 
 /* The kind of that name; SPARSE_FILE_BYTES for any other. */
 extern sparse_file_kind sparse_file_kind_named(const char *name);

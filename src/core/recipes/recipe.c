@@ -76,6 +76,9 @@ place_formula(const sparse_recipe *recipe, uint64_t first, sparse_formula *formu
 		case SPARSE_PREDICT_DEQUANTISED:
 			formula->offset = first % formula->group;
 			break;
+		case SPARSE_PREDICT_PERMUTED:
+			formula->offset = first % (formula->group * formula->columns);
+			break;
 		default:
 			break;
 	}

@@ -132,22 +132,6 @@ without_suffix(const recipe_search *search, const char *name, const char *suffix
 	return workspace_beginning(search->work, name, length - tail);
 }
 
-int
-recipes_names(const recipe_search *search, const char *name, char **names, int room)
-{
-	static const char *const prefix[] = {"model.", "base_model.model.", "transformer.", "module.", "language_model.",
-	"_orig_mod.", "base_model."};
-	int			count = 0;
-
-	names[count++] = workspace_text(search->work, name);
-	for (int i = 0; i < LENGTH(prefix) && count < room; i++)
-		if (strncmp(name, prefix[i], strlen(prefix[i])) == 0 && name[strlen(prefix[i])] != '\0')
-			names[count++] = workspace_text(search->work, name + strlen(prefix[i]));
-	for (int i = 0; i < LENGTH(prefix) && count < room; i++)
-		names[count++] = workspace_format(search->work, "%s%s", prefix[i], name);
-	return count;
-}
-
 /* The tensors of its name in the parents, or else what they have under others. */
 static void
 find_kin(recipe_search *search)
@@ -201,6 +185,7 @@ search_all(void *argument)
 	if (search->effort < 2)
 		return;
 	find_near(search);
+	search_permuted(search);
 	search_blend(search);
 	search_pruned(search);
 	search_adapter(search);

@@ -154,12 +154,12 @@ propose_quantised(recipe_search *search, const sparse_kin *kin, const sparse_kin
 static bool
 find_float_kin(const recipe_search *search, int parent, sparse_kin *kin)
 {
-	char	   *name[32];
+	char	   *name[2 * MAX_NAMES];
 	char	   *plain = with_ending(search, search->subject->name, ".qweight", ".weight");
-	int			names = recipes_names(search, search->subject->name, name, 16);
+	int			names = recipes_names(search, search->subject->name, name, MAX_NAMES);
 
 	if (plain != NULL)
-		names += recipes_names(search, plain, name + names, 16);
+		names += recipes_names(search, plain, name + names, MAX_NAMES);
 	return recipes_find(search, parent, name, names, kin) && kin_is_float(kin);
 }
 
@@ -216,14 +216,14 @@ search_maxima(recipe_search *search)
 	/* for eight bits, for four, for F8_E4M3, as it is, and less usual ones */
 	static const double divisor[] = {127, 7, 448, 1, 127.5, 128, 7.5, 8, 57344};
 	char	   *owner = search->is_float ? owner_of(search) : NULL;
-	char	   *name[32];
+	char	   *name[2 * MAX_NAMES];
 	int			names;
 
 	if (owner == NULL)
 		return;
-	names = recipes_names(search, owner, name, 16);
+	names = recipes_names(search, owner, name, MAX_NAMES);
 	if (without_suffix(search, owner, ".qweight") != NULL)
-		names += recipes_names(search, with_ending(search, owner, ".qweight", ".weight"), name + names, 16);
+		names += recipes_names(search, with_ending(search, owner, ".qweight", ".weight"), name + names, MAX_NAMES);
 	for (int i = 0; i < search->source->parents; i++)
 	{
 		sparse_kin	kin;
@@ -253,7 +253,7 @@ find_scales_of_kin(const recipe_search *search, const sparse_kin *kin, sparse_ki
 	for (int i = 0; i < LENGTH(ending); i++)
 	{
 		char	   *name = with_ending(search, search->subject->name, ending[i].of, ending[i].scale);
-		char	   *names[16];
+		char	   *names[MAX_NAMES];
 
 		if (name == NULL || !recipes_find(search, kin->parent, names, recipes_names(search, name, names, LENGTH(names)), scales)
 			|| !kin_is_float(scales))

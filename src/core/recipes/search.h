@@ -14,7 +14,7 @@
 #define LENGTH SPARSE_LENGTH
 
 #define MAX_KIN 8
-#define MAX_NAMES 16			/* under which tools know one tensor */
+#define MAX_NAMES 20			/* under which tools know one tensor */
 
 typedef struct recipe_search
 {
@@ -78,6 +78,7 @@ extern bool kin_is_alike(recipe_search *search, const sparse_kin *kin);
 extern bool find_direction(const recipe_search *search, const sparse_kin *base, const sparse_kin **from, double *weight);
 
 /* The searches. */
+extern void search_permuted(recipe_search *search);
 extern void search_blend(recipe_search *search);
 extern void search_pruned(recipe_search *search);
 extern void search_scaled(recipe_search *search);

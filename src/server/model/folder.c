@@ -167,7 +167,7 @@ plan_of_path(const char *path)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("cannot import \"%s\"", canonical),
-				errdetail("It is neither a safetensors file, nor a GGUF file, nor an .index.json file, nor a folder."));
+				errdetail("It is no safetensors, GGUF or PyTorch file, no .index.json file, and no folder."));
 	sparse_allocator_init(&allocator, CurrentMemoryContext);
 	plan_check_status(sparse_walk(&files, &allocator, canonical, &complaint), &complaint);
 	return plan;

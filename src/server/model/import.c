@@ -316,15 +316,15 @@ model_import_bytes(PG_FUNCTION_ARGS)
 {
 	ImportPlan *plan = plan_create();
 	bytea	   *data;
-	bool		gguf;
+	sparse_file_kind kind;
 
 	import_check_given(fcinfo, 0, "name");
 	import_check_given(fcinfo, 1, "data");
 	data = PG_GETARG_BYTEA_PP(1);
-	gguf = sparse_file_recognise(VARDATA_ANY(data), Min(VARSIZE_ANY_EXHDR(data), SPARSE_FORMAT_FIRST),
-								 VARSIZE_ANY_EXHDR(data)) == SPARSE_FILE_GGUF;
+	kind = sparse_file_recognise(VARDATA_ANY(data), Min(VARSIZE_ANY_EXHDR(data), SPARSE_FORMAT_FIRST),
+								 VARSIZE_ANY_EXHDR(data));
 	plan->asked = true;
-	plan_add_file(plan, gguf ? "model.gguf" : "model.safetensors", VARSIZE_ANY_EXHDR(data),
+	plan_add_file(plan, sparse_file_kind_path(kind), VARSIZE_ANY_EXHDR(data),
 				  source_of_bytes(VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data)));
 	PG_RETURN_INT64(import_plan(fcinfo, plan));
 }

@@ -40,7 +40,7 @@ parallel unsafe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'model_import_bytes';
 comment on function sparse_import_bytes(text, bytea, text[], text[], jsonb, boolean) is
-'Imports the content of a safetensors or GGUF file as a version of a model, under the path model.safetensors or model.gguf; returns its id, or that of the version of that name which has the same content.';
+'Imports the content of a safetensors, GGUF or PyTorch file as a version of a model, under the path model.safetensors, model.gguf or pytorch_model.bin; returns its id, or that of the version of that name which has the same content.';
 
 create function sparse_reconstruct(version bigint)
 returns setof bytea

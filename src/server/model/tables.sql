@@ -13,9 +13,9 @@ begin
     if to_regclass('sparse.file') is not null then
         -- formats that an older version of the extension did not know
         if not exists (select from pg_constraint c
-                       where c.conrelid = 'sparse.file'::regclass and c.contype = 'c' and pg_get_constraintdef(c.oid) like '%gguf%') then
+                       where c.conrelid = 'sparse.file'::regclass and c.contype = 'c' and pg_get_constraintdef(c.oid) like '%pytorch%') then
             alter table sparse.file drop constraint file_format_check,
-                add constraint file_format_check check (format in ('safetensors', 'gguf', 'bytes'));
+                add constraint file_format_check check (format in ('safetensors', 'gguf', 'pytorch', 'bytes'));
         end if;
         return;
     end if;
@@ -23,7 +23,7 @@ begin
         version bigint not null references sparse.version,
         ordinal integer not null check (ordinal >= 0),
         path text not null,
-        format text not null check (format in ('safetensors', 'gguf', 'bytes')),
+        format text not null check (format in ('safetensors', 'gguf', 'pytorch', 'bytes')),
         bytes bigint not null check (bytes >= 0),
         sha256 bytea not null check (length(sha256) = 32),
         object bigint not null,

@@ -73,7 +73,7 @@ find_tensor(void *state, const char *path, const char *tensor)
 	CHECK_FOR_INTERRUPTS();
 	if (file == NULL)
 		return SPARSE_FOUND_NO_FILE;
-	if (file->kind == SPARSE_FILE_BYTES)
+	if (!sparse_file_names_all(file->kind))
 		return SPARSE_FOUND_BYTES;
 	name = plan_native_name(NULL, tensor);
 	found = plan_find_tensor(file, name) != NULL;
