@@ -93,5 +93,5 @@ insert into sparse.quality (version, task, score, source, standard_error) values
 -- Batched is what an engine batches: a base and its adapters, but not two full models
 select array(select name from sparse.version where id = any (b.versions) order by 1) as versions, size
 from sparse_batch('[{"version": "base"}, {"version": "tuned"}, {"version": "adapter"}, {"version": "other"}, {"version": "tuned"}]') b order by 1;
--- an array is not the place for a score
+-- A word is no score
 select from sparse_route('{"versions": [1], "quality_floor": "high"}');
