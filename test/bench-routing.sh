@@ -33,6 +33,7 @@ sql() { as_user "$bindir/psql" -XqAt -v ON_ERROR_STOP=1 -h "$work/s" -p "$server
 sql -v versions="$versions" <<'END'
 set client_min_messages = warning;
 create extension sparse;
+set client_min_messages = error;
 select from sparse_create_store();
 set session_replication_role = replica;
 insert into sparse.family (id, name) select i, 'family ' || i from generate_series(1, :versions / 100) i;
@@ -78,4 +79,4 @@ END
 request='"task": "chat", "quality_floor": 0.7, "prompt_tokens": 1000, "output_tokens": 200}'
 ask "one version" "select from sparse_route('{\"versions\": [30], $request')" 50
 ask "a family of 100" "select from sparse_route('{\"family\": 2, $request')" 50
-ask "all $versions versions" "select from sparse_route('{\"versions\": ' || (select jsonb_agg(id) from sparse.version) || ', $request')" 3
+ask "all $versions versions" "select from sparse_route(('{\"versions\": ' || (select jsonb_agg(id) from sparse.version) || ', $request')::jsonb)" 3
