@@ -79,4 +79,4 @@ END
 request='"task": "chat", "quality_floor": 0.7, "prompt_tokens": 1000, "output_tokens": 200}'
 ask "one version" "select from sparse_route('{\"versions\": [30], $request')" 50
 ask "a family of 100" "select from sparse_route('{\"family\": 2, $request')" 50
-ask "all $versions versions" "select from sparse_route(('{\"versions\": ' || (select jsonb_agg(id) from sparse.version) || ', $request')::jsonb)" 3
+ask "all $versions versions" "select from sparse_route(('{\"versions\": ' || (select jsonb_agg(id)::text from sparse.version) || ', $request')::jsonb)" 3

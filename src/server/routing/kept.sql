@@ -102,6 +102,8 @@ as $function$
 declare
     missing record;
 begin
+    perform @extschema@.sparse_create_configs();
+    perform @extschema@.sparse_complete_routing();
     if to_regclass('sparse.weight') is null then
         create table sparse.weight (
             version bigint primary key references sparse.version on delete cascade,
@@ -143,9 +145,6 @@ begin
         comment on column sparse.quality.standard_error is 'of the score, where it is another measure; both null: the score is taken as it stands';
         comment on column sparse.quality.measured_on is 'when it was measured';
     end if;
-    insert into sparse.routing_constant
-    values ('quality_z', 1.645, 'standard errors', 'that a score must lie above a floor: one-sided confidence of 95%')
-    on conflict (name) do nothing;
     for missing in
         select t.name, t.relation, t.definition
         from (values
