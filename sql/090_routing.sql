@@ -59,8 +59,8 @@ select * from sparse_classify('hello');
 select * from sparse_classify(null);
 select rank, version, reason from sparse_route('{"versions": [1], "hardware": ["L40S"], "prompt": "hello"}');
 
--- Together
-select * from sparse_batch('[{"id": "a", "version": "base8"}, {"id": "b", "version": "tune8", "arrives_ms": 10}, {"id": "c", "version": 3, "arrives_ms": 5},
+-- Together: what an engine batches, which is one model, and not two that are kin
+select * from sparse_batch('[{"id": "a", "version": "base8"}, {"id": "b", "version": "base8", "arrives_ms": 10}, {"id": "c", "version": 3, "arrives_ms": 5},
     {"id": "d", "version": 2, "arrives_ms": 90}, {"id": "e", "version": 1, "arrives_ms": 95}, {"id": "f", "version": 1, "arrives_ms": 96}]', 2, 50);
 select * from sparse_batch('[]');
 
@@ -157,7 +157,7 @@ select count(*) from sparse_route('{"family": 1.0, "hardware": ["L40S"], "versio
 -- A batch so large that no expert is missed (the share is too small for a number): arithmetic alone takes 1e6 x 2 x 12.877e9 / (1307.4e12 x 0.5) = 39.4 s
 select hardware, refusal from sparse_route_candidates('{"versions": [3], "hardware": ["MI300X"], "prompt_tokens": 0, "output_tokens": 1, "batch": 1000000}');
 select round(((p50_ms - 20 - 39.0) / 1e3)::numeric) from sparse_route_candidates('{"versions": [3], "hardware": ["MI300X"], "prompt_tokens": 0, "output_tokens": 1, "batch": 1000000}');
--- Versions of one dataset, or of one adapter, share no base; what is requested and gone, or allowed and gone, is unroutable
+-- A full model is loaded by itself, whatever it was made of; what is requested and gone, or allowed and gone, is unroutable
 insert into sparse.version (name, revision, family, state, kind, content_sha256, raw_bytes, stored_bytes)
 select n, 1, 1, 'ready', k, sha256(n::bytea), 1, 1 from (values ('rows', 'dataset'), ('an adapter', 'model'), ('of both', 'model')) v (n, k);
 insert into sparse.parent (child, ordinal, parent, role)
@@ -166,5 +166,5 @@ select sparse_routing_base(sparse_resolve('of both')) as base;
 select requests, compared, unroutable from sparse_routing_savings($$ select '{"requested": "base8", "versions": ["gone"], "prompt_tokens": 10, "output_tokens": 10}'::jsonb $$);
 -- A large batch
 select size, jsonb_array_length(members), versions, members -> 0, members -> 19999
-from sparse_batch((select jsonb_agg(jsonb_build_object('id', i, 'version', i % 2 + 1)) from generate_series(1, 20000) i), 20000);
+from sparse_batch((select jsonb_agg(jsonb_build_object('id', i, 'version', 2)) from generate_series(1, 20000) i), 20000);
 select proname from pg_proc where proname in ('sparse_batch', 'sparse_route', 'sparse_route_candidates', 'sparse_routing_versions') and proparallel <> 'u';

@@ -3,7 +3,6 @@
  */
 #include "card.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,6 @@
 
 #define MAX_CARD_BYTES ((uint64_t) 4 << 20)
 #define MAX_FRONT_MATTER ((size_t) 256 << 10)
-#define MAX_CONFIG_BYTES ((uint64_t) 1 << 20)
 
 /* What was said, before it is made sense of. */
 typedef struct texts
@@ -35,7 +33,7 @@ typedef struct reading
 	texts		license;
 	texts		tags;
 	texts		adapter_base;
-	char	   *config;
+	char	   *config[SPARSE_CONFIG_FILES];
 } reading;
 
 static void
@@ -267,40 +265,20 @@ read_adapter_config(reading *in, const char *path)
 	free(text);
 }
 
-/* jsonb takes no zero bytes in strings, and no numbers of any size. */
-static bool
-fits_jsonb(void *state, const sparse_json_event *event)
-{
-	(void) state;
-	if (event->kind == SPARSE_JSON_STRING || event->kind == SPARSE_JSON_KEY)
-		return event->bytes == 0 || memchr(event->text, '\0', event->bytes) == NULL;
-	if (event->kind == SPARSE_JSON_NUMBER)
-	{
-		char		digits[64];
-
-		if (event->bytes >= sizeof digits)
-			return false;
-		memcpy(digits, event->text, event->bytes);
-		digits[event->bytes] = '\0';
-		return isfinite(strtod(digits, NULL));
-	}
-	return true;
-}
-
 static void
-read_config(reading *in, const char *path)
+read_config(reading *in, int which, const char *path)
 {
-	char		error[SPARSE_MESSAGE] = "it holds what jsonb cannot";
+	char		error[SPARSE_MESSAGE];
 	size_t		bytes = 0;
-	char	   *text = read_small(path, MAX_CONFIG_BYTES, &bytes);
+	char	   *text = read_small(path, SPARSE_CONFIG_BYTES, &bytes);
 
-	if (text && sparse_json_parse(&sparse_malloc, text, bytes, fits_jsonb, NULL, error, sizeof error) != SPARSE_OK)
+	if (text && sparse_config_check(&sparse_malloc, text, bytes, error, sizeof error) != SPARSE_OK)
 	{
 		warn("\"%s\" does not become metadata: %s", path, error);
 		free(text);
 		text = NULL;
 	}
-	in->config = text;
+	in->config[which] = text;
 }
 
 /* ---- sense ---- */
@@ -369,6 +347,15 @@ print_texts(FILE *out, const char *key, const texts *list, bool as_array)
 	fputs(as_array ? "]" : "", out);
 }
 
+static bool
+key_is_taken(const reading *in, int which)
+{
+	for (int i = 0; i < which; i++)
+		if (in->config[i] && strcmp(sparse_config_files[i].key, sparse_config_files[which].key) == 0)
+			return true;
+	return false;
+}
+
 static char *
 metadata_of(const reading *in, const model_card *card)
 {
@@ -383,8 +370,12 @@ metadata_of(const reading *in, const model_card *card)
 	print_texts(out, "license", &in->license, in->license.count > 1);
 	print_texts(out, "tags", &in->tags, true);
 	print_texts(out, "base_model", &bases, true);
-	if (in->config)
-		fprintf(out, "%s\"config\": %s", ftell(out) > 1 ? ", " : "", in->config);
+	for (int i = 0; i < SPARSE_CONFIG_FILES; i++)
+	{
+		if (in->config[i] == NULL || key_is_taken(in, i))
+			continue;
+		fprintf(out, "%s\"%s\": %s", ftell(out) > 1 ? ", " : "", sparse_config_files[i].key, in->config[i]);
+	}
 	fputc('}', out);
 	if (fclose(out) != 0)
 		fail(STATUS_FAILED, NULL, "out of memory");
@@ -399,7 +390,8 @@ card_read(model_card *card, const card_places *places)
 	*card = (model_card) {0};
 	read_adapter_config(&in, places->adapter_config);
 	read_readme(&in, places->readme);
-	read_config(&in, places->config);
+	for (int i = 0; i < SPARSE_CONFIG_FILES; i++)
+		read_config(&in, i, places->config[i]);
 	for (unsigned long i = 0; i < in.adapter_base.count; i++)
 		add_base(card, in.adapter_base.text[i]);
 	for (unsigned long i = 0; i < in.base.count; i++)
@@ -411,7 +403,8 @@ card_read(model_card *card, const card_places *places)
 	drop_texts(&in.license);
 	drop_texts(&in.tags);
 	drop_texts(&in.adapter_base);
-	free(in.config);
+	for (int i = 0; i < SPARSE_CONFIG_FILES; i++)
+		free(in.config[i]);
 }
 
 void
@@ -419,13 +412,16 @@ card_read_folder(model_card *card, const char *folder)
 {
 	char	   *readme = format_text("%s/README.md", folder);
 	char	   *adapter_config = format_text("%s/adapter_config.json", folder);
-	char	   *config = format_text("%s/config.json", folder);
-	const card_places places = {readme, adapter_config, config};
+	char	   *config[SPARSE_CONFIG_FILES];
+	card_places places = {.readme = readme, .adapter_config = adapter_config};
 
+	for (int i = 0; i < SPARSE_CONFIG_FILES; i++)
+		places.config[i] = config[i] = format_text("%s/%s", folder, sparse_config_files[i].path);
 	card_read(card, &places);
+	for (int i = 0; i < SPARSE_CONFIG_FILES; i++)
+		free(config[i]);
 	free(readme);
 	free(adapter_config);
-	free(config);
 }
 
 void

@@ -4,7 +4,7 @@
  *      README.md             front matter, YAML between two lines "---": base_model, one or a list;
  *                            base_model_relation; license; tags
  *      adapter_config.json   base_model_name_or_path
- *      config.json           kept as it is
+ *      config.json           kept as it is, and so are the other files of plan/config.h
  *
  * Bases are suggestions of parents; license, tags and config become metadata. Anything odd
  * in them is said, and says nothing else: they are no inputs to be checked.
@@ -12,12 +12,14 @@
 #ifndef SPARSE_CLIENT_CARD_H
 #define SPARSE_CLIENT_CARD_H
 
+#include "plan/config.h"
+
 /* Where the files lie; NULL: there is none. */
 typedef struct card_places
 {
 	const char *readme;
 	const char *adapter_config;
-	const char *config;
+	const char *config[SPARSE_CONFIG_FILES];	/* as sparse_config_files */
 } card_places;
 
 typedef struct model_card

@@ -119,10 +119,10 @@ place_of(const local_version *v, const char *path)
 static void
 read_card(push *p)
 {
-	const card_places places = {
-		place_of(&p->local, "README.md"), place_of(&p->local, "adapter_config.json"), place_of(&p->local, "config.json")
-	};
+	card_places places = {.readme = place_of(&p->local, "README.md"), .adapter_config = place_of(&p->local, "adapter_config.json")};
 
+	for (int i = 0; i < SPARSE_CONFIG_FILES; i++)
+		places.config[i] = place_of(&p->local, sparse_config_files[i].path);
 	card_read(&p->card, &places);
 }
 

@@ -225,6 +225,42 @@ sql("select sparse_import_file('hub/model', '$cache/snapshot')");
 is( sql("select revision, new_objects, files from sparse.version where name = 'hub/model' order by id desc limit 1"),
 	'2|1|7', 'a folder of which one file changed is a new revision with one new object');
 
+# ---- what a folder says of its model ----
+
+sub metadata_of_configs
+{
+	my ($name, $given, %content) = @_;
+	write_file("$folder/configs/$name/$_", $content{$_}) for keys %content;
+	my ($rc, undef, $notices) = $node->psql('postgres',
+		"select sparse_import_file('configs/$name', '$folder/configs/$name', metadata => " . ($given ? "'$given'" : "'{}'") . ')');
+	return ($rc == 0 ? sql("select metadata from sparse.version where name = 'configs/$name'") : 'failed', $notices);
+}
+
+my @configs = (
+	[ 'all', '', { 'config.json' => '{"model_type": "llama"}', 'generation_config.json' => '{"top_k": 5}', 'quantize_config.json' => '{"bits": 4}' },
+		'{"config": {"model_type": "llama"}, "generation_config": {"top_k": 5}, "quantization_config": {"bits": 4}}', 'configs become metadata' ],
+	[ 'given', '{"config": {"model_type": "mine"}, "license": "mit"}', { 'config.json' => '{"model_type": "llama"}' },
+		'{"config": {"model_type": "mine"}, "license": "mit"}', 'what is given by hand wins' ],
+	[ 'given-else', '{"license": "mit"}', { 'config.json' => '{"a": 1}', 'README.md' => 'x' }, '{"config": {"a": 1}, "license": "mit"}', 'and stands beside them' ],
+	[ 'given-array', '[1]', { 'config.json' => '{"a": 1}' }, '[1]', 'metadata of another form is left alone' ],
+	[ 'two', '', { 'quantization_config.json' => '{"a": 1}', 'quant_config.json' => '{"a": 2}' }, '{"quantization_config": {"a": 1}}', 'of two files for one key the first counts' ],
+	[ 'below', '', { 'text_encoder/config.json' => '{"a": 1}', 'README.md' => 'x' }, '{}', 'a config of a part is not that of the whole' ]);
+for my $case (@configs)
+{
+	my ($name, $given, $content, $expected, $sentence) = @$case;
+	is((metadata_of_configs($name, $given, %$content))[0], $expected, $sentence);
+}
+my %unfit = (
+	'not-json' => '{"a": ', 'an-array' => '[1]', 'a-number' => '1', 'empty' => '', 'zero-byte' => '{"a": "\u0000"}', 'huge-number' => '{"a": 1e999}',
+	'tiny-number' => '{"a": 1e-20000}', 'no-utf8' => "{\"a\": \"\xff\"}", 'lone-surrogate' => '{"a": "\ud800"}',
+	'deep' => '[' x 5000, 'twice' => '{} {}', 'large' => '{"a": "' . 'x' x (1 << 20) . '"}', 'nan' => '{"a": NaN}');
+for my $name (sort keys %unfit)
+{
+	my ($metadata, $notices) = metadata_of_configs($name, '', 'config.json' => $unfit{$name});
+	is($metadata, '{}', "$name: a config that jsonb cannot hold is stored and is no metadata");
+	like($notices, qr/"config.json" does not become metadata: \w/, '... and that is said');
+}
+
 # ---- shards and their index ----
 
 my $shards = "$folder/shards";

@@ -63,6 +63,9 @@ sub goes_on
 	my $file = data_file('mini-finetune');
 	$sql->("select sparse_import_file('org/new', '$file', '{org/base}')");
 	is(sha256_of_version($node, 'org/new', $database), sha256_of_file($file), '... and a model a new child');
+	is($sql->(q{select count(*) > 0 from sparse_route_candidates('{"versions": ["org/base", "org/new"]}')}), 't', '... both are routed');
+	is($sql->(q{select count(*) from sparse.version v where v.kind = 'model' and v.state = 'ready' and not exists (select from sparse.weight w where w.version = v.id)}),
+		'0', '... and weighed');
 	$sql->('call sparse_repack()');
 	$sql->('select sparse_collect()');
 	my %line = map { $_ => 1 } split /\n/, listed($database);

@@ -80,16 +80,18 @@ sub place
 }
 place('run/model.safetensors', 'mini-finetune-fp16');
 place('run/config.json', \'{"model_type": "llama"}');
+place('run/generation_config.json', \'{"top_k": 5}');
 place('run/README.md', \"---\nbase_model: acme/base\n---\n");
 place('run/checkpoint-100/model.safetensors', 'mini-chain-2');
 place('run/checkpoint-20/model.safetensors', 'mini-chain-1');
 place('run/checkpoint-20/config.json', \'{}');
 is(adopted('a run is adopted', $runs), 'run/checkpoint-20:stored run/checkpoint-100:stored run:stored', '... with its checkpoints, in their order');
-is(psql_one(q{select string_agg(path, ' ' order by ordinal) from sparse_files('run')}), 'README.md config.json model.safetensors', '... which are versions of their own');
+is(psql_one(q{select string_agg(path, ' ' order by ordinal) from sparse_files('run')}), 'README.md config.json generation_config.json model.safetensors', '... which are versions of their own');
 is(parents_of('run/checkpoint-100'), 'run/checkpoint-20@1 checkpoint', 'a checkpoint has the one before it as parent');
 is(parents_of('run'), 'run/checkpoint-100@1 checkpoint, acme/base@1 finetune', 'and the end of the run the last, beside its base');
 is(adopted('again from within', "$runs/run"), 'run/checkpoint-20:known run/checkpoint-100:known run:known', '... the names are the same');
 is(psql_one(q{select metadata -> 'config' ->> 'model_type' from sparse.version where id = sparse_version_id('run')}), 'llama', 'the config is metadata');
+is(psql_one(q{select metadata -> 'generation_config' ->> 'top_k' from sparse.version where id = sparse_version_id('run')}), '5', '... and that of generation');
 
 # ---- a pipeline, with a part on another disk ----
 

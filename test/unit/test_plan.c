@@ -3,6 +3,7 @@
  * whether a version is whole; over a file system that is a table.
  */
 #include "plan/check.h"
+#include "plan/config.h"
 #include "plan/index.h"
 #include "plan/path.h"
 #include "plan/pointer.h"
@@ -444,9 +445,37 @@ test_checks(void)
 			  "\"m.safetensors\" is a Git-LFS pointer, not the file that it stands for") == 0, "a pointer is named");
 }
 
+/* ---- configs ---- */
+
+static bool
+fits(const char *text)
+{
+	char		error[256] = "";
+	bool		good = sparse_config_check(&sparse_malloc, text, strlen(text), error, sizeof error) == SPARSE_OK;
+
+	return good || error[0] == '\0';	/* neither: refused without a word */
+}
+
+static bool
+configs_are_checked(void)
+{
+	static const char *const good[] = {"{}", "{\"a\": [1, -2.5e10, 1e-400, true, null, \"\\u00e9\"]}", " {\"a\": {}} "};
+	static const char *const bad[] = {"", "1", "[]", "\"a\"", "null", "{", "{\"a\": 1e999}", "{\"a\": -1e999}", "{\"a\": 1e-16384}", "{\"a\": \"\\u0000\"}",
+		"{\"\\u0000\": 1}", "{\"a\": \"\\ud800\"}", "{} 1", "{\"a\": NaN}",
+		"{\"a\": 1234567890123456789012345678901234567890123456789012345678901234}"};
+	bool		all = true;
+
+	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+		all &= fits(good[i]);
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		all &= !fits(bad[i]);
+	return all;
+}
+
 int
 main(void)
 {
+	ok(configs_are_checked(), "configs that jsonb cannot hold are refused, and that is said");
 	ok(unsafe_paths_are_refused(), "paths that lead elsewhere are not safe, all others are");
 	ok(indexes_are_known_by_name(), "indexes are known by their names");
 	ok(pointers_are_known(), "pointers are known, and what only begins like one is none");

@@ -264,8 +264,8 @@ import_plan(FunctionCallInfo fcinfo, ImportPlan *plan)
 	import_resolve_parents(fcinfo, &import);
 	if (!PG_ARGISNULL(5))
 		import.find = PG_GETARG_BOOL(5) ? IMPORT_FIND_ASKED : SPARSE_FIND_OFF;
-	import.metadata = import_metadata_argument(fcinfo, 4);
 	plan_objects(plan);
+	import.metadata = metadata_with_configs(plan, import_metadata_argument(fcinfo, 4));
 	plan_digest(plan);
 
 	import_lock_name(import.name);

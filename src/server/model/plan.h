@@ -92,6 +92,12 @@ extern void plan_check_status(sparse_status status, sparse_complaint *complaint)
 extern const char *plan_native_name(void *state, const char *utf8);
 extern void plan_tell_index(void *state, const char *index);
 
+/*
+ * metadata.c: what was given as metadata, and of the configs among the files (plan/config.h) what it does not say
+ * itself. One that jsonb cannot hold is a notice.
+ */
+extern Datum metadata_with_configs(ImportPlan *plan, Datum metadata);
+
 /* plan.c */
 extern ImportPlan *plan_create(void);
 

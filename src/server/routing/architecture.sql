@@ -111,7 +111,8 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     text_config constant jsonb := @extschema@.sparse_config_of_text(config);
-    packing constant jsonb := coalesce(config -> 'quantization_config', text_config -> 'quantization_config', config -> 'quantization');
+    packed constant jsonb := coalesce(config -> 'quantization_config', text_config -> 'quantization_config', config -> 'quantization');
+    packing constant jsonb := coalesce(packed -> 'quantization', packed);     -- ModelOpt's file nests it
     known record;
     n jsonb;
     q record;
@@ -122,7 +123,9 @@ begin
     select coalesce(jsonb_object_agg(quantity, value), '{}') into n
     from (select distinct on (k.quantity) k.quantity, v.value
           from sparse.config_key k
-          cross join lateral @extschema@.sparse_config_number(text_config, k.key) v (value)
+          -- sparse_config_number(), without a call for each of them
+          cross join lateral (select case when jsonb_typeof(text_config -> k.key) = 'number' and (text_config ->> k.key)::numeric between 0 and 1e12
+                                          then (text_config ->> k.key)::double precision end) v (value)
           where v.value is not null
           order by k.quantity, k.rank) f;
     select x.* into q

@@ -14,20 +14,10 @@ begin
         raise exception 'version % is a dataset', $1
             using errcode = 'wrong_object_type', hint = 'Only models serve requests.';
     end if;
-    return (
-        with recursive up as (
-            select $1 as id, 0 as distance
-            union all
-            select one.parent, u.distance + 1
-            from up u
-            cross join lateral (select p.parent
-                                from sparse.parent p
-                                join sparse.version v on v.id = p.parent
-                                where p.child = u.id and p.role <> 'adapter' and v.kind = 'model' and u.distance < 100000
-                                order by p.ordinal
-                                limit 1) one
-        )
-        select u.id from up u order by u.distance desc limit 1);
+    return (select coalesce(w.base, v.id)
+            from sparse.version v
+            cross join lateral @extschema@.sparse_weigh(v.id) w
+            where v.id = $1);
 end
 $function$;
 comment on function sparse_routing_base_of(bigint) is
@@ -41,7 +31,7 @@ parallel safe
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'call_as_reader';
 comment on function sparse_routing_base(bigint) is
-'The oldest ancestor along first parents that are models and no adapters: versions that share it share a base.';
+'What an engine loads to serve a version: the base of an adapter, any other version itself. Those that share it can be batched.';
 
 create function sparse_batch(
     requests jsonb,
@@ -86,10 +76,17 @@ begin
 
     batch := 0;
     for item in
-        select r.n, coalesce(r.value -> 'id', to_jsonb(r.n)) as id, r.arrives, r.version, @extschema@.sparse_routing_base(r.version) as base
-        from (select e.ordinality as n, e.value, coalesce((e.value ->> 'arrives_ms')::double precision, 0) as arrives,
-                     @extschema@.sparse_resolve(e.value ->> 'version') as version
-              from jsonb_array_elements(requests) with ordinality e) r
+        with asked as materialized (
+            select e.ordinality as n, e.value, coalesce((e.value ->> 'arrives_ms')::double precision, 0) as arrives,
+                   @extschema@.sparse_resolve(e.value ->> 'version') as version
+            from jsonb_array_elements(requests) with ordinality e
+        ), bases as materialized (
+            select a.version, @extschema@.sparse_routing_base(a.version) as base
+            from (select distinct version from asked) a
+        )
+        select r.n, coalesce(r.value -> 'id', to_jsonb(r.n)) as id, r.arrives, r.version, b.base
+        from asked r
+        join bases b using (version)
         order by 5, r.arrives, r.n
     loop
         if base is distinct from item.base or size >= most or item.arrives - first_ms > wait_ms then
@@ -120,7 +117,7 @@ begin
 end
 $function$;
 comment on function sparse_batch(jsonb, integer, double precision) is
-'Groups requests whose versions share a base, at most so many, none waiting longer than given.';
+'Groups requests for one version, or for a base and adapters over it, at most so many, none waiting longer than given.';
 
 create function sparse_routing_savings(
     query text,

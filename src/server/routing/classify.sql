@@ -25,6 +25,50 @@ $function$;
 comment on function sparse_routing_constant_of(text) is
 'What sparse_routing_constant() finds, as whoever calls it.';
 
+create function sparse_routing_constants_of(
+    out compute double precision,
+    out bandwidth double precision,
+    out fp32 double precision,
+    out memory double precision,
+    out overhead double precision,
+    out step double precision,
+    out p99 double precision,
+    out load double precision,
+    out link double precision,
+    out requests double precision,
+    out used double precision,
+    out decoded double precision
+)
+language plpgsql
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $function$
+#variable_conflict use_column
+begin
+    select max(k.value) filter (where k.name = 'compute_efficiency'),
+           max(k.value) filter (where k.name = 'bandwidth_efficiency'),
+           max(k.value) filter (where k.name = 'fp32_fraction'),
+           max(k.value) filter (where k.name = 'memory_fraction'),
+           max(k.value) filter (where k.name = 'request_overhead_ms') / 1e3,
+           max(k.value) filter (where k.name = 'step_overhead_ms') / 1e3,
+           max(k.value) filter (where k.name = 'p99_factor'),
+           max(k.value) filter (where k.name = 'load_gb_s') * 1e9,
+           max(k.value) filter (where k.name = 'link_us') / 1e6,
+           max(k.value) filter (where k.name = 'requests_per_load'),
+           max(k.value) filter (where k.name = 'utilisation'),
+           max(k.value) filter (where k.name = 'decode_gb_s') * 1e9 * max(k.value) filter (where k.name = 'decode_cores')
+    into compute, bandwidth, fp32, memory, overhead, step, p99, load, link, requests, used, decoded
+    from sparse.routing_constant k;
+    if num_nulls(compute, bandwidth, fp32, memory, overhead, step, p99, load, link, requests, used, decoded) > 0 then
+        perform @extschema@.sparse_routing_constant_of(n)
+        from unnest(array['compute_efficiency', 'bandwidth_efficiency', 'fp32_fraction', 'memory_fraction', 'request_overhead_ms', 'step_overhead_ms', 'p99_factor', 'load_gb_s', 'link_us', 'requests_per_load', 'utilisation', 'decode_gb_s', 'decode_cores']) n;
+    end if;
+end
+$function$;
+comment on function sparse_routing_constants_of() is
+'The constants of a route in SI units, as whoever calls it; one that is missing is an error.';
+
 create function sparse_routing_constant(name text)
 returns double precision
 language c

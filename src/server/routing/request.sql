@@ -44,6 +44,8 @@ language plpgsql
 stable
 parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- planned for what the request says: one family of many is read by its index
+set plan_cache_mode = force_custom_plan
 as $function$
 declare
     listed bigint[];

@@ -8,8 +8,10 @@
  * refused; sparse_route() ranks the rest.
  */
 
-create function sparse_route_candidates_of(
+-- Of the pairs that are not refused those that may be among so many cheapest; all pairs where `most` is null.
+create function sparse_route_cheapest_of(
     request jsonb,
+    most bigint,
     out version bigint,
     out hardware text,
     out host text,
@@ -31,16 +33,28 @@ stable
 parallel unsafe
 set search_path = pg_catalog, pg_temp
 set jit = off
+-- it takes longer to plan than to run, and each request has the same plan
+set plan_cache_mode = force_generic_plan
 as $function$
 #variable_conflict use_column
 declare
     asked record;
+    c record;
     prompt_length double precision;
     output_length double precision;
     held double precision;
     batches double precision[];
     kept_bytes double precision;
     wanted_task text;
+    -- what every row is compared with, taken out of the request once
+    floor_score double precision;
+    latency double precision;
+    first_latency double precision;
+    token_latency double precision;
+    arriving double precision;
+    load_counts double precision;
+    tail double precision;
+    z double precision;
 begin
     perform @extschema@.sparse_routing_check(request, jsonb_build_object(
         'family', 'number or string', 'tag', 'string', 'name', 'string', 'versions', 'array',
@@ -60,6 +74,15 @@ begin
             using errcode = 'invalid_parameter_value';
     end if;
 
+    floor_score := request ->> 'quality_floor';
+    latency := (request ->> 'latency_ms')::double precision / 1e3;
+    first_latency := (request ->> 'ttft_ms')::double precision / 1e3;
+    token_latency := (request ->> 'token_ms')::double precision / 1e3;
+    arriving := request ->> 'rate';
+    load_counts := case when (request ->> 'include_load')::boolean then 1 else 0 end;
+    c := @extschema@.sparse_routing_constants_of();
+    z := @extschema@.sparse_routing_constant_of('quality_z');
+    tail := case when (request ->> 'percentile')::numeric = 50 then 1 else c.p99 end;
     select * into asked from @extschema@.sparse_classify_of(request ->> 'prompt', null::integer, null::integer);
     wanted_task := coalesce(request ->> 'task', asked.task);
     prompt_length := coalesce((request ->> 'prompt_tokens')::double precision,
@@ -78,32 +101,17 @@ begin
                        else @extschema@.sparse_routing_constant_of('kv_bytes') end;
 
     return query
-    with recursive c as (
-        select @extschema@.sparse_routing_constant_of('compute_efficiency') as compute,
-               @extschema@.sparse_routing_constant_of('bandwidth_efficiency') as bandwidth,
-               @extschema@.sparse_routing_constant_of('fp32_fraction') as fp32,
-               @extschema@.sparse_routing_constant_of('memory_fraction') as memory,
-               @extschema@.sparse_routing_constant_of('request_overhead_ms') / 1e3 as overhead,
-               @extschema@.sparse_routing_constant_of('step_overhead_ms') / 1e3 as step,
-               @extschema@.sparse_routing_constant_of('p99_factor') as p99,
-               @extschema@.sparse_routing_constant_of('load_gb_s') * 1e9 as load,
-               @extschema@.sparse_routing_constant_of('decode_gb_s') * 1e9 * @extschema@.sparse_routing_constant_of('decode_cores') as decoded,
-               @extschema@.sparse_routing_constant_of('link_us') / 1e6 as link,
-               @extschema@.sparse_routing_constant_of('requests_per_load') as requests,
-               @extschema@.sparse_routing_constant_of('utilisation') as used
-    ), m as materialized (
-        select r.id, r.stored_bytes, w.*, r.raw_bytes::double precision as own_bytes,
-               r.raw_bytes + coalesce(b.raw_bytes, 0)::double precision as raw_bytes,
+    with recursive m as materialized (
+        select r.id, w.*, r.raw_bytes::double precision as own_bytes,
+               r.raw_bytes + coalesce((select b.raw_bytes from sparse.version b where b.id = w.base), 0)::double precision as raw_bytes,
                case when w.class in ('encoder', 'embedding') then 0 else output_length end as answer,
                -- of a prompt, what a layer with a window computes; of those kept, what it keeps
                least(prompt_length, w.sliding_window) as window_prompt,
                least(held, w.sliding_window) as window_held,
                least(prompt_length + output_length / 2, w.sliding_window) as window_read,
-               q.score, q.source as score_source
-        from @extschema@.sparse_routing_versions_of(request) a
-        join sparse.version r on r.id = a
-        cross join lateral @extschema@.sparse_weigh(r.id) w
-        left join sparse.version b on b.id = w.base
+               q.score, q.source as score_source, @extschema@.sparse_quality_bound(q.score, q.samples, q.standard_error, z) as bound
+        from @extschema@.sparse_routing_weights_of(request) w
+        join sparse.version r on r.id = w.version
         left join sparse.quality q on q.version = r.id and q.task = wanted_task
     ), up as (
         -- what must be loaded where an ancestor is resident: the deltas on the way to it, and adapters
@@ -129,8 +137,8 @@ begin
                           and count(*) filter (where p.role <> 'adapter') > 0) one on true
         where u.depth < 32 and exists (select from sparse.deployment)
     ), place as (
-        select m.id, h.name as hardware, null::text as host, m.raw_bytes as load_bytes, 'loaded whole' as how, 0::double precision as taken
-        from m, sparse.hardware h
+        select m.id, null::text as hardware, null::text as host, m.raw_bytes as load_bytes, 'loaded whole' as how, 0::double precision as taken
+        from m
         union all
         select m.id, d.hardware, d.host, least(m.raw_bytes, near.bytes),
                case when near.depth = 0 then 'resident'
@@ -150,11 +158,31 @@ begin
                            where u.id = m.id and e.host = d.host
                            order by u.bytes, u.depth
                            limit 1) near on true
-    ), fit as (
-        select m.*, p.host, p.how, h.name as hardware, h.price_per_hour, h.bf16, h.devices, c.overhead, c.step, c.p99, c.requests, c.used, p.taken,
+    ), alike as materialized (
+        -- fine-tunes of one base cost the same: each kind of them is computed once
+        select row_number() over () as shape, array_agg(m.id order by m.id) as members, array_agg(p.how order by m.id) as hows,
+               array_agg(m.score order by m.id) as scores, array_agg(m.bound order by m.id) as bounds, array_agg(m.score_source order by m.id) as sources,
+               p.hardware as place, p.host, p.load_bytes, p.taken, p.how = 'resident' as resident,
+               case when m.score is null then 'none' when m.bound < floor_score then 'below' end as short_of,
+               m.weight_bytes, m.parameters, m.expert_fraction, m.experts, m.experts_used, m.dtype, m.kv_elements, m.attention, m.assumed, m.class,
+               m.quantisation, m.computes, m.read_bytes, m.positions, m.sliding_window, m.window_elements, m.window_attention, m.state_elements,
+               m.layers, m.hidden, m.raw_bytes, m.answer, m.window_prompt, m.window_held, m.window_read, m.base is not null as based
+        from place p
+        join m on m.id = p.id
+        where most is null or floor_score is null or m.bound >= floor_score
+        group by p.hardware, p.host, p.load_bytes, p.taken, p.how = 'resident', 12,
+                 m.weight_bytes, m.parameters, m.expert_fraction, m.experts, m.experts_used, m.dtype, m.kv_elements, m.attention, m.assumed, m.class,
+                 m.quantisation, m.computes, m.read_bytes, m.positions, m.sliding_window, m.window_elements, m.window_attention, m.state_elements,
+                 m.layers, m.hidden, m.raw_bytes, m.answer, m.window_prompt, m.window_held, m.window_read, m.base is not null
+    ), fit as materialized (
+        -- (without the members: they would be copied with each row)
+        select m.shape, m.place, m.host, m.load_bytes, m.taken, m.resident, m.short_of, m.weight_bytes, m.parameters, m.expert_fraction, m.experts, m.experts_used,
+               m.dtype, m.kv_elements, m.attention, m.assumed, m.class, m.quantisation, m.computes, m.read_bytes, m.positions, m.sliding_window, m.window_elements,
+               m.window_attention, m.state_elements, m.layers, m.hidden, m.raw_bytes, m.answer, m.window_prompt, m.window_held, m.window_read, m.based,
+               h.name as hardware, h.price_per_hour, h.bf16, h.devices,
                -- what comes from the disk is decoded as it comes
-               case when p.how = 'resident' then 0
-                    else greatest(p.load_bytes / c.load, m.raw_bytes / c.decoded) end as load_s,
+               case when m.resident then 0
+                    else greatest(m.load_bytes / c.load, m.raw_bytes / c.decoded) end as load_s,
                m.weight_bytes + n.batch * kept_bytes * (coalesce(m.kv_elements, 0) * held + coalesce(m.window_elements * m.window_held, 0)
                                                         + coalesce(m.state_elements, 0)) as needed,
                h.memory_bytes * h.devices * c.memory as available,
@@ -173,13 +201,11 @@ begin
                -- two sums over all devices in each layer: to begin one, and a token of one request
                case when h.devices > 1 then 2 * m.layers * c.link else 0 end as link_begin,
                case when h.devices > 1 then 2 * m.layers * m.hidden * 2 * 2 * (h.devices - 1) / h.devices / (h.link_gb_s * 1e9) else 0 end as link_token
-        from place p
-        join m on m.id = p.id
-        join sparse.hardware h on h.name = p.hardware
-        cross join c
+        from alike m
+        join sparse.hardware h on h.name = coalesce(m.place, h.name)
         cross join unnest(batches) n (batch)
         where not request ? 'hardware' or request -> 'hardware' ? h.name
-    ), roof as (
+    ), roof as materialized (
         select f.*,
                greatest(f.batch * (2 * f.active * prompt_length + 2 * coalesce(f.attention, 0) * prompt_length * prompt_length
                                    + 2 * coalesce(f.window_attention * f.window_prompt * (2 * prompt_length - f.window_prompt), 0)) / f.flops_s,
@@ -188,20 +214,18 @@ begin
                -- a batch reads the experts that any of its requests uses
                case when f.answer > 0
                     then greatest((f.read_bytes - f.weight_bytes * f.expert_fraction * f.missed + f.kept_read) / f.bytes_s,
-                                  f.batch * 2 * f.active / f.flops_s) + f.step + f.link_begin + f.batch * f.link_token
+                                  f.batch * 2 * f.active / f.flops_s) + c.step + f.link_begin + f.batch * f.link_token
                     else 0 end as decode
         from fit f
-    ), timed as (
+    ), timed as materialized (
         select r.*, r.prefill + r.answer * r.decode as busy,
-               r.overhead + r.prefill + r.answer * r.decode
-                   + case when (request ->> 'include_load')::boolean then r.load_s else 0 end as p50,
-               r.overhead + r.prefill + case when (request ->> 'include_load')::boolean then r.load_s else 0 end as first,
-               case when (request ->> 'percentile')::numeric = 50 then 1 else r.p99 end as tail
+               c.overhead + r.prefill + r.answer * r.decode + load_counts * r.load_s as p50,
+               c.overhead + r.prefill + load_counts * r.load_s as first
         from roof r
-    ), priced as (
+    ), priced as materialized (
         select t.*,
-               t.price_per_hour / 3600 * (t.busy + t.batch * t.load_s / t.requests) / t.used / (t.batch * (prompt_length + t.answer)) * 1e6 as cost,
-               case when t.class = 'adapter' and t.base is null
+               t.price_per_hour / 3600 * (t.busy + t.batch * t.load_s / c.requests) / c.used / (t.batch * (prompt_length + t.answer)) * 1e6 as cost,
+               case when t.class = 'adapter' and not t.based
                     then 'an adapter, and its base is not here, or not to be seen'
                     when t.answer > 0 and t.class is distinct from 'encoder-decoder' and held > t.positions
                     then format('it was made for %s tokens, and is to hold %s', t.positions, held)
@@ -213,42 +237,109 @@ begin
                     then 'computes no bf16'
                     when t.needed + t.taken > t.available
                     then format('needs %s GB of memory, %s may be filled', round((t.needed / 1e9)::numeric, 2), round((greatest(t.available - t.taken, 0) / 1e9)::numeric, 2))
-                    when request ? 'quality_floor' and t.score is null
+                    when floor_score is not null and t.short_of = 'none'
                     then 'no score for ' || wanted_task
-                    when t.score < (request ->> 'quality_floor')::double precision
-                    then format('score %s is below the floor', t.score)
-                    when t.p50 * t.tail * 1e3 > (request ->> 'latency_ms')::double precision
+                    when t.short_of = 'below'
+                    then 'below the floor'
+                    when t.p50 * tail > latency
                     then 'slower than the latency budget'
-                    when t.first * t.tail * 1e3 > (request ->> 'ttft_ms')::double precision
+                    when t.first * tail > first_latency
                     then 'its first token is slower than the budget'
-                    when t.decode * t.tail * 1e3 > (request ->> 'token_ms')::double precision
+                    when t.decode * tail > token_latency
                     then 'its tokens are slower than the budget'
-                    when request ? 'rate' and t.batch > greatest((request ->> 'rate')::double precision * t.busy, 1)
+                    when arriving is not null and t.batch > greatest(arriving * t.busy, 1)
                     then format('fewer than %s requests come while it serves one', t.batch) end as refused
         from timed t
-    ), best as (
+    ), best as materialized (
         -- the batch: of those that fit the cheapest, or else the smallest
-        select distinct on (p.id, p.hardware, p.host) p.*
+        select distinct on (p.shape, p.hardware) p.*
         from priced p
-        order by p.id, p.hardware, p.host, p.refused is not null, case when p.refused is null then p.cost end, p.batch
+        order by p.shape, p.hardware, p.refused is not null, case when p.refused is null then p.cost end, p.batch
+    ), chosen as (
+        -- each stands for one version at least
+        select b.*, rank() over (order by b.cost, b.p50) as place_in_order
+        from best b
+        where most is null or b.refused is null
     )
-    select t.id, t.hardware, t.host,
+    select v.id, t.hardware, t.host,
            t.cost,
            t.p50 * 1e3,
-           (t.p50 * t.p99) * 1e3,
+           (t.p50 * c.p99) * 1e3,
            t.load_s * 1e3,
-           t.score,
+           v.score,
            t.needed,
            format('%s, %s tokens in, %s out, batch of %s; prefill %s ms, decode %s ms a token; %s; quality %s%s',
                   wanted_task, prompt_length, t.answer, t.batch,
-                  round((t.prefill * 1e3)::numeric, 1), round((t.decode * 1e3)::numeric, 2), t.how,
-                  coalesce(t.score || ' (' || t.score_source || ')', 'not known'),
+                  round((t.prefill * 1e3)::numeric, 1), round((t.decode * 1e3)::numeric, 2), v.how,
+                  coalesce(v.score || ' (' || v.source || ')', 'not known'),
                   case when cardinality(t.assumed) > 0 then '; assumed: ' || array_to_string(t.assumed, ', ') else '' end),
-           t.refused,
+           case when t.refused = 'below the floor'
+                then format('score %s%s is below the floor', v.score, case when v.bound < v.score then ' (at least ' || round(v.bound::numeric, 4) || ')' end)
+                else t.refused end,
            t.batch::integer,
            t.first * 1e3,
            t.decode * 1e3
-    from best t;
+    from chosen t
+    join alike a on a.shape = t.shape
+    cross join unnest(a.members, a.hows, a.scores, a.bounds, a.sources) v (id, how, score, bound, source)
+    where most is null or t.place_in_order <= most;
+end
+$function$;
+comment on function sparse_route_cheapest_of(jsonb, bigint) is
+'What sparse_route_cheapest() finds, as whoever calls it.';
+
+create function sparse_route_cheapest(
+    request jsonb,
+    most bigint,
+    out version bigint,
+    out hardware text,
+    out host text,
+    out cost_per_million double precision,
+    out p50_ms double precision,
+    out p99_ms double precision,
+    out load_ms double precision,
+    out quality double precision,
+    out memory_bytes double precision,
+    out reason text,
+    out refusal text,
+    out batch integer,
+    out ttft_ms double precision,
+    out token_ms double precision
+)
+returns setof record
+language c
+stable
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'call_as_reader';
+comment on function sparse_route_cheapest(jsonb, bigint) is
+'Those of sparse_route_candidates() that are not refused and may be among so many cheapest, with all that cost the same.';
+
+create function sparse_route_candidates_of(
+    request jsonb,
+    out version bigint,
+    out hardware text,
+    out host text,
+    out cost_per_million double precision,
+    out p50_ms double precision,
+    out p99_ms double precision,
+    out load_ms double precision,
+    out quality double precision,
+    out memory_bytes double precision,
+    out reason text,
+    out refusal text,
+    out batch integer,
+    out ttft_ms double precision,
+    out token_ms double precision
+)
+returns setof record
+language plpgsql
+stable
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return query select k.* from @extschema@.sparse_route_cheapest_of(request, null::bigint) k;
 end
 $function$;
 comment on function sparse_route_candidates_of(jsonb) is
@@ -310,8 +401,7 @@ begin
                round(c.cost_per_million::numeric, 4), round(c.p50_ms::numeric, 1), round(c.p99_ms::numeric, 1),
                round(c.load_ms::numeric, 1), c.quality, c.memory_bytes::bigint, c.reason,
                c.batch, round(c.ttft_ms::numeric, 1), round(c.token_ms::numeric, 2)
-        from @extschema@.sparse_route_candidates(request) c
-        where c.refusal is null
+        from @extschema@.sparse_route_cheapest(request, coalesce(floor((request ->> 'alternatives')::numeric)::bigint, 9) + 1) c
         window cheapest as (order by c.cost_per_million, c.p50_ms, c.version, c.hardware, c.host nulls last)
         order by 1
         limit coalesce(floor((request ->> 'alternatives')::numeric)::bigint, 9) + 1;

@@ -69,7 +69,7 @@ $function$;
 comment on function sparse_gguf(bigint) is
 'The largest model in GGUF files of a version: bytes, quantisation and bits a weight by its name, and how many there are.';
 
-create function sparse_weigh(
+create function sparse_weigh_alone(
     version bigint,
     out weight_bytes double precision,
     out parameters double precision,
@@ -108,7 +108,12 @@ declare
     guessed boolean;
 begin
     select r.raw_bytes::double precision as raw_bytes, r.metadata,
-           case when jsonb_typeof(r.metadata -> 'config') = 'object' then r.metadata -> 'config' else r.metadata end as config,
+           -- what its config.json says, and what was given by hand before that; of its quantisation another file may tell
+           case when jsonb_typeof(r.metadata) = 'object'
+                then case when r.metadata ? 'quantization_config' then jsonb_build_object('quantization_config', r.metadata -> 'quantization_config') else '{}' end
+                     || case when jsonb_typeof(r.metadata -> 'config') = 'object' then r.metadata -> 'config' else '{}' end
+                     || (r.metadata - array['config', 'quantization_config'])
+                else r.metadata end as config,
            exists (select from sparse.file f
                    where f.version = r.id and f.path ~ '(^|/)(adapter_config\.json|adapter_model\.(safetensors|bin))$') as is_adapter,
            exists (select from sparse.file f where f.version = r.id and f.path ~ '(^|/)(modules\.json|1_Pooling/config\.json)$')
@@ -192,6 +197,66 @@ begin
     expert_fraction := coalesce(least(expert_bytes / nullif(weight_bytes, 0), 1), 0);
 
     if class = 'adapter' then
+        return;
+    end if;
+    if kv_elements is null then
+        assumed := assumed || 'no KV cache and no attention, as there is no config of its layers and heads'::text;
+    end if;
+    if state_elements is null and class is distinct from 'encoder' and kv_elements is not null then
+        assumed := assumed || 'no state in its layers without attention, whose size is not known'::text;
+    end if;
+    if experts > 1 and expert_bytes is null then
+        assumed := assumed || 'every expert is used, as their share is not known'::text;
+    end if;
+    if quantisation is not null and a.quantisation is not null and a.bits is null then
+        assumed := assumed || 'weights of 4 bits where they are packed'::text;
+    end if;
+end
+$function$;
+comment on function sparse_weigh_alone(bigint) is
+'What a model is and weighs without the base that an adapter runs on, from its tensors, files and config; raises nothing.';
+
+create function sparse_weigh(
+    version bigint,
+    out weight_bytes double precision,
+    out parameters double precision,
+    out expert_fraction double precision,
+    out experts double precision,
+    out experts_used double precision,
+    out dtype text,
+    out kv_elements double precision,
+    out attention double precision,
+    out assumed text[],
+    out class text,
+    out quantisation text,
+    out computes text,
+    out read_bytes double precision,
+    out positions double precision,
+    out sliding_window double precision,
+    out window_elements double precision,
+    out window_attention double precision,
+    out state_elements double precision,
+    out layers double precision,
+    out hidden double precision,
+    out base bigint
+)
+language plpgsql
+stable strict
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $function$
+#variable_conflict use_column
+begin
+    select k.weight_bytes, k.parameters, k.expert_fraction, k.experts, k.experts_used, k.dtype, k.kv_elements, k.attention, k.assumed, k.class, k.quantisation, k.computes, k.read_bytes, k.positions, k.sliding_window, k.window_elements, k.window_attention, k.state_elements, k.layers, k.hidden
+    into weight_bytes, parameters, expert_fraction, experts, experts_used, dtype, kv_elements, attention, assumed, class, quantisation, computes, read_bytes, positions, sliding_window, window_elements, window_attention, state_elements, layers, hidden
+    from sparse.weight k
+    where k.version = $1;
+    if not found then
+        select w.weight_bytes, w.parameters, w.expert_fraction, w.experts, w.experts_used, w.dtype, w.kv_elements, w.attention, w.assumed, w.class, w.quantisation, w.computes, w.read_bytes, w.positions, w.sliding_window, w.window_elements, w.window_attention, w.state_elements, w.layers, w.hidden
+        into weight_bytes, parameters, expert_fraction, experts, experts_used, dtype, kv_elements, attention, assumed, class, quantisation, computes, read_bytes, positions, sliding_window, window_elements, window_attention, state_elements, layers, hidden
+        from @extschema@.sparse_weigh_alone($1) w;
+    end if;
+    if class = 'adapter' then
         -- it runs on its base, or that of its previous revision: what that weighs, and itself
         with recursive up as (
             select $1 as id, false as found, 0 as depth
@@ -215,24 +280,64 @@ begin
                  computes, read_bytes, positions, sliding_window, window_elements, window_attention, state_elements, layers, hidden
             from @extschema@.sparse_weigh(base) w;
         end if;
-        return;
-    end if;
-    if kv_elements is null then
-        assumed := assumed || 'no KV cache and no attention, as there is no config of its layers and heads'::text;
-    end if;
-    if state_elements is null and class is distinct from 'encoder' and kv_elements is not null then
-        assumed := assumed || 'no state in its layers without attention, whose size is not known'::text;
-    end if;
-    if experts > 1 and expert_bytes is null then
-        assumed := assumed || 'every expert is used, as their share is not known'::text;
-    end if;
-    if quantisation is not null and a.quantisation is not null and a.bits is null then
-        assumed := assumed || 'weights of 4 bits where they are packed'::text;
     end if;
 end
 $function$;
 comment on function sparse_weigh(bigint) is
 'What sparse_weights() finds of a model, as whoever calls it; raises nothing, so that a plan may ask it of any version.';
+
+-- Of all versions of a request at once: those that are kept are read with one query.
+create function sparse_routing_weights_of(
+    request jsonb,
+    out version bigint,
+    out weight_bytes double precision,
+    out parameters double precision,
+    out expert_fraction double precision,
+    out experts double precision,
+    out experts_used double precision,
+    out dtype text,
+    out kv_elements double precision,
+    out attention double precision,
+    out assumed text[],
+    out class text,
+    out quantisation text,
+    out computes text,
+    out read_bytes double precision,
+    out positions double precision,
+    out sliding_window double precision,
+    out window_elements double precision,
+    out window_attention double precision,
+    out state_elements double precision,
+    out layers double precision,
+    out hidden double precision,
+    out base bigint
+)
+returns setof record
+language plpgsql
+stable
+rows 100
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $function$
+#variable_conflict use_column
+declare
+    wanted constant bigint[] := array(select @extschema@.sparse_routing_versions_of(request));
+begin
+    return query
+        select k.version, k.weight_bytes, k.parameters, k.expert_fraction, k.experts, k.experts_used, k.dtype, k.kv_elements, k.attention, k.assumed, k.class, k.quantisation, k.computes, k.read_bytes, k.positions, k.sliding_window, k.window_elements, k.window_attention, k.state_elements, k.layers, k.hidden, null::bigint
+        from sparse.weight k
+        where k.version = any (wanted) and k.class is distinct from 'adapter';
+    return query
+        select v.id, w.*
+        from unnest(wanted) v (id)
+        left join sparse.weight k on k.version = v.id
+        cross join lateral @extschema@.sparse_weigh(v.id) w
+        where k.version is null or k.class = 'adapter';
+end
+$function$;
+comment on function sparse_routing_weights_of(jsonb) is
+'The versions that a request allows, and what sparse_weigh() finds of each, as whoever calls it.';
 
 create function sparse_weights_of(
     version bigint,

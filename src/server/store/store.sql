@@ -196,6 +196,7 @@ begin
     perform @extschema@.sparse_attach_model();
     perform @extschema@.sparse_attach_wire();
     perform @extschema@.sparse_attach_savings();
+    perform @extschema@.sparse_attach_routing();
 end
 $function$;
 comment on function sparse_attach_store() is
