@@ -74,6 +74,7 @@ missing_packages() {
     need libxxhash-dev compiles '#include <xxhash.h>'
     need libyajl-dev compiles '#include <yajl/yajl_parse.h>'
     need libyaml-dev compiles '#include <yaml.h>'
+    need libmicrohttpd-dev compiles '#include <microhttpd.h>'
     need libssl-dev compiles '#include <openssl/evp.h>'
     need libpq-dev compiles '#include <libpq-fe.h>'
     need python3-psycopg any_python 'import psycopg'

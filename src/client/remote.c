@@ -18,7 +18,7 @@
 /* Options without a short form. */
 enum
 {
-	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_APPROX, OPTION_RECORD, OPTION_ROOT, OPTION_EFFORT, OPTION_HELP
+	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_APPROX, OPTION_RECORD, OPTION_ROOT, OPTION_EFFORT, OPTION_LISTEN, OPTION_ANONYMOUS, OPTION_URL, OPTION_HELP
 };
 
 /* An option of some commands (by its mark), or of all. */
@@ -44,6 +44,9 @@ static const remote_option known[] = {
 	{'r', "record", OPTION_RECORD, NULL, "tell the server when it is done: sparse_record_pull()"},
 	{'e', "effort", OPTION_EFFORT, "N", "how much is searched for what predicts a tensor, 1 to 3 (sparse.effort)"},
 	{'j', "jobs", 'j', "N", "connections at the same time (2)"},
+	{'s', "listen", OPTION_LISTEN, "HOST:PORT", "where to listen (127.0.0.1:8080)"},
+	{'s', "anonymous", OPTION_ANONYMOUS, "ROLE", "as whom requests without a token are answered; without it, not at all"},
+	{'s', "url", OPTION_URL, "URL", "the hub's address as clients know it, for links"},
 	{'n', "count", 'n', "N", "at most so many"},
 	{'l', "all", 'a', NULL, "everything"},
 	{'d', "delete", 'D', NULL, "take the tag away"},
@@ -88,6 +91,10 @@ const remote_command remote_commands[] = {
 	{"savings", "[REF]", 0, 1, "f", "what versions cost, and what that saves", NULL, savings_run},
 	{"verify", "[REF]", 0, 1, "qf", "read everything and check it; exit code 4 if anything is wrong", NULL, verify_run},
 	{"rm", "REF", 1, 1, "q", "drop a version: it can no longer be read, children are not affected", NULL, rm_run},
+	{"serve", "", 0, 0, "sjq", "answer over HTTP as the Hugging Face Hub does",
+		"Clients of the Hub (HF_ENDPOINT), git-lfs and curl read models. Each request runs as the role of its\n"
+		"token, or as that of --anonymous: the user of the connection must be a member of it. With --quiet\n"
+	"there is no access log. SIGTERM ends it when what is being answered is.", serve_run},
 	{"gc", "", 0, 0, "gf", "give back the space of what was dropped", NULL, gc_run},
 };
 
@@ -235,6 +242,15 @@ take_option(remote *r, const remote_command *command, int letter)
 			break;
 		case OPTION_ROOT:
 			r->root = optarg;
+			break;
+		case OPTION_LISTEN:
+			r->listen = optarg;
+			break;
+		case OPTION_ANONYMOUS:
+			r->anonymous = optarg;
+			break;
+		case OPTION_URL:
+			r->url = optarg;
 			break;
 		case OPTION_RECORD:
 			r->record = true;

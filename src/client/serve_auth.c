@@ -1,0 +1,94 @@
+/*
+ * serve_auth.c: whose request it is (see serve.h).
+ *
+ * A token stands for a role: sparse_token_role() knows it by its hash. It comes as
+ * "Bearer", or as the password of "Basic", which is what git can say. A token that is wrong is
+ * refused, never taken for nobody's.
+ */
+#include "serve.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+
+PGresult *
+request_ask(request *r, const char *sql, int count, const char *const *value)
+{
+	return pool_ask(r->hub->pool, r->role, sql, count, value, false);
+}
+
+/* The token of the Authorization header; NULL: there is none. The caller frees it. */
+static char *
+token_of(const request *r)
+{
+	const char *header = request_header(r, "Authorization");
+	char	   *password = NULL;
+	char	   *user;
+	char	   *token;
+
+	if (header == NULL)
+		return NULL;
+	if (strncasecmp(header, "Bearer ", 7) == 0)
+		return format_text("%s", header + 7 + strspn(header + 7, " "));
+	user = MHD_basic_auth_get_username_password(r->connection, &password);
+	token = format_text("%s", password ? password : "");
+	MHD_free(user);
+	MHD_free(password);
+	return token;
+}
+
+bool
+authenticate(request *r, enum MHD_Result *result)
+{
+	char	   *token = token_of(r);
+	PGresult   *answer;
+
+	if (token == NULL)
+	{
+		if (r->hub->anonymous == NULL)
+		{
+			*result = answer_failure(r, NO_TOKEN, "a token is needed");
+			return false;
+		}
+		r->role = format_text("%s", r->hub->anonymous);
+		return true;
+	}
+	{
+		const char *const value[] = {token};
+
+		answer = pool_ask(r->hub->pool, NULL, "select role from @.sparse_token_role($1::text)", 1, value, false);
+	}
+	free(token);
+	if (PQresultStatus(answer) != PGRES_TUPLES_OK)
+	{
+		*result = answer_refusal(r, answer);
+		return false;
+	}
+	if (PQntuples(answer) == 1)
+		r->role = format_text("%s", PQgetvalue(answer, 0, 0));
+	PQclear(answer);
+	if (r->role == NULL)
+		*result = answer_failure(r, NO_TOKEN, "Invalid credentials: no such token, or it has expired");
+	return r->role != NULL;
+}
+
+enum MHD_Result
+answer_whoami(request *r)
+{
+	const char *const value[] = {r->role};
+	PGresult   *result;
+	enum MHD_Result done;
+
+	if (request_header(r, "Authorization") == NULL)
+		return answer_failure(r, NO_TOKEN, "Invalid credentials: there is no token");
+	result = request_ask(r, "select jsonb_build_object('type', 'user', 'id', $1::text, 'name', $1::text, 'fullname', $1::text,"
+						 " 'isPro', false, 'orgs', jsonb_build_array(),"
+						 " 'auth', jsonb_build_object('type', 'access_token', 'accessToken',"
+						 " jsonb_build_object('displayName', 'sparse', 'role', 'write')))::text", 1, value);
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		return answer_refusal(r, result);
+	done = answer_text(r, 200, "application/json; charset=utf-8", PQgetvalue(result, 0, 0));
+	PQclear(result);
+	return done;
+}
