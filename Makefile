@@ -109,7 +109,7 @@ EXTRA_CLEAN = pg_sparse build $(CLIENT_OBJS) $(DEPENDENCIES)
 # Everywhere. PostgreSQL 19's headers want GNU's C. A prediction must come out the same on
 # every machine: no fused multiply-add, nothing tuned to the machine that builds. And so
 # must the programs, wherever they are built.
-OUR_CPPFLAGS = $(addprefix -I$(TOP)/,src src/core src/server) -MMD -MP
+OUR_CPPFLAGS = $(addprefix -I$(TOP)/,src src/core src/server) -DSPARSE_EXTVERSION='"$(EXTVERSION)"' -MMD -MP
 OUR_CFLAGS = -std=gnu11 -Wall -Wextra -ffp-contract=off $(sort -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(abspath $(TOP))=.)
 
 ifneq (.,$(TOP))
@@ -209,6 +209,9 @@ sparse--$(EXTVERSION).sql: $(SQL_PARTS) sparse.control Makefile
 
 # Where bash looks for completions.
 completionsdir = $(or $(shell pkg-config --variable=completionsdir bash-completion 2>/dev/null),/usr/share/bash-completion/completions)
+# And zsh and fish.
+zshdir = $(dir $(patsubst %/,%,$(dir $(completionsdir))))zsh/vendor-completions
+fishdir = $(dir $(patsubst %/,%,$(dir $(completionsdir))))fish/vendor_completions.d
 
 # The client is an ordinary program: of PostgreSQL it links libpq alone.
 .PHONY: $(SERVERLESS)
@@ -219,12 +222,14 @@ pg_sparse: $(CORE_OBJS) $(CLIENT_OBJS)
 client-compiles:
 	$(CC) $(filter-out -M%,$(CPPFLAGS)) $(CFLAGS) -fsyntax-only $(addprefix $(TOP)/,$(CLIENT_SOURCES))
 install-client: client
-	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1' '$(DESTDIR)$(completionsdir)'
+	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1' '$(DESTDIR)$(completionsdir)' '$(DESTDIR)$(zshdir)' '$(DESTDIR)$(fishdir)'
 	$(INSTALL_PROGRAM) pg_sparse '$(DESTDIR)$(bindir)/'
 	$(INSTALL_DATA) $(TOP)/docs/pg_sparse.1 '$(DESTDIR)$(mandir)/man1/'
 	$(INSTALL_DATA) $(TOP)/src/client/pg_sparse.bash '$(DESTDIR)$(completionsdir)/pg_sparse'
+	$(INSTALL_DATA) $(TOP)/src/client/pg_sparse.zsh '$(DESTDIR)$(zshdir)/_pg_sparse'
+	$(INSTALL_DATA) $(TOP)/src/client/pg_sparse.fish '$(DESTDIR)$(fishdir)/pg_sparse.fish'
 uninstall-client:
-	rm -f '$(DESTDIR)$(bindir)/pg_sparse' '$(DESTDIR)$(mandir)/man1/pg_sparse.1' '$(DESTDIR)$(completionsdir)/pg_sparse'
+	rm -f '$(DESTDIR)$(bindir)/pg_sparse' '$(DESTDIR)$(mandir)/man1/pg_sparse.1' '$(DESTDIR)$(completionsdir)/pg_sparse' '$(DESTDIR)$(zshdir)/_pg_sparse' '$(DESTDIR)$(fishdir)/pg_sparse.fish'
 
 include $(TOP)/test/programs.mk
 

@@ -24,7 +24,8 @@ create function totals(out deltas bigint, out payload_is boolean, out objects_ar
            all_deltas = (select sum(payload_bytes) from sparse.storage),
            of_versions = (select coalesce(sum(stored_bytes), 0) from sparse.savings),
            of_versions = (select coalesce(sum(stored_bytes), 0) from sparse.savings_by_family),
-           of_versions = (select coalesce(sum(stored_bytes), 0) from sparse.savings_by_owner),
+           of_versions = (select coalesce(sum(stored_bytes), 0) from sparse.savings_by_owner) and
+           of_versions = (select coalesce(sum(stored_bytes), 0) from sparse.savings_by_organisation),
            of_versions = (select coalesce(sum(stored_bytes), 0) from sparse.savings_by_month),
            of_versions = (select coalesce(sum(stored_bytes), 0) from sparse.savings_by_predictor),
            not exists (select from sparse.version v, sparse_tally(v.id) t
@@ -47,6 +48,16 @@ select family, name, versions, raw_file_bytes, whole_file_dedup_bytes, shared_co
 -- what the relations take is what the server says, all of it
 select sum(total_bytes) = (select sum(pg_total_relation_size(oid)) from pg_class where relnamespace = 'sparse'::regnamespace and relkind = 'r') as total,
        bool_and(overhead_bytes = total_bytes - payload_bytes) as overhead from sparse.storage;
+
+select sparse_drop_preview('{org/base,no such}'::text[]);
+select objects, stored_bytes, kept_objects from sparse_drop_preview('{}'::text[]);
+-- Together more goes than one by one: what only they share
+select p.objects > s.objects as more, p.stored_bytes > s.bytes as more_bytes, p.kept_objects < s.kept as less_stays
+from sparse_drop_preview(array(select id::text from sparse.version where state = 'ready' order by id)) p,
+    (select sum(o.objects) as objects, sum(o.stored_bytes) as bytes, sum(o.kept_objects) as kept from sparse.version v, sparse_drop_preview(v.id) o where v.state = 'ready') s;
+-- The narrow face, organisations, and what was then
+select name, raw_bytes, stored_bytes < raw_bytes as less, saved_bytes = raw_bytes - stored_bytes as saved, saved_percent between 0 and 100 as percent, predictor from sparse.savings_short;
+select organisation, versions from sparse.savings_by_organisation order by 1;
 
 -- What a drop would free is what it frees: nothing, while others need it
 create table before as select p.* from sparse_drop_preview('org/tuned') p;

@@ -45,7 +45,7 @@ declare
 begin
     for view in select relname from pg_class where relnamespace = 'sparse'::regnamespace and relkind = 'v' loop
         execute format('grant select on sparse.%I to %I', view,
-                       case when view ~ '^(all_|storage|payload)' then 'regress_sparse_analyst' else 'regress_sparse_reader' end);
+                       case when view ~ '^(all_|storage|payload|growth)' then 'regress_sparse_analyst' else 'regress_sparse_reader' end);
     end loop;
 end $$;
 grant select on sparse.savings_history to regress_sparse_analyst;
@@ -64,7 +64,7 @@ exception when others then
 end $$;
 create function calls(reference text) returns table (function text, argument int, call text) language plpgsql as $$
 declare
-    references_are constant text[] := '{version,a,b,ours,theirs,base,parent,parents,have,child,family,old,name,prefix}';
+    references_are constant text[] := '{version,versions,a,b,ours,theirs,base,parent,parents,have,child,family,old,name,prefix}';
     f record;
     given text[];
     value text;

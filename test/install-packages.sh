@@ -83,6 +83,9 @@ missing_packages() {
     need perl command -v prove
     need zstd command -v zstd
     need pgbouncer has_program pgbouncer
+    need curl command -v curl
+    need nodejs command -v node
+    need npm command -v npm
 }
 
 # Run the arguments as root: directly, or through sudo where it asks nothing.

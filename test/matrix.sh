@@ -6,7 +6,7 @@
 #   test/matrix.sh JOB...          as root; all jobs by default
 #
 #   15 16 17 18 19     that PostgreSQL, from bookworm, noble, trixie, sid, experimental
-#   no-openssl         17 built without OpenSSL (PostgreSQL's own default) from trixie's source
+#   no-openssl         18 built without OpenSSL (PostgreSQL's own default) from sid's source
 #   aarch64            the core and the client cross-built, the unit tests under qemu-user
 #
 #   PARTS="regress tap"     only these parts of make check
@@ -30,8 +30,8 @@ suite_of() {
     case $1 in
         15) echo bookworm ;;
         16) echo noble ;;
-        17 | no-openssl | aarch64) echo trixie ;;
-        18) echo sid ;;
+        17 | aarch64) echo trixie ;;
+        18 | no-openssl) echo sid ;;
         19) echo experimental ;;
         *) return 1 ;;
     esac
@@ -47,10 +47,11 @@ fresh_user() {
     in_chroot "$copy" chown -R visitor: /home/visitor
 }
 
-# As that user, in that tree.
+# As that user, in that tree. (noble's gcc 13.2 aligns no locals to 64 bytes under ASan's detection of uses after return,
+# on at run time by default in that release alone: GCC's bug 110027. xxHash needs that for AVX-512.)
 as_visitor() {
     in_chroot "$copy" setpriv --reuid=visitor --regid=visitor --init-groups \
-        env HOME=/home/visitor USER=visitor TESTS="${TESTS:-}" TEST_SECONDS="${TEST_SECONDS:-}" bash -c "cd ~/sparse && $1"
+        env HOME=/home/visitor USER=visitor ${asan:+ASAN_OPTIONS=$asan} TESTS="${TESTS:-}" TEST_SECONDS="${TEST_SECONDS:-}" bash -c "cd ~/sparse && $1"
 }
 
 check_command() {
@@ -81,7 +82,7 @@ run_no_openssl() {
         apt_in "$copy" update &&
         apt_in "$copy" install dpkg-dev bison flex bzip2 &&
         as_visitor 'bash test/install-packages.sh' &&
-        as_visitor 'cd ~ && apt-get -q source --download-only postgresql-17 && mkdir pg && tar -xf postgresql-17_*.orig.tar.* -C pg --strip-components=1 &&
+        as_visitor 'cd ~ && apt-get -q source --download-only postgresql-18 && mkdir pg && tar -xf postgresql-18_*.orig.tar.* -C pg --strip-components=1 &&
             cd pg && ./configure --quiet --prefix="$HOME/server" --without-readline --without-icu --without-zlib --enable-tap-tests CFLAGS=-O1 &&
             make -s -j2 && make -s install && make -s -C contrib/pageinspect install' &&
         as_visitor "! grep '^#define USE_OPENSSL' ~/pg/src/include/pg_config.h && export PG_CONFIG=\$HOME/server/bin/pg_config &&
@@ -92,7 +93,7 @@ run_aarch64() {
     in_chroot "$copy" dpkg --add-architecture arm64 &&
         apt_in "$copy" update &&
         apt_in "$copy" install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libpq-dev:arm64 libssl-dev:arm64 \
-            libzstd-dev:arm64 libxxhash-dev:arm64 libyajl-dev:arm64 libyaml-dev:arm64 &&
+            libzstd-dev:arm64 libxxhash-dev:arm64 libyajl-dev:arm64 libyaml-dev:arm64 libmicrohttpd-dev:arm64 &&
         as_visitor 'aarch64-linux-gnu-gcc --version | head -n 1 | sed "s/^/compiler: /"
             make -s -j2 client CC=aarch64-linux-gnu-gcc && make -s -j2 test-programs TEST_CC=aarch64-linux-gnu-gcc SANITIZE= &&
             bash test/lib/run-programs.sh qemu-aarch64 -L /usr/aarch64-linux-gnu'
@@ -129,6 +130,8 @@ run_job() {
         echo "$job skipped: $why"
         return
     fi
+    local asan=
+    [ "$suite" != noble ] || asan=detect_stack_use_after_return=0
     case $job in
         [0-9]*) command=run_version ;;
         *) command=run_${job//-/_} ;;

@@ -252,11 +252,12 @@ run(conn *c, const char *sql, int count, const char *const *value)
 	return finish_statement(c, PQgetResult(c->pg));
 }
 
-/* The schema that the extension is in. */
+/* The schema that the extension is in, which is there, and has a store. */
 static void
 look_up_extension(conn *c)
 {
-	PGresult   *result = run(c, "select quote_ident(n.nspname) from pg_extension e"
+	PGresult   *result = run(c, "select quote_ident(n.nspname), exists (select from pg_class t join pg_namespace s on s.oid = t.relnamespace"
+							 " where s.nspname = 'sparse' and t.relname = 'version') from pg_extension e"
 							 " join pg_namespace n on n.oid = e.extnamespace where e.extname = 'sparse'", 0, NULL);
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
@@ -265,6 +266,8 @@ look_up_extension(conn *c)
 		fail(STATUS_REFUSED, "There: create extension sparse; select sparse_create_store();",
 			 "database \"%s\" has no extension sparse", PQdb(c->pg));
 	c->schema = format_text("%s", PQgetvalue(result, 0, 0));
+	if (PQgetvalue(result, 0, 1)[0] != 't')
+		fail(STATUS_REFUSED, "There, as who is to own it: select sparse_create_store();", "database \"%s\" has no store yet", PQdb(c->pg));
 	PQclear(result);
 }
 

@@ -67,6 +67,7 @@ typedef struct gathering
 	local_version *version;
 	folder_enter enters;
 	void	   *state;
+	const patterns *taken;
 } gathering;
 
 static bool
@@ -80,8 +81,11 @@ enters_folder(void *state, const char *path)
 static void
 add_file(void *state, const char *place, const char *path)
 {
-	local_version *v = ((gathering *) state)->version;
+	const gathering *g = state;
+	local_version *v = g->version;
 
+	if (!patterns_take(g->taken, path))
+		return;
 	if (!sparse_utf8_valid(path, strlen(path)))
 		fail(STATUS_FAILED, "Rename it.", "the name of \"%s\" is not valid UTF-8", place);
 	v->file = array_grow(v->file, v->count, sizeof *v->file);
@@ -174,13 +178,15 @@ check_all(local_version *v, bool alone, bool as_bytes, char (*error)[SPARSE_MESS
 }
 
 void
-local_open(local_version *v, const char *path, folder_enter enters, void *state, bool as_bytes)
+local_open(local_version *v, const char *path, folder_enter enters, void *state, const patterns *taken, bool as_bytes)
 {
-	gathering	g = {v, enters, state};
+	gathering	g = {v, enters, state, taken};
 	char	  (*error)[SPARSE_MESSAGE];
 
 	*v = (local_version) {0};
 	folder_walk(path, add_file, enters_folder, &g);
+	if (v->count == 0)
+		fail(STATUS_FAILED, NULL, "none of the files of \"%s\" is meant", path);
 	qsort(v->file, v->count, sizeof *v->file, compare_paths);
 	error = allocate(v->count * sizeof *error);
 	for (unsigned long i = 0; i < v->count; i++)

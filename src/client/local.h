@@ -13,6 +13,7 @@
 #include "folder.h"
 #include "hashing.h"
 #include "model.h"
+#include "patterns.h"
 
 typedef struct local_file
 {
@@ -30,8 +31,8 @@ typedef struct local_version
 	uint64_t	bytes;			/* of all */
 } local_version;
 
-/* The files that a path means; `enters` may be NULL, or says which folders below belong to it. */
-extern void local_open(local_version *v, const char *path, folder_enter enters, void *state, bool as_bytes);
+/* The files that a path means; `enters` may be NULL, or says which folders below belong to it; `taken` (NULL: all), which of them. */
+extern void local_open(local_version *v, const char *path, folder_enter enters, void *state, const patterns *taken, bool as_bytes);
 
 /* Notes the SHA-256s that are needed. */
 extern void local_hash(local_version *v, hash_jobs *jobs);

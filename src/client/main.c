@@ -8,6 +8,7 @@
 #include "client.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdarg.h>
@@ -198,7 +199,8 @@ print_help(void)
 	for (unsigned i = 0; i < remote_command_count; i++)
 		printf("  %-12s %s\n", remote_commands[i].name, remote_commands[i].summary);
 	printf("\nOptions:\n"
-		   "  -h, --help     this help; after a command, that command's\n"
+		   "  -h, --help     this help\n"
+		   "  COMMAND --help what a command does, and its options (with a server -h is the host, as for psql)\n"
 		   "  -V, --version  the version\n\n"
 		   "Exit codes:\n"
 		   "  0  done\n"
@@ -226,7 +228,7 @@ run(int argc, char **argv)
 	}
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
 	{
-		printf("pg_sparse, delta format %d, delta file format %d\n", SPARSE_FORMAT, DELTAFILE_VERSION);
+		printf("pg_sparse %s (delta format %d, delta file format %d)\n", SPARSE_EXTVERSION, SPARSE_FORMAT, DELTAFILE_VERSION);
 		return;
 	}
 	for (size_t i = 0; i < COMMANDS; i++)
@@ -248,6 +250,8 @@ int
 main(int argc, char **argv)
 {
 	/* A write that the system refuses fails, and is told; it does not kill. */
+	/* the widths of characters; nothing else depends on where one is */
+	setlocale(LC_CTYPE, "");
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	run(argc, argv);

@@ -2,14 +2,13 @@
 # versions, asked of the server that the environment names, if it answers at once.
 
 _pg_sparse_versions() {
-    PGCONNECT_TIMEOUT=1 timeout 1 pg_sparse log -w -n 500 --csv 2>/dev/null </dev/null |
-        sed -n '1d; s/^[0-9]*,\([^,@"]*\)@[0-9]*,ready,.*/\1/p' | sort -u
+    PGCONNECT_TIMEOUT=1 timeout 1 pg_sparse ls -w -n 500 --csv 2>/dev/null </dev/null | sed -n '1d; s/^\([^,"]*\),.*/\1/p'
 }
 
 _pg_sparse() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
     local commands options
-    commands='push pull adopt log show diff tree tag savings verify rm gc compress reconstruct info estimate bench'
+    commands='push pull adopt export status ls log ancestry show diff tree tag parents find-parent rename commit checkout merge savings verify rm undrop gc serve compress reconstruct info estimate bench'
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W "$commands --help --version" -- "$current"))
@@ -30,10 +29,10 @@ _pg_sparse() {
         return
     fi
     case $command in
-        push | adopt | compress | reconstruct | info | estimate | bench)
+        push | adopt | export | status | commit | compress | reconstruct | info | estimate | bench)
             compopt -o filenames 2>/dev/null
             COMPREPLY=($(compgen -f -- "$current")) ;;
-        pull | log | show | diff | tree | tag | savings | verify | rm)
+        pull | log | ancestry | show | diff | tree | tag | parents | find-parent | rename | checkout | merge | savings | verify | rm | undrop)
             COMPREPLY=($(compgen -W "$(_pg_sparse_versions)" -- "$current")) ;;
     esac
 }

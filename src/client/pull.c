@@ -264,7 +264,7 @@ choose_places(pull_version *v, const char *output)
 {
 	size_t		length = strlen(output);
 	bool		slash = length > 0 && output[length - 1] == '/';
-	bool		folder = v->count != 1 || slash || folder_is(output);
+	bool		folder = !v->alone || slash || folder_is(output);
 
 	if (length == 0)
 		fail(STATUS_USAGE, NULL, "\"\" is not the name of a file");
@@ -380,13 +380,13 @@ open_version(puller *p, conn *c, const remote *r)
 	PGresult   *result;
 
 	if (!r->approx)
-		pull_version_open(&p->version, c, reference);
+		pull_version_open(&p->version, c, reference, &r->files);
 	else
 	{
 		result = conn_query(c, newest_approximation, 1, &reference);
 		if (PQntuples(result) == 0)
 			fail(STATUS_REFUSED, "pg_sparse log lists the versions.", "there is no version \"%s\"", reference);
-		pull_version_open(&p->version, c, PQgetvalue(result, 0, 0));
+		pull_version_open(&p->version, c, PQgetvalue(result, 0, 0), &r->files);
 		PQclear(result);
 	}
 	if (!tell_approximation(c, p->version.id, r->quiet) && r->approx)
@@ -418,11 +418,31 @@ record_pull(conn *c, const pull_version *v)
 	PQclear(result);
 }
 
+/* What it took, for people. */
+static void
+tell(const pull_version *v, const struct timespec *begun)
+{
+	char	   *bytes = text_in_units(v->bytes);
+	char	   *missing = text_in_units(v->wanted);
+	char	   *sent = text_in_units(v->sent);
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	note("%lu file%s of %s; %s of that were not there, for which %s came; %.1f s", v->count, v->count == 1 ? "" : "s", bytes, missing, sent,
+		 (double) (now.tv_sec - begun->tv_sec) + (double) (now.tv_nsec - begun->tv_nsec) / 1e9);
+	free(bytes);
+	free(missing);
+	free(sent);
+}
+
 void
 pull_run(conn *c, const remote *r)
 {
 	puller		p = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
 
+	struct timespec begun;
+
+	clock_gettime(CLOCK_MONOTONIC, &begun);
 	open_many_files();
 	open_version(&p, c, r);
 	open_haves(&p, c, r);
@@ -432,6 +452,8 @@ pull_run(conn *c, const remote *r)
 		pull_stream(c, &p.version, &p.haves);
 	else
 		pull_files(&p, c, r);
+	if (!r->quiet && r->tensors.count == 0)
+		tell(&p.version, &begun);
 	if (r->record)
 		record_pull(c, &p.version);
 	haves_close(&p.haves);

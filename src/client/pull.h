@@ -47,13 +47,15 @@ typedef struct pull_version
 	pull_file  *file;			/* in order of path, each once */
 	unsigned long count;
 	uint64_t	bytes;
+	bool		alone;			/* the version has one file, and no more */
+	const patterns *taken;		/* which files are meant; NULL: all */
 	bool		factors;		/* the server can send what chunks need before them */
 	uint64_t	wanted;			/* bytes of content that were not there when the pull began */
 	_Atomic uint64_t sent;		/* bytes that came for them */
 } pull_version;
 
-/* Looks up the version and its files; refuses paths that lead elsewhere. */
-extern void pull_version_open(pull_version *v, conn *c, const char *reference);
+/* Looks up the version and those of its files that are meant (NULL: all); refuses paths that lead elsewhere. */
+extern void pull_version_open(pull_version *v, conn *c, const char *reference, const patterns *files);
 
 /* A number of a listing, at most `most`; else the listing is malformed, and the program ends. */
 extern uint64_t pull_get_number(const PGresult *result, int row, int column, uint64_t most);

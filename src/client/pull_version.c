@@ -32,16 +32,19 @@ pull_get_number(const PGresult *result, int row, int column, uint64_t most)
 }
 
 static void
-take_file(pull_version *v, const PGresult *result, int row)
+take_file(pull_version *v, const PGresult *result, int row, const patterns *files)
 {
 	const char *path = PQgetvalue(result, row, 0);
-	pull_file  *file = &v->file[v->count++];
+	pull_file  *file = &v->file[v->count];
 
 	if (!sparse_path_is_safe(path))
 		fail(STATUS_DAMAGED, "Nothing was written.", "a file of the version has a path that leads elsewhere");
 	/* a path that comes twice would be two files of one place */
-	if (row > 0 && strcmp(v->file[row - 1].path, path) >= 0)
+	if (row > 0 && strcmp(PQgetvalue(result, row - 1, 0), path) >= 0)
 		fail_listing();
+	if (!patterns_take(files, path))
+		return;
+	v->count++;
 	*file = (pull_file) {.path = format_text("%s", path), .bytes = pull_get_number(result, row, 1, INT64_MAX)};
 	if (!wire_parse_hex(PQgetvalue(result, row, 2), file->sha256, SHA256_BYTES) ||
 		file->bytes > INT64_MAX - v->bytes)
@@ -50,19 +53,22 @@ take_file(pull_version *v, const PGresult *result, int row)
 }
 
 void
-pull_version_open(pull_version *v, conn *c, const char *reference)
+pull_version_open(pull_version *v, conn *c, const char *reference, const patterns *files)
 {
 	const char *value[] = {reference};
 	PGresult   *result = conn_query(c, "select @.sparse_version_id($1::text)", 1, value);
 
-	*v = (pull_version) {0};
+	*v = (pull_version) {.taken = files};
 	snprintf(v->id, sizeof v->id, "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);
 	value[0] = v->id;
 	result = conn_query(c, "select path, bytes, encode(sha256, 'hex') from @.sparse_files($1::bigint) order by ordinal", 1, value);
 	v->file = allocate((unsigned long) PQntuples(result) * sizeof *v->file);
 	for (int row = 0; row < PQntuples(result); row++)
-		take_file(v, result, row);
+		take_file(v, result, row, files);
+	v->alone = PQntuples(result) == 1;
+	if (v->count == 0 && PQntuples(result) > 0)
+		fail(STATUS_REFUSED, "pg_sparse show lists the files of a version.", "none of the files of \"%s\" is meant", reference);
 	PQclear(result);
 	v->factors = conn_may_call(c, "sparse_delta_factors(bigint, text[], text, bigint, bigint)");
 }
@@ -96,6 +102,8 @@ pull_version_cuts(pull_version *v, conn *c)
 	{
 		const char *path = PQgetvalue(result, row, 0);
 
+		if (!patterns_take(v->taken, path))
+			continue;
 		/* in order of files: the list goes on, or back where the server does not keep that order */
 		for (unsigned long tries = 0; tries < v->count && strcmp(v->file[at].path, path) != 0; tries++)
 			at = (at + 1) % v->count;

@@ -142,10 +142,11 @@ begin_version(push *p, conn *c, const push_request *r)
 	char	   *roles = roles_array(r);
 	/* of this statement alone: a pooler may give the session to others */
 	const char *find = r->no_parent ? "off" : NULL;
-	const char *const value[] = {r->name, files, parents, roles, r->metadata ? r->metadata : "{}", p->haves.array, p->card.metadata, find};
-	PGresult   *result = conn_query_again(c, "select case when $8::text is null or set_config('sparse.find_parents', $8::text, true) = $8::text"
+	const char *const value[] = {r->name, files, parents, roles, r->metadata ? r->metadata : "{}", p->haves.array, p->card.metadata, find, r->message ? r->message : ""};
+	PGresult   *result = conn_query_again(c, "select case when ($8::text is null or set_config('sparse.find_parents', $8::text, true) = $8::text)"
+											" and set_config('sparse.message', $9::text, true) = $9::text"
 											" then @.sparse_begin($1::text, $2::jsonb, $3::text[], $4::text[],"
-											" case when jsonb_typeof($5::jsonb) = 'object' then $7::jsonb || $5::jsonb else $5::jsonb end, $6::text[]) end", 8, value);
+											" case when jsonb_typeof($5::jsonb) = 'object' then $7::jsonb || $5::jsonb else $5::jsonb end, $6::text[]) end", 9, value);
 
 	snprintf(p->id, sizeof p->id, "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);
@@ -226,7 +227,7 @@ push_model(push *p, conn *c, const push_request *request)
 	push_request r = *request;
 
 	*p = (push) {0};
-	local_open(&p->local, r.path, r.enters, r.enter_state, r.as_bytes);
+	local_open(&p->local, r.path, r.enters, r.enter_state, r.files, r.as_bytes);
 	read_card(p);
 	hash_all(p, c, &r);
 	suggest_parents(p, c, &r);
@@ -307,9 +308,11 @@ push_run(conn *c, const remote *r)
 {
 	push_request request = {
 		.path = r->argument[0],
+		.files = &r->files,
 		.name = r->argument[1],
 		.haves = r->haves,
 		.metadata = r->metadata,
+		.message = r->message,
 		.no_parent = r->no_parent,
 		.as_bytes = r->as_bytes,
 		.quiet = r->quiet,

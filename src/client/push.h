@@ -55,12 +55,14 @@ typedef struct push_request
 	const char *path;
 	folder_enter enters;		/* which folders below belong to it; NULL: all */
 	void	   *enter_state;
+	const patterns *files;		/* which of its files; NULL: all */
 	const char *name;
 	name_list	parents;
 	const char **role;			/* of each parent; NULL: finetune */
 	bool		also_declared;	/* what the model's own files name is a parent though others are given */
 	name_list	haves;
 	const char *metadata;		/* NULL: {} */
+	const char *message;		/* or NULL */
 	bool		no_parent;
 	bool		as_bytes;
 	bool		quiet;

@@ -18,7 +18,9 @@
 /* Options without a short form. */
 enum
 {
-	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_APPROX, OPTION_RECORD, OPTION_ROOT, OPTION_EFFORT, OPTION_LISTEN, OPTION_ANONYMOUS, OPTION_URL, OPTION_HELP
+	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_APPROX, OPTION_RECORD, OPTION_ROOT, OPTION_EFFORT, OPTION_KIND, OPTION_TAG, OPTION_META, OPTION_ROLE,
+	OPTION_SPLIT, OPTION_KEY, OPTION_TYPE, OPTION_ON_CONFLICT, OPTION_STAT,
+	OPTION_INCLUDE, OPTION_EXCLUDE, OPTION_LISTEN, OPTION_ANONYMOUS, OPTION_URL, OPTION_HELP
 };
 
 /* An option of some commands (by its mark), or of all. */
@@ -37,6 +39,18 @@ static const remote_option known[] = {
 	{'a', "adapter", 'A', "FILE", "the adapter that was merged into the parent: stored as well, as a parent"},
 	{'h', "have", 'H', "FILE", "a local copy of a related version, known by its content; may be repeated"},
 	{'m', "metadata", OPTION_METADATA, "JSON", "an object to keep with the version"},
+	{'M', "message", 'm', "TEXT", "a line to keep with the version"},
+	{'k', "kind", OPTION_KIND, "KIND", "only models, or only datasets: model, dataset"},
+	{'T', "tag", OPTION_TAG, "TAG", "only names that have this tag"},
+	{'w', "meta", OPTION_META, "JSON", "only versions whose metadata contain this object"},
+	{'u', "role", OPTION_ROLE, "ROLE", "what the parent was to it: finetune, adapter, merge, quantized, ..."},
+	{'K', "key", OPTION_KEY, "COLUMN", "a column of the key, by which rows are told apart; may be repeated"},
+	{'y', "type", OPTION_TYPE, "COLUMN=TYPE", "the type of a column, in place of the one that its values suggest; may be repeated"},
+	{'s', "split", OPTION_SPLIT, "NAME", "this split of it"},
+	{'c', "on-conflict", OPTION_ON_CONFLICT, "HOW", "where both changed a row: fail, ours or theirs (fail)"},
+	{'S', "stat", OPTION_STAT, NULL, "only how much differs"},
+	{'i', "include", OPTION_INCLUDE, "PATTERN", "only files whose paths match, * for any characters; may be repeated"},
+	{'i', "exclude", OPTION_EXCLUDE, "PATTERN", "but none whose path matches; may be repeated"},
 	{'b', "as-bytes", 'B', NULL, "store what is neither a safetensors nor a GGUF file as plain bytes"},
 	{'o', "output", 'o', "PATH", "where to write: a file, a folder, or - for standard output"},
 	{'t', "tensor", 't', "NAME", "only this tensor; may be repeated"},
@@ -44,9 +58,9 @@ static const remote_option known[] = {
 	{'r', "record", OPTION_RECORD, NULL, "tell the server when it is done: sparse_record_pull()"},
 	{'e', "effort", OPTION_EFFORT, "N", "how much is searched for what predicts a tensor, 1 to 3 (sparse.effort)"},
 	{'j', "jobs", 'j', "N", "connections at the same time (2)"},
-	{'s', "listen", OPTION_LISTEN, "HOST:PORT", "where to listen (127.0.0.1:8080)"},
-	{'s', "anonymous", OPTION_ANONYMOUS, "ROLE", "as whom requests without a token are answered; without it, not at all"},
-	{'s', "url", OPTION_URL, "URL", "the hub's address as clients know it, for links"},
+	{'v', "listen", OPTION_LISTEN, "HOST:PORT", "where to listen (127.0.0.1:8080)"},
+	{'v', "anonymous", OPTION_ANONYMOUS, "ROLE", "as whom requests without a token are answered; without it, not at all"},
+	{'v', "url", OPTION_URL, "URL", "the hub's address as clients know it, for links"},
 	{'n', "count", 'n', "N", "at most so many"},
 	{'l', "all", 'a', NULL, "everything"},
 	{'d', "delete", 'D', NULL, "take the tag away"},
@@ -68,11 +82,11 @@ static const remote_option known[] = {
 #define KNOWN (sizeof known / sizeof known[0])
 
 const remote_command remote_commands[] = {
-	{"push", "MODEL NAME", 2, 2, "pahmbejqf", "store a model as a new version of NAME",
+	{"push", "MODEL NAME", 2, 2, "paMhmibejqf", "store a model as a new version of NAME",
 		"MODEL is a safetensors or GGUF file, the .index.json of a sharded model, or a folder as Hugging Face tools\n"
 		"write it. With --have, a local copy of a parent, the delta is made here and only it travels.\n"
 	"After an interruption the same command goes on where it broke off.", push_run},
-	{"pull", "REF", 1, 1, "ohtxrjq", "get a version, byte for byte",
+	{"pull", "REF", 1, 1, "ohtixrjq", "get a version, byte for byte",
 		"Deltas travel and are decoded here; with --have only what the local files lack. The SHA-256 of each\n"
 		"file is checked before it gets its name. After an interruption the same command goes on where it\n"
 	"broke off.", pull_run},
@@ -80,18 +94,35 @@ const remote_command remote_commands[] = {
 		"Each folder with a model in it is a version named after its path below the root, with all that lies below\n"
 		"it but the checkpoint-* of a run, which are versions of their own. In the cache of Hugging Face's tools\n"
 	"each snapshot is a version of ORG/NAME, that of refs/main the newest. What is stored already is passed over.", adopt_run},
-	{"log", "[REF]", 0, 1, "nf", "list versions, newest first; or one and its ancestors", NULL, log_run},
+	{"export", "DIR [PATTERN]", 1, 2, "jq", "pull the newest revision of all models, each into its folder of DIR",
+	"The way back from adopt. PATTERN, one of the shell, says which names. What is there and right is left as it is.", export_run},
+	{"status", "PATH REF", 2, 2, "if", "which files differ here from those of a version", NULL, status_run},
+	{"ls", "[PATTERN]", 0, 1, "kTwnf", "list names, with their newest revision, tags and sizes",
+	"PATTERN is one of the shell: * for any characters, ? for one.", ls_run},
+	{"log", "[NAME]", 0, 1, "nf", "list versions, newest first: of all names, or of one", NULL, log_run},
+	{"ancestry", "REF", 1, 1, "nf", "a version and its ancestors, nearest first", NULL, ancestry_run},
 	{"show", "REF", 1, 1, "lf", "what a version is, its files and parents",
 	"With --all its tensors too, and how each is stored.", show_run},
-	{"diff", "A B", 2, 2, "lf", "which tensors of two versions differ",
-	"With --all by how much: that reads both.", diff_run},
+	{"diff", "A B", 2, 2, "lSsf", "which tensors, or rows, of two versions differ",
+	"Of models with --all by how much: that reads both. Of datasets rows are compared by their key.", diff_run},
 	{"tree", "REF", 1, 1, "f", "the family of a version, drawn", NULL, tree_run},
 	{"tag", "REF [NAME]", 1, 2, "df", "name a version, or list the tags of one",
 	"A tag moves: naming another version takes it there. \"org/name@NAME\" then means that version.", tag_run},
+	{"parents", "REF [PARENT]", 1, 2, "udf", "list the parents of a version, name one more, or take one back",
+	"That it was made from PARENT is lineage: nothing is stored anew.", parents_run},
+	{"find-parent", "REF", 1, 1, "nf", "which versions it would best be stored against", NULL, find_parent_run},
+	{"rename", "NAME NEW", 2, 2, "q", "give all revisions of a name another one", NULL, rename_run},
+	{"commit", "NAME FILE", 2, 2, "KypMmqf", "store the rows of a .csv or .jsonl file as a new version of a dataset",
+		"The first line of a .csv file names its columns. Types are inferred over all rows, only where every value comes back\n"
+	"as the same characters, and shown. FILE may be - for CSV from standard input.", commit_run},
+	{"checkout", "REF", 1, 1, "os", "write the rows of a dataset to a .csv or .jsonl file", NULL, checkout_run},
+	{"merge", "NAME OURS THEIRS", 3, 3, "cMmqf", "merge two versions of a dataset by key, as a new version of NAME",
+	"Both are compared with their nearest common ancestor.", merge_run},
 	{"savings", "[REF]", 0, 1, "f", "what versions cost, and what that saves", NULL, savings_run},
 	{"verify", "[REF]", 0, 1, "qf", "read everything and check it; exit code 4 if anything is wrong", NULL, verify_run},
-	{"rm", "REF", 1, 1, "q", "drop a version: it can no longer be read, children are not affected", NULL, rm_run},
-	{"serve", "", 0, 0, "sjq", "answer over HTTP as the Hugging Face Hub does",
+	{"rm", "REF...", 1, MAX_ARGUMENTS, "q", "drop versions: they can no longer be read, children are not affected", NULL, rm_run},
+	{"undrop", "REF...", 1, MAX_ARGUMENTS, "q", "take that back, until gc has given their space back", NULL, undrop_run},
+	{"serve", "", 0, 0, "vjq", "answer over HTTP as the Hugging Face Hub does",
 		"Clients of the Hub (HF_ENDPOINT), git-lfs and curl read models. Each request runs as the role of its\n"
 		"token, or as that of --anonymous: the user of the connection must be a member of it. With --quiet\n"
 	"there is no access log. SIGTERM ends it when what is being answered is.", serve_run},
@@ -228,6 +259,42 @@ take_option(remote *r, const remote_command *command, int letter)
 		case OPTION_METADATA:
 			r->metadata = optarg;
 			break;
+		case 'm':
+			r->message = optarg;
+			break;
+		case OPTION_KIND:
+			r->kind = optarg;
+			break;
+		case OPTION_TAG:
+			r->tag = optarg;
+			break;
+		case OPTION_META:
+			r->metadata = optarg;
+			break;
+		case OPTION_ROLE:
+			r->role = optarg;
+			break;
+		case OPTION_KEY:
+			add_name(&r->keys, optarg);
+			break;
+		case OPTION_TYPE:
+			add_name(&r->types, optarg);
+			break;
+		case OPTION_SPLIT:
+			r->split = optarg;
+			break;
+		case OPTION_ON_CONFLICT:
+			r->on_conflict = optarg;
+			break;
+		case OPTION_INCLUDE:
+			add_name(&r->files.includes, optarg);
+			break;
+		case OPTION_EXCLUDE:
+			add_name(&r->files.excludes, optarg);
+			break;
+		case OPTION_STAT:
+			r->stat = true;
+			break;
 		case 'B':
 			r->as_bytes = true;
 			break;
@@ -357,6 +424,8 @@ remote_main(const remote_command *command, int argc, char **argv)
 	parse(&r, command, argc, argv);
 	if (command->run == pull_run && r.output == NULL)
 		fail_usage(argv[0], "no output given: -o FILE, -o FOLDER or -o - is missing");
+	if (command->run == checkout_run && r.output == NULL)
+		fail_usage(argv[0], "no output given: -o FILE.csv, -o FILE.jsonl or -o - is missing");
 	conn_open(&c, &r.server);
 	c.effort = r.effort;
 	command->run(&c, &r);

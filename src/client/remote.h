@@ -8,21 +8,16 @@
 #define SPARSE_CLIENT_REMOTE_H
 
 #include "conn.h"
+#include "patterns.h"
 #include "table.h"
 
 #define MAX_JOBS 64
-
-/* What was named several times. */
-typedef struct name_list
-{
-	const char **name;
-	unsigned long count;
-} name_list;
+#define MAX_ARGUMENTS 1000
 
 typedef struct remote
 {
 	conn_options server;
-	const char *argument[3];	/* NULL where none was given */
+	const char *argument[MAX_ARGUMENTS];	/* NULL where none was given */
 	int			arguments;
 	name_list	parents;
 	bool		no_parent;		/* and do not look for one */
@@ -30,7 +25,16 @@ typedef struct remote
 	name_list	tensors;
 	const char *adapter;
 	const char *metadata;
+	const char *message;		/* of the new version */
 	const char *output;
+	const char *kind;
+	const char *tag;
+	const char *role;
+	const char *split;
+	const char *on_conflict;
+	name_list	keys;			/* columns */
+	name_list	types;			/* COLUMN=TYPE */
+	patterns	files;			/* which are meant */
 	const char *root;			/* that names of models begin below */
 	const char *count;			/* of lines */
 	const char *older_than;
@@ -44,6 +48,7 @@ typedef struct remote
 	bool		record;
 	bool		all;
 	bool		delete;
+	bool		stat;
 	bool		quiet;
 	table_format format;
 } remote;
@@ -69,8 +74,19 @@ extern void remote_main(const remote_command *command, int argc, char **argv);
 /* The commands' work. */
 extern void push_run(conn *c, const remote *r);
 extern void pull_run(conn *c, const remote *r);
+extern void export_run(conn *c, const remote *r);
+extern void status_run(conn *c, const remote *r);
 extern void adopt_run(conn *c, const remote *r);
+extern void ls_run(conn *c, const remote *r);
 extern void log_run(conn *c, const remote *r);
+extern void ancestry_run(conn *c, const remote *r);
+extern void find_parent_run(conn *c, const remote *r);
+extern void parents_run(conn *c, const remote *r);
+extern void rename_run(conn *c, const remote *r);
+extern void undrop_run(conn *c, const remote *r);
+extern void commit_run(conn *c, const remote *r);
+extern void checkout_run(conn *c, const remote *r);
+extern void merge_run(conn *c, const remote *r);
 extern void show_run(conn *c, const remote *r);
 extern void diff_run(conn *c, const remote *r);
 extern void tree_run(conn *c, const remote *r);

@@ -211,6 +211,7 @@ serve_run(conn *c, const remote *r)
 							  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) CLIENT_TIMEOUT,
 							  MHD_OPTION_THREAD_STACK_SIZE, STACK_BYTES,
 							  MHD_OPTION_URI_LOG_CALLBACK, on_target, &h,
+							  MHD_OPTION_STRICT_FOR_CLIENT, 1,
 							  MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL,
 							  MHD_OPTION_NOTIFY_COMPLETED, on_end, NULL,
 							  MHD_OPTION_END);

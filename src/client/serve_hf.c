@@ -115,7 +115,7 @@ hf_info(request *r, const char *name, const char *revision)
 	" jsonb_build_object('size', f.bytes, 'blobId', left(encode(f.sha256, 'hex'), 40), 'lfs', " LFS("sha256") ") else '{}' end order by f.ordinal), '[]')"
 	" from @.sparse_files(v.id) f))"
 	" || coalesce((select jsonb_build_object('safetensors', jsonb_build_object('parameters', jsonb_object_agg(d.dtype, d.elements), 'total', sum(d.elements)))"
-	" from (select t.dtype, sum((select coalesce(exp(sum(ln(nullif(n, 0)))), 1) from unnest(t.shape) n))::bigint as elements"
+	" from (select t.dtype, sum(t.bytes * 8 / coalesce(substring(t.dtype from '[0-9]+')::bigint, 8)) as elements"
 	" from @.sparse_tensors(v.id) t where t.file like '%.safetensors' group by t.dtype) d having count(*) > 0), '{}'))::text"
 	" from (select 1) one left join v on true";
 	const char *const value[] = {name, revision, request_asks(r, "blobs") ? "true" : "false"};

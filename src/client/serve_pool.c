@@ -148,7 +148,7 @@ hear(PGconn *pg, int statements)
 			return answer;
 		}
 		heard++;
-		if (status == PGRES_PIPELINE_ABORTED || (PQresultStatus(answer) == PGRES_FATAL_ERROR) ||
+		if (status == PGRES_PIPELINE_ABORTED || (answer != NULL && PQresultStatus(answer) == PGRES_FATAL_ERROR) ||
 			(status != PGRES_FATAL_ERROR && heard < statements))
 		{
 			PQclear(next);

@@ -6,7 +6,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "client.h"
 
@@ -104,16 +106,22 @@ print_json_row(const PGresult *result, int row)
 	putchar('}');
 }
 
-void
-table_print_json(const PGresult *result)
+static void
+print_json_rows(const PGresult *result, int rows)
 {
 	putchar('[');
-	for (int row = 0; row < PQntuples(result); row++)
+	for (int row = 0; row < rows; row++)
 	{
 		fputs(row > 0 ? ",\n " : "", stdout);
 		print_json_row(result, row);
 	}
 	putchar(']');
+}
+
+void
+table_print_json(const PGresult *result)
+{
+	print_json_rows(result, PQntuples(result));
 }
 
 /* ---- CSV ---- */
@@ -170,15 +178,65 @@ with_colours(void)
 		(terminal == NULL || strcmp(terminal, "dumb") != 0);
 }
 
-/* The characters of UTF-8. */
+/* Bytes of the character that the text begins with, and how many cells of a terminal it takes (Chinese takes two, accents none). */
+static size_t
+character_of(const char *text, int *cells)
+{
+	wchar_t		character;
+	size_t		bytes = mbrtowc(&character, text, strlen(text), &(mbstate_t) {0});
+
+	if (bytes == 0 || bytes > strlen(text))
+	{
+		/* what the locale cannot read: as UTF-8, a cell for each */
+		*cells = ((unsigned char) *text & 0xC0) != 0x80;
+		return 1;
+	}
+	*cells = wcwidth(character) < 0 ? 1 : wcwidth(character);
+	return bytes;
+}
+
 static int
 width_of(const char *text)
 {
 	int			width = 0;
+	int			cells;
 
-	for (; *text; text++)
-		width += ((unsigned char) *text & 0xC0) != 0x80;
+	for (; *text; width += cells)
+		text += character_of(text, &cells);
 	return width;
+}
+
+/* Makes the text no wider than that, by cutting off its end. */
+static void
+cut(char *text, int most)
+{
+	char	   *end = text;
+	char	   *at = text;
+	int			width = 0;
+	int			cells;
+
+	if (width_of(text) <= most)
+		return;
+	while (*at)
+	{
+		at += character_of(at, &cells);
+		width += cells;
+		if (width <= most - 3)
+			end = at;
+	}
+	/* (it was wider: there is room for three) */
+	memcpy(end, "...", (size_t) (strlen(end) < 3 ? strlen(end) + 1 : 4));
+}
+
+/* Cells in a line of the terminal; 0: there is none, and lines may be of any length. */
+static int
+terminal_width(void)
+{
+	struct winsize size;
+
+	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
+		return 0;
+	return size.ws_col;
 }
 
 void
@@ -212,11 +270,10 @@ counts_bytes(const char *column)
 	return length >= 5 && strcmp(column + length - 5, "bytes") == 0;
 }
 
-static char *
-in_units(const char *text)
+char *
+text_in_units(double bytes)
 {
 	static const char *const names[] = {"B", "kB", "MB", "GB", "TB", "PB"};
-	double		bytes = strtod(text, NULL);
 	int			i = 0;
 
 	for (; i < 5 && (bytes >= 999.95 || bytes <= -999.95); i++)
@@ -234,7 +291,7 @@ cell_text(const PGresult *result, int row, int column)
 	if (PQgetisnull(result, row, column))
 		return format_text("%s", "");
 	if (is_number(result, column) && counts_bytes(PQfname(result, column)))
-		return in_units(value);
+		return text_in_units(strtod(value, NULL));
 	if (PQftype(result, column) == TYPE_BOOL)
 		return format_text("%s", value[0] == 't' ? "yes" : "no");
 	/* of a moment people read the minute */
@@ -267,14 +324,25 @@ print_padded(const char *text, int width, bool right, bool last)
 	fputs(last ? "" : "  ", stdout);
 }
 
+/* What is shown of a table. */
+typedef struct layout
+{
+	int			rows;
+	int			columns;
+	int		   *width;			/* of each column; -1: it is left out */
+	int			last;			/* column that is shown */
+} layout;
+
+#define LEAST_LAST 12			/* cells of the last column, which is cut where lines are too long */
+
 static int
-column_width(const PGresult *result, int column)
+column_width(const PGresult *result, int rows, int column)
 {
 	char	   *text = head_text(result, column);
 	int			width = width_of(text);
 
 	free(text);
-	for (int row = 0; row < PQntuples(result); row++)
+	for (int row = 0; row < rows; row++)
 	{
 		int			needed;
 
@@ -287,44 +355,134 @@ column_width(const PGresult *result, int column)
 	return width;
 }
 
-static void
-print_heads(const PGresult *result, const int *width)
+static int
+line_width(const layout *l)
 {
-	int			columns = PQnfields(result);
-	bool		colours = with_colours();
+	int			width = -2;
 
-	fputs(colours ? "\033[1m" : "", stdout);
-	for (int column = 0; column < columns; column++)
+	for (int column = 0; column < l->columns; column++)
+		width += l->width[column] < 0 ? 0 : l->width[column] + 2;
+	return width;
+}
+
+/* A column that nothing stands in says nothing. */
+static bool
+is_empty(const PGresult *result, int rows, int column)
+{
+	for (int row = 0; row < rows; row++)
+		if (!PQgetisnull(result, row, column) && PQgetvalue(result, row, column)[0] != '\0')
+			return false;
+	return rows > 0;
+}
+
+static int
+last_shown(const layout *l)
+{
+	int			last = l->columns - 1;
+
+	while (last > 0 && l->width[last] < 0)
+		last--;
+	return last;
+}
+
+/* Cuts the last column, if it is text and enough of it stays. */
+static bool
+cut_last(const PGresult *result, layout *l, int room)
+{
+	int			over = line_width(l) - room;
+
+	if (is_number(result, l->last) || l->width[l->last] - over < LEAST_LAST)
+		return false;
+	l->width[l->last] -= over;
+	return true;
+}
+
+/*
+ * Where lines are longer than the terminal's: columns are left out that are empty, then the last column is cut, then
+ * columns are left out from the right, but never the first two.
+ */
+static void
+fit(const PGresult *result, layout *l, int room)
+{
+	for (int column = l->columns - 1; column > 1 && line_width(l) > room; column--)
+		if (is_empty(result, l->rows, column))
+			l->width[column] = -1;
+	while (line_width(l) > room)
 	{
-		char	   *text = head_text(result, column);
-
-		print_padded(text, width[column], is_number(result, column), column == columns - 1);
-		free(text);
+		l->last = last_shown(l);
+		if (l->last <= 1 || cut_last(result, l, room))
+			break;
+		l->width[l->last] = -1;
 	}
-	fputs(colours ? "\033[0m\n" : "\n", stdout);
 }
 
 static void
-print_aligned(const PGresult *result)
+make_layout(const PGresult *result, int rows, layout *l)
 {
-	int			columns = PQnfields(result);
-	int		   *width = allocate((unsigned long) columns * sizeof *width);
+	int			room = terminal_width();
 
-	for (int column = 0; column < columns; column++)
-		width[column] = column_width(result, column);
-	print_heads(result, width);
-	for (int row = 0; row < PQntuples(result); row++)
+	*l = (layout) {.rows = rows, .columns = PQnfields(result)};
+	l->width = allocate((unsigned long) (l->columns + 1) * sizeof *l->width);
+	for (int column = 0; column < l->columns; column++)
+		l->width[column] = column_width(result, rows, column);
+	if (room > 0)
+		fit(result, l, room);
+	l->last = last_shown(l);
+}
+
+static void
+print_row(const PGresult *result, const layout *l, int row)
+{
+	for (int column = 0; column < l->columns; column++)
 	{
-		for (int column = 0; column < columns; column++)
-		{
-			char	   *text = cell_text(result, row, column);
+		char	   *text;
 
-			print_padded(text, width[column], is_number(result, column), column == columns - 1);
-			free(text);
+		if (l->width[column] < 0)
+			continue;
+		text = row < 0 ? head_text(result, column) : cell_text(result, row, column);
+		cut(text, l->width[column]);
+		print_padded(text, l->width[column], is_number(result, column), column == l->last);
+		free(text);
+	}
+}
+
+/* What is not shown is not hidden. */
+static void
+tell_left_out(const PGresult *result, const layout *l)
+{
+	char	   *names = NULL;
+
+	for (int column = 0; column < l->columns; column++)
+		if (l->width[column] < 0 && !is_empty(result, l->rows, column))
+		{
+			char	   *more = format_text("%s%s%s", names ? names : "", names ? ", " : "", PQfname(result, column));
+
+			free(names);
+			names = more;
 		}
+	fflush(stdout);
+	if (names)
+		note("not shown, for want of room: %s (--json has all)", names);
+	free(names);
+}
+
+static void
+print_aligned(const PGresult *result, int rows)
+{
+	bool		colours = with_colours();
+	layout		l;
+
+	make_layout(result, rows, &l);
+	fputs(colours ? "\033[1m" : "", stdout);
+	print_row(result, &l, -1);
+	fputs(colours ? "\033[0m\n" : "\n", stdout);
+	for (int row = 0; row < rows; row++)
+	{
+		print_row(result, &l, row);
 		putchar('\n');
 	}
-	free(width);
+	tell_left_out(result, &l);
+	free(l.width);
 }
 
 void
@@ -336,17 +494,25 @@ table_print_heading(const char *text)
 }
 
 void
-table_print(const PGresult *result, table_format format)
+table_print_first(const PGresult *result, table_format format, int most)
 {
+	int			rows = PQntuples(result) < most ? PQntuples(result) : most;
+
 	if (format == TABLE_CSV)
-		print_csv(result, 0, PQntuples(result));
+		print_csv(result, 0, rows);
 	else if (format == TABLE_ALIGNED)
-		print_aligned(result);
+		print_aligned(result, rows);
 	else
 	{
-		table_print_json(result);
+		print_json_rows(result, rows);
 		putchar('\n');
 	}
+}
+
+void
+table_print(const PGresult *result, table_format format)
+{
+	table_print_first(result, format, PQntuples(result));
 }
 
 /* A line for each column that has a value. */

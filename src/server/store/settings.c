@@ -13,6 +13,7 @@ int			sparse_max_chain_depth = 8;
 int			sparse_cache_size = 16 * 1024;
 int			sparse_effort = 2;
 int			sparse_find_parents = SPARSE_FIND_ALL;
+char	   *sparse_message;
 bool		sparse_verify_writes = true;
 bool		sparse_notify = true;
 bool		sparse_optimize_commits = true;
@@ -56,6 +57,11 @@ store_define_settings(void)
 							 "previous: the revision before of the same name; all: or, where a model has no parent at all, what its sketch finds.",
 							 &sparse_find_parents, SPARSE_FIND_ALL, find_parents_values,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("sparse.message",
+							   "The message that a new version is stored with, where its maker says none.",
+							   "One setting for every road: imports, uploads when they are begun, commits of rows, merges.",
+							   &sparse_message, "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("sparse.verify_writes",
 							 "Decodes every chunk before it is stored.",
 							 NULL,

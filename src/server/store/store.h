@@ -34,6 +34,7 @@ extern int	sparse_chunk_size;		/* kilobytes of content per chunk */
 extern int	sparse_max_chain_depth;
 extern int	sparse_cache_size;		/* kilobytes of decoded content to remember */
 extern int	sparse_effort;			/* 1 to 3: how much is done to find what predicts a tensor */
+extern char *sparse_message;		/* of a new version; "": none */
 extern int	sparse_find_parents;	/* which parents of a new version are taken that nobody named: */
 #define SPARSE_FIND_OFF 0
 #define SPARSE_FIND_PREVIOUS 1	/* the revision before of its name */

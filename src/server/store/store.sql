@@ -213,7 +213,7 @@ begin
         raise exception 'schema "sparse" exists already'
             using errcode = 'duplicate_schema',
                   hint = case when to_regclass('sparse.store') is null
-                              then 'A database holds one store, made once by sparse_create_store().'
+                              then 'It is no store. sparse_create_store() makes that schema itself: rename or drop the one that is there.'
                               else 'It holds a store already. After "drop extension sparse cascade" and "create extension sparse" run sparse_update_store().' end;
     end if;
     if (select rolsuper from pg_roles where rolname = current_user) then

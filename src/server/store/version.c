@@ -603,6 +603,8 @@ version_insert(int64 id, const char *kind, bool exact, const char *name, int32 r
 	char		null[8 + 1] = "        ";
 
 	version_check_name(name);
+	if (message == NULL && sparse_message[0] != '\0')
+		message = sparse_message;
 	SPI_connect();
 	value[0] = Int64GetDatum(id);
 	value[1] = CStringGetTextDatum(kind);
