@@ -76,7 +76,7 @@ else
 EXTENSION = sparse
 
 CORE = codec fit plan recipes
-SERVER = sdelta store model wire dataset lineage savings care routing
+SERVER = sdelta store model wire dataset lineage savings care routing hub
 LAYERS = $(CORE:%=core/%) $(SERVER:%=server/%)
 files_of = $(patsubst $(TOP)/%,%,$(sort $(wildcard $(TOP)/src/$1)))
 SQL_PARTS := $(strip $(foreach layer,$(LAYERS),$(call files_of,$(layer)/*.sql)))

@@ -59,6 +59,7 @@ typedef struct request
 	char	   *body;
 	size_t		body_bytes;
 	char	   *role;			/* as whom it is answered */
+	bool		writes;			/* its token is good for that */
 	pair		header[MAX_ANSWER_HEADERS];
 	int			headers;
 	unsigned	status;			/* of the answer; 0: there is none yet */

@@ -7,15 +7,19 @@
  */
 #include "serve.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <openssl/evp.h>
+#include <openssl/sha.h>
 
 #include "client.h"
 
 PGresult *
 request_ask(request *r, const char *sql, int count, const char *const *value)
 {
-	return pool_ask(r->hub->pool, r->role, sql, count, value, false);
+	return pool_ask(r->hub->pool, r->role, false, sql, count, value, false);
 }
 
 /* The token of the Authorization header; NULL: there is none. The caller frees it. */
@@ -36,6 +40,18 @@ token_of(const request *r)
 	MHD_free(user);
 	MHD_free(password);
 	return token;
+}
+
+/* As bytea is written. */
+static void
+digest_of(const char *token, char *text)
+{
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+
+	EVP_Digest(token, strlen(token), digest, NULL, EVP_sha256(), NULL);
+	text += sprintf(text, "\\x");
+	for (int i = 0; i < SHA256_DIGEST_LENGTH; i++)
+		text += sprintf(text, "%02x", digest[i]);
 }
 
 static const char *
@@ -63,9 +79,12 @@ authenticate(request *r, enum MHD_Result *result)
 		return true;
 	}
 	{
-		const char *const value[] = {token};
+		char		digest[2 * SHA256_DIGEST_LENGTH + 3];
+		const char *const value[] = {digest};
 
-		answer = pool_ask(r->hub->pool, NULL, "select role from @.sparse_token_role($1::text)", 1, value, false);
+		/* so that it is in no server's log */
+		digest_of(token, digest);
+		answer = pool_ask(r->hub->pool, NULL, false, "select role, 'write' = any (scopes) from @.sparse_token_role($1::bytea)", 1, value, false);
 	}
 	free(token);
 	/* where there are no such functions there are no tokens */
@@ -74,8 +93,11 @@ authenticate(request *r, enum MHD_Result *result)
 		*result = answer_refusal(r, answer);
 		return false;
 	}
-	if (PQntuples(answer) == 1)
+	if (PQresultStatus(answer) == PGRES_TUPLES_OK && PQntuples(answer) == 1)
+	{
 		r->role = format_text("%s", PQgetvalue(answer, 0, 0));
+		r->writes = strcmp(PQgetvalue(answer, 0, 1), "t") == 0;
+	}
 	PQclear(answer);
 	if (r->role == NULL)
 		*result = answer_failure(r, NO_TOKEN, "Invalid credentials: no such token, or it has expired");
@@ -85,7 +107,7 @@ authenticate(request *r, enum MHD_Result *result)
 enum MHD_Result
 answer_whoami(request *r)
 {
-	const char *const value[] = {r->role};
+	const char *const value[] = {r->role, r->writes ? "write" : "read"};
 	PGresult   *result;
 	enum MHD_Result done;
 
@@ -94,7 +116,7 @@ answer_whoami(request *r)
 	result = request_ask(r, "select jsonb_build_object('type', 'user', 'id', $1::text, 'name', $1::text, 'fullname', $1::text,"
 						 " 'isPro', false, 'orgs', jsonb_build_array(),"
 						 " 'auth', jsonb_build_object('type', 'access_token', 'accessToken',"
-						 " jsonb_build_object('displayName', 'sparse', 'role', 'write')))::text", 1, value);
+						 " jsonb_build_object('displayName', 'sparse', 'role', $2::text)))::text", 2, value);
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		return answer_refusal(r, result);
 	done = answer_text(r, 200, "application/json; charset=utf-8", PQgetvalue(result, 0, 0));

@@ -56,7 +56,7 @@ read_block(stream *s, uint64_t at)
 	s->block_bytes = 0;
 	snprintf(offset, sizeof offset, "%llu", (unsigned long long) at);
 	snprintf(length, sizeof length, "%llu", (unsigned long long) wanted);
-	s->block = pool_ask(s->request->hub->pool, s->request->role,
+	s->block = pool_ask(s->request->hub->pool, s->request->role, false,
 						"select @.sparse_read($1::bigint, $2::text, $3::bigint, $4::bigint)", 4, value, true);
 	if (PQresultStatus(s->block) != PGRES_TUPLES_OK || (uint64_t) PQgetlength(s->block, 0, 0) != wanted)
 		return false;

@@ -163,15 +163,15 @@ hear(PGconn *pg, int statements)
 
 /* The settings, the role and the statement in one round trip: one transaction, by the protocol. */
 static PGresult *
-run_as(PGconn *pg, const char *role, const char *sql, int count, const char *const *value, bool binary)
+run_as(PGconn *pg, const char *role, bool writes, const char *sql, int count, const char *const *value, bool binary)
 {
 	static const char settings[] = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),"
-		" pg_catalog.set_config('datestyle', 'ISO', true), pg_catalog.set_config('timezone', 'UTC', true)";
-	static const char with_role[] = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),"
 		" pg_catalog.set_config('datestyle', 'ISO', true), pg_catalog.set_config('timezone', 'UTC', true),"
-		" pg_catalog.set_config('role', $1, true)";
+		" pg_catalog.set_config('transaction_read_only', $1, true),"
+		" case when $2::text is null then null else pg_catalog.set_config('role', $2::text, true) end";
+	const char *const of_transaction[] = {writes ? "off" : "on", role};
 
-	if (!PQsendQueryParams(pg, role ? with_role : settings, role != NULL, NULL, &role, NULL, NULL, 0) ||
+	if (!PQsendQueryParams(pg, settings, 2, NULL, of_transaction, NULL, NULL, 0) ||
 		!PQsendQueryParams(pg, sql, count, NULL, value, NULL, NULL, binary) ||
 		!PQpipelineSync(pg))
 		return NULL;
@@ -179,7 +179,7 @@ run_as(PGconn *pg, const char *role, const char *sql, int count, const char *con
 }
 
 PGresult *
-pool_ask(pool *p, const char *role, const char *sql, int count, const char *const *value, bool binary)
+pool_ask(pool *p, const char *role, bool writes, const char *sql, int count, const char *const *value, bool binary)
 {
 	PGresult   *answer = NULL;
 	PGconn	   *pg;
@@ -197,7 +197,7 @@ pool_ask(pool *p, const char *role, const char *sql, int count, const char *cons
 	if (pg != NULL)
 	{
 		text = conn_sql(p->first, sql);
-		answer = run_as(pg, role, text, count, value, binary);
+		answer = run_as(pg, role, writes, text, count, value, binary);
 		free(text);
 	}
 	give_back(p, pg);

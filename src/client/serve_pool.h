@@ -17,12 +17,12 @@ typedef struct pool pool;
 extern pool *pool_new(const conn *first, int most);
 
 /*
- * Runs a statement ("@." stands for the extension's schema, parameters are text) as `role`, or
+ * Runs a statement, in a read-only transaction unless it `writes` ("@." stands for the extension's schema, parameters are text) as `role`, or
  * as the hub's own user where it is NULL. The answer, which the caller clears, may be an error of
  * the server; NULL: there is no connection, or none became free in time. What was not
  * sent because a connection had died meanwhile is sent on a new one, never anything twice.
  */
-extern PGresult *pool_ask(pool *p, const char *role, const char *sql, int count, const char *const *value, bool binary);
+extern PGresult *pool_ask(pool *p, const char *role, bool writes, const char *sql, int count, const char *const *value, bool binary);
 
 /* How many are open, and how many of them lent, for who watches. */
 extern void pool_count(pool *p, int *open, int *lent);

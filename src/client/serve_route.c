@@ -45,7 +45,7 @@ name_of(const request *r, int first, int end, bool datasets)
 static enum MHD_Result
 answer_health(request *r)
 {
-	PGresult   *result = pool_ask(r->hub->pool, NULL, "select 1", 0, NULL, false);
+	PGresult   *result = pool_ask(r->hub->pool, NULL, false, "select 1", 0, NULL, false);
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		return answer_refusal(r, result);

@@ -7,6 +7,7 @@ use ClientTest;
 use Digest::SHA;
 use HubTest;
 use JSON::PP;
+use MIME::Base64;
 use PostgreSQL::Test::Utils;
 use SparseTest;
 use Test::More;
@@ -267,5 +268,32 @@ start_hub();
 http_is(401, undef, 'without an anonymous role nobody is answered without a token', 'GET', $_) for '/api/models', $file;
 is(http('GET', '/healthz')->{status}, 200, '... but who watches is');
 is(stop_hub(), 0, '... and it ends well');
+
+# ---- tokens ----
+
+psql_one(q{create role ann login; create role outsider; create role hub login noinherit; grant usage on schema sparse to ann, hub, outsider;
+	grant select on sparse.version, sparse.file, sparse.tensor, sparse.tag, sparse.parent to ann, outsider;
+	create policy ann on sparse.version for select to ann using (name like 'other/%');
+	grant reader, ann to hub; grant reader to ann; grant select on sparse.token to hub;
+	grant insert, delete, select (id, role, scopes, made_at, made_by, expires_at) on sparse.token to ann, outsider});
+my ($of_ann, $of_reader, $of_outsider) = map { psql_one("set role $_->[0]; select sparse_token('$_->[1]', scopes => '{read}')") } ['ann', 'ann'], ['ann', 'reader'], ['outsider', 'outsider'];
+start_hub('-U', 'hub', '--anonymous', 'reader');
+sub models { my ($token) = @_; return join ' ', map { $_->{id} } @{ get_json('models of a token', '/api/models', { Authorization => $token }) } }
+is(models("Bearer $of_ann"), 'other/secret', '... are those of its role');
+like(models("Bearer $of_reader"), qr{^acme/}, '... of another role');
+is(models('Basic ' . encode_base64("anybody:$of_ann", '')), 'other/secret', '... also as a password');
+is(http('GET', '/other/secret/resolve/main/mini-base.safetensors', { Authorization => "Bearer $of_ann", Range => 'bytes=0-7' })->{status}, 206, 'files are read by a token');
+http_is(404, 'RepoNotFound', '... of what its role may see', 'GET', '/acme/tuned/resolve/main/config.json', { Authorization => "Bearer $of_ann" });
+is(get_json('whoami', '/api/whoami-v2', { Authorization => "Bearer $of_ann" })->{name}, 'ann', '... is the role');
+http_is(403, undef, 'the hub becomes nobody that its user is no member of', 'GET', '/api/models', { Authorization => "Bearer $of_outsider" });
+http_is(401, undef, 'no token is refused, not taken for nobody: ' . substr($_, 0, 12), 'GET', '/api/models', { Authorization => $_ })
+  for "Bearer x$of_ann", "Bearer $of_ann ", 'Bearer ', 'Bearer hf_' . '0' x 64, 'Basic eA==', 'Basic ' . encode_base64('ann:ann', ''), 'Digest x', 'x';
+psql_one(q{revoke reader from ann});
+http_is(401, undef, 'a token is void when its maker is no longer a member', 'GET', '/api/models', { Authorization => "Bearer $of_reader" });
+psql_one(q{delete from sparse.token where role = 'ann'});
+http_is(401, undef, '... and when it was deleted', 'GET', '/api/models', { Authorization => "Bearer $of_ann" });
+is(psql_one(q{select count(*) from sparse.token}), 2, '... as the others were not');
+unlike(hub_log(), qr/\Q$of_ann\E|\Q$of_reader\E/, 'tokens are not in the log');
+is(stop_hub(), 0, 'the hub ends well');
 
 done_testing();
