@@ -3,8 +3,8 @@
  *
  * A file is read in blocks, each by a statement of its own: a version does not change, so the
  * blocks are of one file however long that takes. The first is short, for who comes for a
- * header; each that is taken at once is followed by one twice as long. So a client that is slow
- * keeps little memory, and none keeps a connection to the database.
+ * header; while each is taken at once they grow with what was taken, more than the system keeps for
+ * a client that is slow. So that one keeps little memory, and none keeps a connection to the database.
  */
 #include "serve.h"
 
@@ -17,6 +17,7 @@
 
 #define FIRST_BLOCK ((uint64_t) 256 << 10)
 #define LAST_BLOCK ((uint64_t) 4 << 20)
+#define GROWTH 2				/* a block is at most so small a part of what was taken */
 #define AT_ONCE 1.0				/* seconds */
 
 typedef struct stream
@@ -75,11 +76,8 @@ read_stream(void *state, uint64_t position, char *buffer, size_t most)
 
 	if (at >= s->block_first + s->block_bytes)
 	{
-		/* first let go of what is sent */
-		if (seconds_since(&s->taken) < AT_ONCE)
-			s->next_block = s->next_block < LAST_BLOCK ? 2 * s->next_block : LAST_BLOCK;
-		else
-			s->next_block = FIRST_BLOCK;
+		s->next_block = seconds_since(&s->taken) < AT_ONCE ? position / GROWTH : FIRST_BLOCK;
+		s->next_block = s->next_block < FIRST_BLOCK ? FIRST_BLOCK : s->next_block > LAST_BLOCK ? LAST_BLOCK : s->next_block;
 		/* the length was promised: a short answer is how HTTP says that it broke off */
 		if (!read_block(s, at))
 			return MHD_CONTENT_READER_END_WITH_ERROR;

@@ -271,7 +271,7 @@ is(stop_hub(), 0, '... and it ends well');
 
 # ---- tokens ----
 
-psql_one(q{create role ann login; create role outsider; create role hub login noinherit; grant usage on schema sparse to ann, hub, outsider;
+psql_one(q{create role ann login noinherit; create role outsider; create role hub login noinherit; grant usage on schema sparse to ann, hub, outsider;
 	grant select on sparse.version, sparse.file, sparse.tensor, sparse.tag, sparse.parent to ann, outsider;
 	create policy ann on sparse.version for select to ann using (name like 'other/%');
 	grant reader, ann to hub; grant reader to ann; grant select on sparse.token to hub;
