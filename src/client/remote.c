@@ -123,7 +123,7 @@ const remote_command remote_commands[] = {
 	{"rm", "REF...", 1, MAX_ARGUMENTS, "q", "drop versions: they can no longer be read, children are not affected", NULL, rm_run},
 	{"undrop", "REF...", 1, MAX_ARGUMENTS, "q", "take that back, until gc has given their space back", NULL, undrop_run},
 	{"serve", "", 0, 0, "vjq", "answer over HTTP as the Hugging Face Hub does",
-		"Clients of the Hub (HF_ENDPOINT), git-lfs and curl read models. Each request runs as the role of its\n"
+		"Clients of the Hub (HF_ENDPOINT) and curl read models. Each request runs as the role of its\n"
 		"token, or as that of --anonymous: the user of the connection must be a member of it. With --quiet\n"
 	"there is no access log. SIGTERM ends it when what is being answered is.", serve_run},
 	{"gc", "", 0, 0, "gf", "give back the space of what was dropped", NULL, gc_run},

@@ -108,7 +108,7 @@ sub npm_clients
 	copy($_, $folder) or die "$_: $!" for glob "$source/hub/*";
 	local $ENV{npm_config_cache} = "$folder/cache";
 	local $ENV{HOME} = $folder;
-	system("cd '$folder' && npm ci --ignore-scripts --no-audit --no-fund > npm.log 2>&1") == 0 and return $folder;
+	system("cd '$folder' && timeout 180 npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1 > npm.log 2>&1") == 0 and return $folder;
 	diag(read_whole("$folder/npm.log"));
 	return undef;
 }

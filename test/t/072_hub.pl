@@ -238,7 +238,7 @@ is(http('GET', '/healthz')->{status}, 200, '... and is back with it');
 SKIP:
 {
 	my $npm = npm_clients();
-	skip 'npm has no packages to give', 9 if !defined $npm;
+	skip 'npm has no packages to give', 11 if !defined $npm;
 	my $to = PostgreSQL::Test::Utils::tempdir() . '/downloaded';
 	# its downloadFile leaves '?' and '#' of a path as they are: of that file it would ask for another
 	client_works('a model is pushed', 'push', data_file('mini-base'), 'acme/plain', '-q');
