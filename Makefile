@@ -76,7 +76,7 @@ else
 EXTENSION = sparse
 
 CORE = codec fit plan recipes
-SERVER = sdelta store model wire dataset lineage savings care routing
+SERVER = sdelta store model wire dataset lineage savings care routing hub
 LAYERS = $(CORE:%=core/%) $(SERVER:%=server/%)
 files_of = $(patsubst $(TOP)/%,%,$(sort $(wildcard $(TOP)/src/$1)))
 SQL_PARTS := $(strip $(foreach layer,$(LAYERS),$(call files_of,$(layer)/*.sql)))
@@ -94,7 +94,7 @@ CORE_OBJS := $(filter src/core/%,$(OBJS))
 CLIENT_OBJS := $(CLIENT_SOURCES:.c=.o)
 
 CODEC_LIBS = -lzstd -lxxhash -lyajl -lm
-CLIENT_LIBS = $(CODEC_LIBS) -lyaml -lcrypto -L$(shell $(PG_CONFIG) --libdir) -lpq -pthread
+CLIENT_LIBS = $(CODEC_LIBS) -lyaml -lmicrohttpd -lcrypto -L$(shell $(PG_CONFIG) --libdir) -lpq -pthread
 # A neighbour in the same server may have functions of the same names: those of ours that are
 # called from here are bound here, and only what SQL calls is to be seen from outside.
 SHLIB_LINK = $(CODEC_LIBS) -Wl,-Bsymbolic-functions

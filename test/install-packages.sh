@@ -74,6 +74,7 @@ missing_packages() {
     need libxxhash-dev compiles '#include <xxhash.h>'
     need libyajl-dev compiles '#include <yajl/yajl_parse.h>'
     need libyaml-dev compiles '#include <yaml.h>'
+    need libmicrohttpd-dev compiles '#include <microhttpd.h>'
     need libssl-dev compiles '#include <openssl/evp.h>'
     need libpq-dev compiles '#include <libpq-fe.h>'
     need python3-psycopg any_python 'import psycopg'
@@ -82,6 +83,9 @@ missing_packages() {
     need perl command -v prove
     need zstd command -v zstd
     need pgbouncer has_program pgbouncer
+    need curl command -v curl
+    # hundreds of packages on a bare system, and for one test alone
+    [ -n "${QUICKSTART:-}" ] || { need nodejs command -v node; need npm command -v npm; }
 }
 
 # Run the arguments as root: directly, or through sudo where it asks nothing.

@@ -93,7 +93,7 @@ run_aarch64() {
     in_chroot "$copy" dpkg --add-architecture arm64 &&
         apt_in "$copy" update &&
         apt_in "$copy" install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libpq-dev:arm64 libssl-dev:arm64 \
-            libzstd-dev:arm64 libxxhash-dev:arm64 libyajl-dev:arm64 libyaml-dev:arm64 &&
+            libzstd-dev:arm64 libxxhash-dev:arm64 libyajl-dev:arm64 libyaml-dev:arm64 libmicrohttpd-dev:arm64 &&
         as_visitor 'aarch64-linux-gnu-gcc --version | head -n 1 | sed "s/^/compiler: /"
             make -s -j2 client CC=aarch64-linux-gnu-gcc && make -s -j2 test-programs TEST_CC=aarch64-linux-gnu-gcc SANITIZE= &&
             bash test/lib/run-programs.sh qemu-aarch64 -L /usr/aarch64-linux-gnu'

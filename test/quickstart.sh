@@ -107,7 +107,7 @@ say_how_to_go_on() {
 }
 
 main() {
-    bash test/install-packages.sh
+    QUICKSTART=1 bash test/install-packages.sh
     choose_user
 
     say "Building"

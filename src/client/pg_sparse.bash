@@ -8,7 +8,7 @@ _pg_sparse_versions() {
 _pg_sparse() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
     local commands options
-    commands='push pull adopt export status ls log ancestry show diff tree tag parents find-parent rename commit checkout merge savings verify rm undrop gc compress reconstruct info estimate bench'
+    commands='push pull adopt export status ls log ancestry show diff tree tag parents find-parent rename commit checkout merge savings verify rm undrop gc serve compress reconstruct info estimate bench'
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W "$commands --help --version" -- "$current"))

@@ -20,7 +20,7 @@ enum
 {
 	OPTION_NO_PARENT = 256, OPTION_METADATA, OPTION_PROGRESS, OPTION_JSON, OPTION_CSV, OPTION_APPROX, OPTION_RECORD, OPTION_ROOT, OPTION_EFFORT, OPTION_KIND, OPTION_TAG, OPTION_META, OPTION_ROLE,
 	OPTION_SPLIT, OPTION_KEY, OPTION_TYPE, OPTION_ON_CONFLICT, OPTION_STAT,
-	OPTION_INCLUDE, OPTION_EXCLUDE, OPTION_HELP
+	OPTION_INCLUDE, OPTION_EXCLUDE, OPTION_LISTEN, OPTION_ANONYMOUS, OPTION_URL, OPTION_HELP
 };
 
 /* An option of some commands (by its mark), or of all. */
@@ -58,6 +58,9 @@ static const remote_option known[] = {
 	{'r', "record", OPTION_RECORD, NULL, "tell the server when it is done: sparse_record_pull()"},
 	{'e', "effort", OPTION_EFFORT, "N", "how much is searched for what predicts a tensor, 1 to 3 (sparse.effort)"},
 	{'j', "jobs", 'j', "N", "connections at the same time (2)"},
+	{'v', "listen", OPTION_LISTEN, "HOST:PORT", "where to listen (127.0.0.1:8080)"},
+	{'v', "anonymous", OPTION_ANONYMOUS, "ROLE", "as whom requests without a token are answered; without it, not at all"},
+	{'v', "url", OPTION_URL, "URL", "the hub's address as clients know it, for links"},
 	{'n', "count", 'n', "N", "at most so many"},
 	{'l', "all", 'a', NULL, "everything"},
 	{'d', "delete", 'D', NULL, "take the tag away"},
@@ -119,6 +122,10 @@ const remote_command remote_commands[] = {
 	{"verify", "[REF]", 0, 1, "qf", "read everything and check it; exit code 4 if anything is wrong", NULL, verify_run},
 	{"rm", "REF...", 1, MAX_ARGUMENTS, "q", "drop versions: they can no longer be read, children are not affected", NULL, rm_run},
 	{"undrop", "REF...", 1, MAX_ARGUMENTS, "q", "take that back, until gc has given their space back", NULL, undrop_run},
+	{"serve", "", 0, 0, "vjq", "answer over HTTP as the Hugging Face Hub does",
+		"Clients of the Hub (HF_ENDPOINT) and curl read models. Each request runs as the role of its\n"
+		"token, or as that of --anonymous: the user of the connection must be a member of it. With --quiet\n"
+	"there is no access log. SIGTERM ends it when what is being answered is.", serve_run},
 	{"gc", "", 0, 0, "gf", "give back the space of what was dropped", NULL, gc_run},
 };
 
@@ -302,6 +309,15 @@ take_option(remote *r, const remote_command *command, int letter)
 			break;
 		case OPTION_ROOT:
 			r->root = optarg;
+			break;
+		case OPTION_LISTEN:
+			r->listen = optarg;
+			break;
+		case OPTION_ANONYMOUS:
+			r->anonymous = optarg;
+			break;
+		case OPTION_URL:
+			r->url = optarg;
 			break;
 		case OPTION_RECORD:
 			r->record = true;

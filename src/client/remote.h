@@ -38,6 +38,9 @@ typedef struct remote
 	const char *root;			/* that names of models begin below */
 	const char *count;			/* of lines */
 	const char *older_than;
+	const char *listen;			/* serve: the address */
+	const char *anonymous;		/* and the role of who has no token */
+	const char *url;			/* and how clients reach it */
 	const char *effort;			/* NULL: as the server has it */
 	int			jobs;			/* connections */
 	bool		as_bytes;
@@ -92,5 +95,6 @@ extern void savings_run(conn *c, const remote *r);
 extern void verify_run(conn *c, const remote *r);
 extern void rm_run(conn *c, const remote *r);
 extern void gc_run(conn *c, const remote *r);
+extern void serve_run(conn *c, const remote *r);
 
 #endif

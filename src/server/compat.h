@@ -55,6 +55,11 @@ find_type_string(const char *name, Oid *type, int32 *typmod)
 #endif
 }
 
+/* 16 lets a membership be one that does not let "set role"; before, each does. */
+#if PG_VERSION_NUM < 160000
+#define member_can_set_role(member, role) is_member_of_role(member, role)
+#endif
+
 /* 16 asks whether the datum is copied; before, it always is. */
 #if PG_VERSION_NUM < 160000
 #define tuplesort_getdatum(state, forward, copy, value, null, abbreviated) \

@@ -52,13 +52,13 @@ sub read_whole
 sub start_client
 {
 	my (@arguments) = @_;
-	our $number;
+	our ($number, $seconds);
 	my $base = PostgreSQL::Test::Utils::tempdir() . '/run-' . ++$number;
 	write_whole("$base.$_", '') for qw(out err);    # it may be killed before it has opened them
 	my $pid = fork() // die "fork: $!";
 	if ($pid == 0)
 	{
-		alarm 120;    # survives exec: what hangs fails
+		alarm($seconds // 120);    # survives exec: what hangs fails
 		open STDIN, '<', '/dev/null' or die;
 		open STDOUT, '>', "$base.out" or die;
 		open STDERR, '>', "$base.err" or die;

@@ -6,7 +6,7 @@ use warnings;
 use File::Find;
 use Test::More;
 
-my @layers = qw(codec fit plan recipes sdelta store model wire dataset lineage savings care routing);
+my @layers = qw(codec fit plan recipes sdelta store model wire dataset lineage savings care routing hub);
 my %rank = map { $layers[$_] => $_ } 0 .. $#layers;
 
 sub read_whole

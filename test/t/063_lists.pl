@@ -9,7 +9,7 @@ use SparseTest;
 use Test::More;
 
 my $node = client_node(sparse_node('lists'));
-my @commands = qw(push pull adopt export status ls log ancestry show diff tree tag parents find-parent rename commit checkout merge savings verify rm undrop gc);
+my @commands = qw(push pull adopt export status ls log ancestry show diff tree tag parents find-parent rename commit checkout merge savings verify rm undrop gc serve);
 
 client_works('a base is pushed', 'push', data_file('mini-base'), 'org/base', '-q');
 client_works('a fine-tune is pushed', 'push', data_file('mini-finetune'), 'org/tuned', '-q', '--parent', 'org/base',

@@ -426,6 +426,7 @@ begin
     perform @extschema@.sparse_create_savings();
     perform @extschema@.sparse_create_care();
     perform @extschema@.sparse_create_routing();
+    perform @extschema@.sparse_create_hub();
     perform @extschema@.sparse_attach_store();
 end
 $function$;

@@ -62,6 +62,7 @@ begin
     perform @extschema@.sparse_create_parents();
     perform @extschema@.sparse_create_model();
     perform @extschema@.sparse_create_care();
+    perform @extschema@.sparse_create_hub();
     if not exists (select from pg_attribute where attrelid = 'sparse.staged'::regclass and attname = 'declared') then
         alter table sparse.staged add column declared boolean not null default false;
         alter table sparse.upload add column held boolean not null default false;
