@@ -37,6 +37,7 @@
 #include "utils/wait_event.h"
 
 #include "store/predict.h"
+#include "store/place.h"
 #include "store/query.h"
 #include "store/reader.h"
 #include "recipes/recipe.h"
@@ -433,7 +434,8 @@ encode_anew(Recoding *recoding, ObjectResult *written)
 {
 	const RecodeSpec *spec = recoding->spec;
 	ObjectSpec	object = {
-		.place = recoding->old.place,
+		/* chunks on another server are never changed (place.c) */
+		.place = place_is_far(recoding->old.place) ? PLACE_HERE : recoding->old.place,
 		.sha256 = recoding->sha256,
 		.dtype = recoding->old.dtype,
 		.bytes = recoding->old.bytes,
@@ -466,15 +468,14 @@ static StoreQuery set_depth = {
 };
 
 static StoreQuery take_figures = {
-	.sql = "update sparse.object o set stored_bytes = f.stored_bytes, split_bytes = f.split_bytes, "
+	.sql = "update sparse.object o set place = f.place, stored_bytes = f.stored_bytes, split_bytes = f.split_bytes, "
 		"predictor = f.predictor, depth = f.depth "
 		"from sparse.object f where o.id operator(pg_catalog.=) $1 and f.id operator(pg_catalog.=) $2",
 	.args = 2, .arg = {INT8OID, INT8OID}
 };
 
 static StoreQuery take_chunks = {
-	.sql = "update sparse.chunk set object = $1 where object operator(pg_catalog.=) $2 and place operator(pg_catalog.=) "
-		"(select o.place from sparse.object o where o.id operator(pg_catalog.=) $2)",
+	.sql = "update %s set object = $1 where object operator(pg_catalog.=) $2",
 	.args = 2, .arg = {INT8OID, INT8OID}
 };
 
@@ -653,7 +654,7 @@ exchange(const Recoding *recoding)
 	move_deeper(&below);
 	write_one(&take_figures, value);
 	query_run(&take_edges, value, NULL, false, NULL);
-	query_run(&take_chunks, value, NULL, false, NULL);
+	query_run_at(&take_chunks, object_place(recoding->fresh), value, NULL, false, NULL);
 	move_shallower(&below);
 	object_remove_row(recoding->fresh);
 	for (uint64 i = 0; i < factors; i++)

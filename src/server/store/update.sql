@@ -60,6 +60,7 @@ as $function$
 begin
     -- formats above 1 add their steps here, each within "if format < N"
     perform @extschema@.sparse_create_parents();
+    perform @extschema@.sparse_create_places();
     perform @extschema@.sparse_create_model();
     perform @extschema@.sparse_create_care();
     if not exists (select from pg_attribute where attrelid = 'sparse.staged'::regclass and attname = 'declared') then
