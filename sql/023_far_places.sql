@@ -12,7 +12,7 @@ create function is_whole(version text, file text) returns boolean language sql a
     select sha256(string_agg(piece, '' order by n)) = sha256(pg_read_binary_file(data_file(file)))
     from sparse_reconstruct(version) with ordinality p (piece, n) $$;
 -- Where the chunks of all objects lie.
-create function lies() returns table (object_at smallint, chunks_at smallint, some boolean) language sql as $$
+create function lies() returns table (object_at smallint, chunks_at smallint, objects boolean) language sql as $$
     select o.place, c.place, count(distinct o.id) > 0 from sparse.object o join sparse.chunk c on c.object = o.id and c.place = o.place group by 1, 2 order by 1, 2 $$;
 create function problems() returns bigint language sql as $$
     select (select count(*) from sparse.version v, sparse_verify(v.id) where v.state = 'ready' and v.kind = 'model')
@@ -56,8 +56,7 @@ select * from lies();
 select is_whole('base', 'mini-base') and is_whole('child', 'mini-finetune') as whole, problems(), orphans();
 select sparse_commit_rows('rows', 'select i as id, ''east '' || i as t from generate_series(1, 3000) i', key => '{id}') > 0 as rows;
 select sparse_commit_rows('rows', 'select i as id, ''east '' || i / 2 as t from generate_series(1, 3100) i', 'rows', '{id}') > 0 as changed_rows;
-select count(*), md5(string_agg(r::text, ',')) = (select md5(string_agg(row(i, 'east ' || i / 2)::text, ',')) from generate_series(1, 3100) i) as same
-from sparse_rows('rows') r (r);
+select count(*) from sparse_rows('rows');
 
 -- An upload: written, written anew, counted, committed
 select sparse_begin('upload', jsonb_build_array(jsonb_build_object('path', 'a', 'size', 3, 'sha256', encode(sha256('one'), 'hex')))) as upload \gset
@@ -106,14 +105,11 @@ select :objects, :objects_left, :'finished';
 select sparse_remove_place('here');
 select sparse_remove_place('east');
 select count(*) from (select sparse_assign(id, 'here') from sparse.family where place = 1) x;
-do $$
-declare
-    family bigint;
-begin
-    for family in select id from sparse.family where place = 0 union all select null loop
-        call sparse_move_family(family, 'here');
-    end loop;
-end $$;
+\o /dev/null
+select format('call sparse_move_family(%s, ''here'') ', family) as call from
+    (select id::text from sparse.family where place = 0 union all select 'null') f (family) order by family
+\gexec
+\o
 select sparse_remove_place('east');
 select (sparse_collect('0')).chunks > 0 as removed;
 select sparse_remove_place('east');

@@ -147,7 +147,7 @@ comment on function sparse_add_place(text, text, text, real) is
 create function sparse_weigh_place(name text, weight real)
 returns void
 language plpgsql
-volatile strict
+volatile
 parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $function$

@@ -264,21 +264,28 @@ consider(Recoding *recoding, int32 *depth, RecodeResult *result)
 
 static StoreQuery insert_fresh = {
 	.sql = "insert into sparse.object (place, id, dtype, bytes, chunk_bytes) "
-		"select place, pg_catalog.nextval('sparse.object_id_seq'), dtype, bytes, chunk_bytes from sparse.object "
+		"select $2, pg_catalog.nextval('sparse.object_id_seq'), dtype, bytes, chunk_bytes from sparse.object "
 		"where id operator(pg_catalog.=) $1 returning id",
-	.args = 1, .arg = {INT8OID},
+	.args = 2, .arg = {INT8OID, INT2OID},
 	.columns = 1, .column = {INT8OID}
 };
+
+/* Chunks on another server are never changed (place.c): what they are coded anew to comes here. */
+static int16
+place_of_fresh(const Recoding *recoding)
+{
+	return place_is_far(recoding->old.place) ? PLACE_HERE : recoding->old.place;
+}
 
 /* An object of the same dtype, size and grid that nothing can find. */
 static int64
 make_fresh(const Recoding *recoding)
 {
-	Datum		value = Int64GetDatum(recoding->old.id);
+	Datum		value[2] = {Int64GetDatum(recoding->old.id), Int16GetDatum(place_of_fresh(recoding))};
 	SPITupleTable *rows;
 	int64		id;
 
-	if (query_run(&insert_fresh, &value, NULL, false, &rows) != 1)
+	if (query_run(&insert_fresh, value, NULL, false, &rows) != 1)
 	{
 		query_forget(&insert_fresh);
 		ereport(ERROR,
@@ -434,8 +441,7 @@ encode_anew(Recoding *recoding, ObjectResult *written)
 {
 	const RecodeSpec *spec = recoding->spec;
 	ObjectSpec	object = {
-		/* chunks on another server are never changed (place.c) */
-		.place = place_is_far(recoding->old.place) ? PLACE_HERE : recoding->old.place,
+		.place = place_of_fresh(recoding),
 		.sha256 = recoding->sha256,
 		.dtype = recoding->old.dtype,
 		.bytes = recoding->old.bytes,
