@@ -72,9 +72,10 @@ sub import_into
 	sql("select sparse_import_file('$version', '" . data_file($file) . "', find_parents => false)", $node);
 }
 
+# (first, so that content which others share with it lies here)
+import_into('here', 'here', 'main-base');
 import_into('east', 'east', 'mini-base');
 import_into('west', 'west', 'mini-base-fp32');
-import_into('here', 'here', 'main-base');
 import_file($catalogue, 'east', 'mini-finetune', 'east');
 is(sql('select string_agg(n, \' \' order by n) from (select distinct v.name || o.place as n from sparse.object o join sparse.version v on v.id = o.version) x'),
 	'east1 here0 west2', 'a family lies in its place');
@@ -130,8 +131,8 @@ is(sql('select count(*) from sparse_place.east', $place{east}), '0', 'when no sn
 $place{west}->stop('immediate');
 like(failure(q{select sparse_reconstruct('west')}), qr/could not connect to server "west"[\s\S]*place "west"/, 'a place that is down is named');
 is_whole('here', 'main-base', 'other families are read as ever');
-import_file($catalogue, 'here', 'main-finetune', 'here');
-is_whole('here', 'main-finetune', 'and written');
+sql(q{select sparse_import_file('here', '} . data_file('mini-base-int8') . q{', find_parents => false)});
+is_whole('here', 'mini-base-int8', 'and written');
 own("select sparse_weigh_place(name, case name when 'here' then 0 when 'west' then 1e9 else 1e-9 end::real) from sparse_places()");
 sql(q{select sparse_import_file('passed', '} . data_file('mini-lora-adapter') . q{', find_parents => false)});
 is(sql(q{select distinct o.place from sparse.object o join sparse.version v on v.id = o.version where v.name = 'passed'}), '1', 'a new family goes to a place that answers');
@@ -148,7 +149,7 @@ own("select sparse_weigh_place(name, (name = 'east')::int) from sparse_places()"
 my ($in, $out, $err) = ('', '', '');
 my $wrote = q{select count(*) > 0 from pg_stat_activity where application_name = 'postgres_fdw' and query ilike '%insert%'};
 my $writer = IPC::Run::start(['psql', '-XqAt', '-d', $catalogue->connstr('postgres'), '-c',
-	q{begin; select sparse_import_file('killed', '} . data_file('main-base') . q{', find_parents => false); select pg_sleep(2); select sparse_import_bytes('killed', '\\x02000000000000007b7d'); commit}], \$in, \$out, \$err);
+	q{begin; select sparse_import_file('killed', '} . data_file('main-finetune') . q{', find_parents => false); select pg_sleep(2); select sparse_import_bytes('killed', '\\x02000000000000007b7d'); commit}], \$in, \$out, \$err);
 $place{east}->poll_query_until('postgres', $wrote) or die;
 $place{east}->stop('immediate');
 $writer->finish;

@@ -202,7 +202,7 @@ begin
             using errcode = 'object_not_in_prerequisite_state',
                   detail = format('%s families are assigned to it, and %s objects lie there.',
                                   (select count(*) from sparse.family f where f.place = old_id), held),
-                  hint = 'Move them with sparse_move_family(); a family of null is what belongs to none.';
+                  hint = 'Move them with sparse_move_family; a family of null is what belongs to none.';
     end if;
     if kind = 'f' then
         execute format('select count(*) from sparse.%I', 'chunk_' || old_id) into held;
