@@ -80,6 +80,20 @@ as 'MODULE_PATHNAME', 'care_optimize';
 comment on procedure sparse_optimize(bigint, integer, interval, bigint, bigint, bigint, boolean) is
 'Codes the objects of a version by the best that an import of its files would find: another parent, or a formula of several. For what was uploaded. Stops when a time is over. For the store''s owner.';
 
+create procedure sparse_move_family(
+    family bigint,
+    place text,
+    budget interval default null,
+    inout objects bigint default null,
+    inout bytes bigint default null,
+    inout objects_left bigint default null,
+    inout finished boolean default null
+)
+language c
+as 'MODULE_PATHNAME', 'care_move_family';
+comment on procedure sparse_move_family(bigint, text, interval, bigint, bigint, bigint, boolean) is
+'Brings the chunks of a family (null: of what belongs to none) to another place, in small transactions, while readers go on; what is stored for it later goes there, too. Called again it goes on. For the store''s owner.';
+
 create function sparse_expire(
     keep_last integer default null,
     keep_tagged boolean default true,

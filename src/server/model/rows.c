@@ -12,6 +12,7 @@
 
 #include "answer.h"
 #include "import.h"
+#include "store/place.h"
 
 #define TENSORS_A_STATEMENT 1000
 
@@ -28,8 +29,8 @@ static StoreQuery version_query = {
 	.columns = 4, .column = {INT8OID, INT4OID, INT8OID, BOOLOID}};
 
 static StoreQuery family_query = {
-	.sql = "insert into sparse.family (name) values ($1) returning id",
-	.args = 1, .arg = {TEXTOID},
+	.sql = "insert into sparse.family (name, place) values ($1, $2) returning id",
+	.args = 2, .arg = {TEXTOID, INT2OID},
 	.columns = 1, .column = {INT8OID}};
 
 static StoreQuery place_query = {
@@ -42,15 +43,16 @@ static int64
 family_of(const Import *import, int64 of_earlier)
 {
 	SPITupleTable *rows;
-	Datum		name;
+	Datum		argument[2];
 
 	for (int i = 0; i < import->parents; i++)
 		if (import->parent[i].version.kind == (import->dataset ? 'd' : 'm'))
 			return import->parent[i].version.family;
 	if (of_earlier != 0)
 		return of_earlier;
-	name = CStringGetTextDatum(import->name);
-	query_run(&family_query, &name, NULL, false, &rows);
+	argument[0] = CStringGetTextDatum(import->name);
+	argument[1] = Int16GetDatum(place_of_new_family());
+	query_run(&family_query, argument, NULL, false, &rows);
 	return row_int64(rows, 0, 1);
 }
 

@@ -105,12 +105,14 @@ begin
     where o.version is null or o.version = 0
     group by o.place
     union all
-    select 'chunks being uploaded', c.place, count(distinct s.version), count(distinct s.object),
-           sum(octet_length(c.delta))::bigint
+    select 'chunks being uploaded', o.place, count(distinct s.version), count(distinct s.object), sum(c.bytes)::bigint
     from sparse.staged s
     join sparse.object o on o.id = s.object
-    join sparse.chunk c on c.place = o.place and c.object = o.id
-    group by c.place;
+    -- of one object, in its place: else all of a place on another server would be fetched
+    cross join lateral (select sum(octet_length(c.delta)) as bytes
+                        from sparse.chunk c where c.place = o.place and c.object = o.id) c
+    where c.bytes is not null
+    group by o.place;
     comment on view sparse.payload is 'what the deltas of the store come to, by what they are kept for; their sum is the bytes of all deltas';
 
     create view sparse.storage as

@@ -5,7 +5,8 @@
  * sparse.object that each of them holds in a weaker form from before its first
  * object until its end. So what it sees in a snapshot taken under the lock is all
  * there is: an object that no table of any layer refers to (tables.h) is needed by nobody.
- * Readers go on; what is deleted stays visible to their snapshots.
+ * Readers go on; what is deleted stays visible to their snapshots. Chunks on other servers, which know nothing
+ * of our snapshots, are only noted when their object goes, and removed by a later run (sweep.c).
  *
  * It acts as the store's owner. Versions that were dropped stay as tombstones,
  * which lineage can still cross.
@@ -24,9 +25,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "store/place.h"
 #include "store/query.h"
 #include "store/recode.h"
 #include "store/store.h"
+#include "store/sweep.h"
 #include "store/tables.h"
 
 PG_FUNCTION_INFO_V1(sparse_collect);
@@ -49,12 +52,6 @@ static StoreQuery collect_versions = {
 	.scans = true
 };
 
-/* One generation of objects: those that no version names and nothing is predicted from. */
-static StoreQuery collect_objects = {
-	.args = 0,
-	.columns = 4, .column = {INT8OID, INT8OID, INT8OID, INT8ARRAYOID},
-	.scans = true
-};
 
 static char *
 collect_versions_sql(void)
@@ -79,19 +76,45 @@ collect_versions_sql(void)
 	return sql.data;
 }
 
+/* What becomes of the chunks of doomed objects in one place; adds to the sum of those that were deleted. */
+static void
+add_place(StringInfo sql, StringInfo deleted, int16 place)
+{
+	if (place_is_far(place))
+		appendStringInfo(sql, "forgotten_%d as (insert into sparse.forgotten (place, object) "
+						 "select d.place, d.id from doomed d where d.place operator(pg_catalog.=) %d), ", place, place);
+	else
+	{
+		appendStringInfo(sql, "chunks_%d as (delete from sparse.chunk_%d c using doomed d "
+						 "where c.object operator(pg_catalog.=) d.id and d.place operator(pg_catalog.=) %d returning 1), ",
+						 place, place, place);
+		appendStringInfo(deleted, "operator(pg_catalog.+) (select pg_catalog.count(*) from chunks_%d) ", place);
+	}
+}
+
+/* One generation of objects: those that no version names and nothing is predicted from. */
 static char *
 collect_objects_sql(void)
 {
-	return psprintf("with doomed as materialized ("
-					"  select o.place, o.id, o.stored_bytes, o.version from sparse.object o where %s), "
-					"chunks as (delete from sparse.chunk c using doomed d "
-					"  where c.object operator(pg_catalog.=) d.id and c.place operator(pg_catalog.=) d.place returning 1), "
-					"edges as (delete from sparse.object_parent p using doomed d where p.object operator(pg_catalog.=) d.id), "
-					"objects as (delete from sparse.object o using doomed d where o.id operator(pg_catalog.=) d.id) "
-					"select pg_catalog.count(*), (select pg_catalog.count(*) from chunks), "
-					"  coalesce(pg_catalog.sum(stored_bytes), 0)::pg_catalog.int8, "
-					"  coalesce(pg_catalog.array_agg(distinct version) filter (where version is not null), '{}') from doomed",
-					nothing_needs("o.id", true));
+	StringInfoData sql;
+	StringInfoData deleted;
+	int16	   *place;
+	int			places = place_list(&place);
+
+	initStringInfo(&sql);
+	initStringInfo(&deleted);
+	appendStringInfo(&sql, "with doomed as materialized ("
+					 "  select o.place, o.id, o.stored_bytes, o.version from sparse.object o where %s), ", nothing_needs("o.id", true));
+	for (int i = 0; i < places; i++)
+		add_place(&sql, &deleted, place[i]);
+	appendStringInfo(&sql,
+					 "edges as (delete from sparse.object_parent p using doomed d where p.object operator(pg_catalog.=) d.id), "
+					 "objects as (delete from sparse.object o using doomed d where o.id operator(pg_catalog.=) d.id) "
+					 "select pg_catalog.count(*), 0::pg_catalog.int8 %s, "
+					 "  coalesce(pg_catalog.sum(stored_bytes), 0)::pg_catalog.int8, "
+					 "  coalesce(pg_catalog.array_agg(distinct version) filter (where version is not null), '{}') from doomed",
+					 deleted.data);
+	return sql.data;
 }
 
 /* Once a backend. */
@@ -100,11 +123,10 @@ prepare_queries(void)
 {
 	MemoryContext context;
 
-	if (collect_objects.sql != NULL)
+	if (collect_versions.sql != NULL)
 		return;
 	context = MemoryContextSwitchTo(TopMemoryContext);
 	collect_versions.sql = collect_versions_sql();
-	collect_objects.sql = collect_objects_sql();
 	MemoryContextSwitchTo(context);
 }
 
@@ -117,14 +139,6 @@ static StoreQuery count_anew = {
 		"where id operator(pg_catalog.=) any ($1) and state operator(pg_catalog.<>) 'open'",
 	.args = 1, .arg = {INT8ARRAYOID}
 };
-
-typedef struct Collected
-{
-	int64		versions;
-	int64		objects;
-	int64		chunks;
-	int64		bytes;
-} Collected;
 
 /*
  * Under a snapshot older than the lock, what a writer committed in between would
@@ -163,13 +177,13 @@ still_writing(void)
 
 /* True: there may be more, now that the children of others are gone. */
 static bool
-collect_generation(Collected *collected)
+collect_generation(StoreQuery *generation, Collected *collected)
 {
 	SPITupleTable *rows;
 	Datum		counted_with;
 	int64		objects;
 
-	query_run(&collect_objects, NULL, NULL, false, &rows);
+	query_run_once(generation, NULL, false, &rows);
 	objects = row_int64(rows, 0, 1);
 	collected->objects += objects;
 	collected->chunks += row_int64(rows, 0, 2);
@@ -200,6 +214,7 @@ Datum
 sparse_collect(PG_FUNCTION_ARGS)
 {
 	Collected	collected = {0};
+	StoreQuery	generation = {.columns = 4, .column = {INT8OID, INT8OID, INT8OID, INT8ARRAYOID}};
 	StoreAccess access;
 	TupleDesc	row_type;
 	Datum		value[4];
@@ -214,8 +229,10 @@ sparse_collect(PG_FUNCTION_ARGS)
 	prepare_queries();
 	store_enter(&access);
 	collect_versions_older_than(PG_GETARG_DATUM(0), &collected);
-	while (collect_generation(&collected))
+	generation.sql = collect_objects_sql();
+	while (collect_generation(&generation, &collected))
 		CHECK_FOR_INTERRUPTS();
+	sweep_places(PG_GETARG_DATUM(0), &collected);
 	store_leave(&access);
 	SPI_finish();
 

@@ -34,6 +34,7 @@
 #include "utils/memutils.h"
 
 #include "sdelta/glue.h"
+#include "store/place.h"
 #include "store/query.h"
 #include "store/reader.h"
 #include "store/store.h"
@@ -43,6 +44,11 @@
 
 /* Larger predictions are not kept for the next one. */
 #define SPARE_MAX ((uint64) 4 * 1024 * 1024)
+
+/* Chunks of objects on other servers that are fetched in one statement, and of how many objects they are kept. */
+#define RUN_CHUNKS 16
+#define RUN_BYTES ((uint64) 2 * 1024 * 1024)
+#define RUNS 8
 
 /* More parents than any predictor refers to: a row with more is corrupt. */
 #define PARENTS_MAX 1024
@@ -76,6 +82,15 @@ typedef struct CachedChunk
 	char	   *content;
 } CachedChunk;
 
+/* Chunks of an object that were fetched together, from `first` on; value[0] belongs to that. */
+typedef struct ChunkRun
+{
+	int64		object;
+	int32		first;
+	int			count;
+	Datum		value[RUN_CHUNKS];
+} ChunkRun;
+
 struct ObjectReader
 {
 	/* fixed for its life */
@@ -93,6 +108,9 @@ struct ObjectReader
 	HTAB	   *cached;
 	dlist_head	uses;			/* most recent first */
 	uint64		cached_bytes;
+	MemoryContext run_context[RUNS];
+	ChunkRun   *run[RUNS];
+	int			oldest_run;
 
 	/* what errors name */
 	char	   *version;
@@ -383,6 +401,9 @@ void
 object_forget(ObjectReader *reader, int64 object)
 {
 	hash_search(reader->known, &object, HASH_REMOVE, NULL);
+	for (int i = 0; i < RUNS; i++)
+		if (reader->run[i] != NULL && reader->run[i]->object == object)
+			reader->run[i]->count = 0;
 }
 
 /* ---- decoded chunks that are remembered ---- */
@@ -437,11 +458,122 @@ remember(ObjectReader *reader, const ChunkKey *key, uint64 bytes, char *content)
 /* ---- chunks ---- */
 
 static StoreQuery chunk_row = {
-	.sql = "select delta, place, object, seq from sparse.chunk where place operator(pg_catalog.=) $1 "
-		"and object operator(pg_catalog.=) $2 and seq operator(pg_catalog.=) $3",
-	.args = 3, .arg = {INT2OID, INT8OID, INT4OID},
+	.sql = "select delta, place, object, seq from %s where object operator(pg_catalog.=) $1 and seq operator(pg_catalog.=) $2",
+	.args = 2, .arg = {INT8OID, INT4OID},
 	.columns = 4, .column = {BYTEAOID, INT2OID, INT8OID, INT4OID}
 };
+
+static StoreQuery chunk_rows = {
+	.sql = "select delta, place, object, seq from %s where object operator(pg_catalog.=) $1 "
+		"and seq operator(pg_catalog.>=) $2 and seq operator(pg_catalog.<) $3 order by seq",
+	.args = 3, .arg = {INT8OID, INT4OID, INT4OID},
+	.columns = 4, .column = {BYTEAOID, INT2OID, INT8OID, INT4OID}
+};
+
+pg_noreturn static void
+chunk_is_missing(const ObjectInfo *object, int32 seq)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("chunk %d of object " INT64_FORMAT " is missing", seq, object->id),
+			 place_is_far(object->place)
+			 ? errhint("It lies in place \"%s\". If this transaction first read from there before the object was stored, run it again.",
+					   place_name(object->place)) : 0));
+	pg_unreachable();
+}
+
+static void
+check_is_chunk(const ObjectInfo *object, int32 seq, SPITupleTable *rows, int row)
+{
+	if (DatumGetInt16(row_datum(rows, row, 2)) != object->place || row_int64(rows, row, 3) != object->id ||
+		row_int32(rows, row, 4) != seq)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("chunk %d of object " INT64_FORMAT " was looked for, another was found", seq, object->id),
+				 errhint("Run \"reindex table sparse.chunk\".")));
+}
+
+/* ---- chunks on other servers, many in a statement ---- */
+
+/* The run that holds the chunk, or NULL; *follows: the chunk is the next one of a run. */
+static const ChunkRun *
+find_run(const ObjectReader *reader, int64 object, int32 seq, bool *follows)
+{
+	*follows = false;
+	for (int i = 0; i < RUNS; i++)
+	{
+		const ChunkRun *run = reader->run[i];
+
+		if (run == NULL || run->object != object)
+			continue;
+		if (seq >= run->first && seq < run->first + run->count)
+			return run;
+		*follows = seq == run->first + run->count;
+	}
+	return NULL;
+}
+
+/* Memory for a run, in place of one of the same object or of the oldest. */
+static ChunkRun *
+begin_run(ObjectReader *reader, int64 object)
+{
+	int			at = 0;
+
+	while (at < RUNS && (reader->run[at] == NULL || reader->run[at]->object != object))
+		at++;
+	if (at == RUNS)
+	{
+		at = reader->oldest_run;
+		reader->oldest_run = (at + 1) % RUNS;
+	}
+	reader->run[at] = NULL;
+	if (reader->run_context[at] == NULL)
+		reader->run_context[at] = AllocSetContextCreate(reader->context, "sparse run of chunks", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(reader->run_context[at]);
+	return reader->run[at] = MemoryContextAllocZero(reader->run_context[at], sizeof(ChunkRun));
+}
+
+/* From its start, and where it goes on, an object is taken to be read to its end. */
+static int32
+run_length(const ObjectInfo *object, int32 seq, bool follows)
+{
+	if (seq > 0 && !follows)
+		return 1;
+	return (int32) Min(RUN_CHUNKS, Max(RUN_BYTES / object->grid.chunk_bytes, 1));
+}
+
+static Datum
+fetch_far_chunk(ObjectReader *reader, const ObjectInfo *object, int32 seq)
+{
+	bool		follows;
+	const ChunkRun *found = find_run(reader, object->id, seq, &follows);
+	ChunkRun   *run;
+	Datum		value[3] = {Int64GetDatum(object->id), Int32GetDatum(seq)};
+	SPITupleTable *rows;
+	uint64		count;
+	MemoryContext caller;
+
+	if (found != NULL)
+		return datumCopy(found->value[seq - found->first], false, -1);
+	value[2] = Int32GetDatum((int32) Min((int64) seq + run_length(object, seq, follows), PG_INT32_MAX));
+	count = query_run_at(&chunk_rows, object->place, value, NULL, reader->read_only, &rows);
+	if (count == 0 || row_int32(rows, 0, 4) != seq)
+		chunk_is_missing(object, seq);
+	run = begin_run(reader, object->id);
+	caller = CurrentMemoryContext;
+	for (uint64 i = 0; i < Min(count, RUN_CHUNKS) && row_int32(rows, i, 4) == seq + (int32) i; i++)
+	{
+		check_is_chunk(object, seq + (int32) i, rows, (int) i);
+		MemoryContextSwitchTo(GetMemoryChunkContext(run));
+		run->value[i] = datumCopy(row_datum(rows, i, 1), false, -1);
+		MemoryContextSwitchTo(caller);
+		run->count++;
+	}
+	run->object = object->id;
+	run->first = seq;
+	SPI_freetuptable(rows);
+	return datumCopy(run->value[0], false, -1);
+}
 
 /*
  * The value of a chunk as it stands in its row: where it is toasted, a pointer to
@@ -451,20 +583,15 @@ static StoreQuery chunk_row = {
 static Datum
 fetch_chunk(ObjectReader *reader, const ObjectInfo *object, int32 seq)
 {
-	Datum		value[3] = {Int16GetDatum(object->place), Int64GetDatum(object->id), Int32GetDatum(seq)};
+	Datum		value[2] = {Int64GetDatum(object->id), Int32GetDatum(seq)};
 	SPITupleTable *rows;
 	Datum		delta;
 
-	if (query_run(&chunk_row, value, NULL, reader->read_only, &rows) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("chunk %d of object " INT64_FORMAT " is missing", seq, object->id)));
-	if (DatumGetInt16(row_datum(rows, 0, 2)) != object->place || row_int64(rows, 0, 3) != object->id ||
-		row_int32(rows, 0, 4) != seq)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("chunk %d of object " INT64_FORMAT " was looked for, another was found", seq, object->id),
-				 errhint("Run \"reindex table sparse.chunk\".")));
+	if (place_is_far(object->place))
+		return fetch_far_chunk(reader, object, seq);
+	if (query_run_at(&chunk_row, object->place, value, NULL, reader->read_only, &rows) == 0)
+		chunk_is_missing(object, seq);
+	check_is_chunk(object, seq, rows, 0);
 	delta = datumCopy(row_datum(rows, 0, 1), false, -1);
 	SPI_freetuptable(rows);
 	return delta;

@@ -38,6 +38,7 @@
 #include "utils/wait_event.h"
 
 #include "store/predict.h"
+#include "store/place.h"
 #include "store/query.h"
 #include "store/reader.h"
 #include "recipes/recipe.h"
@@ -264,21 +265,28 @@ consider(Recoding *recoding, int32 *depth, RecodeResult *result)
 
 static StoreQuery insert_fresh = {
 	.sql = "insert into sparse.object (place, id, dtype, bytes, chunk_bytes) "
-		"select place, pg_catalog.nextval('sparse.object_id_seq'), dtype, bytes, chunk_bytes from sparse.object "
+		"select $2, pg_catalog.nextval('sparse.object_id_seq'), dtype, bytes, chunk_bytes from sparse.object "
 		"where id operator(pg_catalog.=) $1 returning id",
-	.args = 1, .arg = {INT8OID},
+	.args = 2, .arg = {INT8OID, INT2OID},
 	.columns = 1, .column = {INT8OID}
 };
+
+/* Chunks on another server are never changed (place.c): what they are coded anew to comes here. */
+static int16
+place_of_fresh(const Recoding *recoding)
+{
+	return place_is_far(recoding->old.place) ? PLACE_HERE : recoding->old.place;
+}
 
 /* An object of the same dtype, size and grid that nothing can find. */
 static int64
 make_fresh(const Recoding *recoding)
 {
-	Datum		value = Int64GetDatum(recoding->old.id);
+	Datum		value[2] = {Int64GetDatum(recoding->old.id), Int16GetDatum(place_of_fresh(recoding))};
 	SPITupleTable *rows;
 	int64		id;
 
-	if (query_run(&insert_fresh, &value, NULL, false, &rows) != 1)
+	if (query_run(&insert_fresh, value, NULL, false, &rows) != 1)
 	{
 		query_forget(&insert_fresh);
 		ereport(ERROR,
@@ -434,7 +442,7 @@ encode_anew(Recoding *recoding, ObjectResult *written)
 {
 	const RecodeSpec *spec = recoding->spec;
 	ObjectSpec	object = {
-		.place = recoding->old.place,
+		.place = place_of_fresh(recoding),
 		.sha256 = recoding->sha256,
 		.dtype = recoding->old.dtype,
 		.bytes = recoding->old.bytes,
@@ -471,15 +479,14 @@ static StoreQuery set_depth = {
 };
 
 static StoreQuery take_figures = {
-	.sql = "update sparse.object o set stored_bytes = f.stored_bytes, split_bytes = f.split_bytes, "
+	.sql = "update sparse.object o set place = f.place, stored_bytes = f.stored_bytes, split_bytes = f.split_bytes, "
 		"predictor = f.predictor, depth = f.depth "
 		"from sparse.object f where o.id operator(pg_catalog.=) $1 and f.id operator(pg_catalog.=) $2",
 	.args = 2, .arg = {INT8OID, INT8OID}
 };
 
 static StoreQuery take_chunks = {
-	.sql = "update sparse.chunk set object = $1 where object operator(pg_catalog.=) $2 and place operator(pg_catalog.=) "
-		"(select o.place from sparse.object o where o.id operator(pg_catalog.=) $2)",
+	.sql = "update %s set object = $1 where object operator(pg_catalog.=) $2",
 	.args = 2, .arg = {INT8OID, INT8OID}
 };
 
@@ -658,7 +665,7 @@ exchange(const Recoding *recoding)
 	move_deeper(&below);
 	write_one(&take_figures, value);
 	query_run(&take_edges, value, NULL, false, NULL);
-	query_run(&take_chunks, value, NULL, false, NULL);
+	query_run_at(&take_chunks, object_place(recoding->fresh), value, NULL, false, NULL);
 	move_shallower(&below);
 	object_remove_row(recoding->fresh);
 	for (uint64 i = 0; i < factors; i++)

@@ -27,6 +27,7 @@
 
 #include "sdelta/glue.h"
 #include "store/predict.h"
+#include "store/place.h"
 #include "store/query.h"
 #include "store/reader.h"
 #include "store/store.h"
@@ -148,21 +149,20 @@ staged_find(ObjectReader *reader, int64 object, StagedObject *staged)
 /* ---- chunks ---- */
 
 static StoreQuery chunks_from = {
-	.sql = "select seq from sparse.chunk where place operator(pg_catalog.=) $1 "
-		"and object operator(pg_catalog.=) $2 and seq operator(pg_catalog.>=) $3 order by seq limit $4",
-	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, INT8OID},
+	.sql = "select seq from %s where object operator(pg_catalog.=) $1 "
+		"and seq operator(pg_catalog.>=) $2 order by seq limit $3",
+	.args = 3, .arg = {INT8OID, INT4OID, INT8OID},
 	.columns = 1, .column = {INT4OID}
 };
 
 static void
 next_chunks(const StagedObject *staged, StagedChunks *chunks, int32 from)
 {
-	Datum		value[4] = {Int16GetDatum(staged->info.place), Int64GetDatum(staged->info.id),
-	Int32GetDatum(from), Int64GetDatum(STAGED_CHUNKS)};
+	Datum		value[3] = {Int64GetDatum(staged->info.id), Int32GetDatum(from), Int64GetDatum(STAGED_CHUNKS)};
 	SPITupleTable *rows;
 
 	chunks->next = 0;
-	chunks->count = (int) query_run(&chunks_from, value, NULL, true, &rows);
+	chunks->count = (int) query_run_at(&chunks_from, staged->info.place, value, NULL, true, &rows);
 	chunks->more = chunks->count == STAGED_CHUNKS;
 	for (int i = 0; i < chunks->count; i++)
 		chunks->seq[i] = row_int32(rows, i, 1);
@@ -187,15 +187,14 @@ staged_has_chunk(const StagedObject *staged, StagedChunks *chunks, int32 seq)
 }
 
 static StoreQuery insert_chunk = {
-	.sql = "insert into sparse.chunk (place, object, seq, delta) values ($1, $2, $3, $4) "
+	.sql = "insert into %s (place, object, seq, delta) values ($1, $2, $3, $4) "
 		"on conflict do nothing",
 	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, BYTEAOID}
 };
 
 static StoreQuery replace_chunk = {
-	.sql = "update sparse.chunk set delta = $4 where place operator(pg_catalog.=) $1 "
-		"and object operator(pg_catalog.=) $2 and seq operator(pg_catalog.=) $3",
-	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, BYTEAOID}
+	.sql = "update %s set delta = $3 where object operator(pg_catalog.=) $1 and seq operator(pg_catalog.=) $2",
+	.args = 3, .arg = {INT8OID, INT4OID, BYTEAOID}
 };
 
 void
@@ -206,11 +205,11 @@ staged_put_chunk(const StagedObject *staged, int32 seq, struct varlena *delta)
 		Int32GetDatum(seq), PointerGetDatum(delta)
 	};
 
-	if (query_run(&insert_chunk, value, NULL, false, NULL) == 1 ||
-		query_run(&replace_chunk, value, NULL, false, NULL) == 1)
+	if (query_run_at(&insert_chunk, staged->info.place, value, NULL, false, NULL) == 1 ||
+		query_run_at(&replace_chunk, staged->info.place, &value[1], NULL, false, NULL) == 1)
 		return;
-	query_forget(&insert_chunk);
-	query_forget(&replace_chunk);
+	query_forget_at(&insert_chunk, staged->info.place);
+	query_forget_at(&replace_chunk, staged->info.place);
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			 errmsg("could not store chunk %d because of concurrent updates", seq),
@@ -414,10 +413,10 @@ static StoreQuery delete_object = {
 	.args = 1, .arg = {INT8OID}
 };
 
-static StoreQuery delete_chunks = {
-	.sql = "delete from sparse.chunk where object operator(pg_catalog.=) $1 and place operator(pg_catalog.=) "
-		"(select o.place from sparse.object o where o.id operator(pg_catalog.=) $1)",
-	.args = 1, .arg = {INT8OID}
+static StoreQuery place_of_object = {
+	.sql = "select place from sparse.object where id operator(pg_catalog.=) $1",
+	.args = 1, .arg = {INT8OID},
+	.columns = 1, .column = {INT2OID}
 };
 
 static StoreQuery delete_edges = {
@@ -446,10 +445,24 @@ run_for_object(StoreQuery *query, int64 object)
 	query_run(query, &value, NULL, false, NULL);
 }
 
+int16
+object_place(int64 object)
+{
+	Datum		value = Int64GetDatum(object);
+	SPITupleTable *rows;
+	int16		place;
+
+	if (query_run(&place_of_object, &value, NULL, false, &rows) != 1)
+		elog(ERROR, "object " INT64_FORMAT " is missing", object);
+	place = DatumGetInt16(row_datum(rows, 0, 1));
+	SPI_freetuptable(rows);
+	return place;
+}
+
 void
 object_remove_content(int64 object)
 {
-	run_for_object(&delete_chunks, object);
+	chunks_remove(object, object_place(object));
 	run_for_object(&delete_edges, object);
 }
 

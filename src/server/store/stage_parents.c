@@ -22,6 +22,7 @@
 
 #include "recipes/recipe.h"
 #include "store/predict.h"
+#include "store/place.h"
 #include "store/query.h"
 #include "store/reader.h"
 #include "store/store.h"
@@ -252,7 +253,7 @@ check_declared_reference(ObjectReader *reader, const StagedObject *staged, int32
 }
 
 static StoreQuery insert_chunks = {
-	.sql = "insert into sparse.chunk (place, object, seq, delta) "
+	.sql = "insert into %s (place, object, seq, delta) "
 		"select $1, $2, c.seq, c.delta from rows from (pg_catalog.unnest($3), pg_catalog.unnest($4)) c (seq, delta) "
 		"on conflict do nothing",
 	.args = 4, .arg = {INT2OID, INT8OID, INT4ARRAYOID, BYTEAARRAYOID}
@@ -273,7 +274,7 @@ put_chunks(const StagedObject *staged, int count, const int32 *seq, struct varle
 	}
 	value[2] = PointerGetDatum(construct_array(number, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 	value[3] = PointerGetDatum(construct_array(bytes, count, BYTEAOID, -1, false, TYPALIGN_INT));
-	if (query_run(&insert_chunks, value, NULL, false, NULL) == (uint64) count)
+	if (query_run_at(&insert_chunks, staged->info.place, value, NULL, false, NULL) == (uint64) count)
 		return;
 	for (int i = 0; i < count; i++)
 		staged_put_chunk(staged, seq[i], delta[i]);

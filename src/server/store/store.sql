@@ -419,6 +419,7 @@ begin
 
     -- what each layer brings
     perform @extschema@.sparse_create_parents();
+    perform @extschema@.sparse_create_places();
     perform @extschema@.sparse_create_model();
     perform @extschema@.sparse_create_wire();
     perform @extschema@.sparse_create_dataset();

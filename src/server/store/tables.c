@@ -21,6 +21,7 @@ static const StoreTable own_tables[] = {
 	{.name = "found_parent", .of_version = true, .by_update = true},
 	{.name = "tag"},
 	{.name = "upload", .of_version = true},
+	{.name = "forgotten", .by_update = true},
 	{.name = "staged", .of_version = true, .objects = "object"},
 	{.name = "staged", .objects = "source"},
 };

@@ -60,6 +60,7 @@ as $function$
 begin
     -- formats above 1 add their steps here, each within "if format < N"
     perform @extschema@.sparse_create_parents();
+    perform @extschema@.sparse_create_places();
     perform @extschema@.sparse_create_model();
     perform @extschema@.sparse_create_care();
     perform @extschema@.sparse_create_hub();

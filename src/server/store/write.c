@@ -26,6 +26,7 @@
 
 #include "sdelta/glue.h"
 #include "store/predict.h"
+#include "store/place.h"
 #include "store/query.h"
 #include "store/reader.h"
 #include "store/store.h"
@@ -90,7 +91,7 @@ static StoreQuery insert_edge = {
 };
 
 static StoreQuery insert_chunk = {
-	.sql = "insert into sparse.chunk (place, object, seq, delta) values ($1, $2, $3, $4)",
+	.sql = "insert into %s (place, object, seq, delta) values ($1, $2, $3, $4)",
 	.args = 4, .arg = {INT2OID, INT8OID, INT4OID, BYTEAOID}
 };
 
@@ -241,7 +242,7 @@ store_chunk(const Writer *writer, int32 seq, struct varlena *delta)
 		Int32GetDatum(seq), PointerGetDatum(delta)
 	};
 
-	query_run(&insert_chunk, value, NULL, false, NULL);
+	query_run_at(&insert_chunk, writer->spec->place, value, NULL, false, NULL);
 }
 
 static void

@@ -20,6 +20,7 @@ extern void object_insert_edge(int64 object, int32 depth, int ordinal, int64 par
 							   bool made);
 
 /* Removes the chunks of an object and its edges to its parents; its row, that nothing refers to. */
+extern int16 object_place(int64 object);
 extern void object_remove_content(int64 object);
 extern void object_remove_row(int64 object);
 

@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 
 #include "sdelta/glue.h"
+#include "store/place.h"
 #include "store/query.h"
 #include "store/reader.h"
 #include "store/store.h"
@@ -27,7 +28,7 @@ static StoreQuery finish_object = {
 };
 
 static StoreQuery insert_chunk = {
-	.sql = "insert into sparse.chunk (place, object, seq, delta) values ($1, $2, 0, $3)",
+	.sql = "insert into %s (place, object, seq, delta) values ($1, $2, 0, $3)",
 	.args = 3, .arg = {INT2OID, INT8OID, BYTEAOID}
 };
 
@@ -168,7 +169,7 @@ store(ObjectReader *reader, const ObjectSpec *spec, int64 id, struct varlena *de
 	};
 
 	if (spec->bytes > 0)
-		query_run(&insert_chunk, chunk, NULL, false, NULL);
+		query_run_at(&insert_chunk, spec->place, chunk, NULL, false, NULL);
 	query_run(&finish_object, figures, NULL, false, NULL);
 	for (int i = 0; info->refs > 0 && i < resolved->parents; i++)
 		object_insert_edge(id, depth, i, resolved->parent[i], resolved->parent_depth[i], false);

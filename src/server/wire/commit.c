@@ -29,6 +29,7 @@
 #include "model/import.h"
 #include "model/sketch.h"
 #include "model/stored.h"
+#include "store/place.h"
 #include "store/recode.h"
 #include "upload.h"
 #include "whole.h"
@@ -136,14 +137,14 @@ claim_of(const Committing *committing, int64 object)
 /* ---- whether it is complete ---- */
 
 static StoreQuery count_query = {
-	.sql = "select count(*) from sparse.chunk where place = $1 and object = $2",
-	.args = 2, .arg = {INT2OID, INT8OID},
+	.sql = "select count(*) from %s where object = $1",
+	.args = 1, .arg = {INT8OID},
 	.columns = 1, .column = {INT8OID}};
 
 static uint64
 chunks_missing(Committing *committing, const Claim *claim)
 {
-	Datum		argument[2];
+	Datum		argument = Int64GetDatum(claim->object);
 	SPITupleTable *rows;
 	ObjectInfo	info;
 	uint64		chunks;
@@ -152,9 +153,7 @@ chunks_missing(Committing *committing, const Claim *claim)
 	if (!object_info(committing->reader, claim->object, &info))
 		elog(ERROR, "staged object " INT64_FORMAT " is missing", claim->object);
 	chunks = sparse_grid_chunks(&info.grid);
-	argument[0] = Int16GetDatum(info.place);
-	argument[1] = Int64GetDatum(claim->object);
-	query_run(&count_query, argument, NULL, true, &rows);
+	query_run_at(&count_query, info.place, &argument, NULL, true, &rows);
 	here = (uint64) row_int64(rows, 0, 1);
 	SPI_freetuptable(rows);
 	return chunks - Min(here, chunks);

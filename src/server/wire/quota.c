@@ -28,6 +28,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "store/place.h"
 #include "store/query.h"
 #include "store/store.h"
 #include "wire/quota.h"
@@ -57,13 +58,18 @@ static StoreQuery used_by = {
 	.columns = 3, .column = {INT8OID, INT8OID, INT8OID}};
 
 /* Bytes of the chunks of his uploads that are under way. */
-static StoreQuery staged_by = {
-	.sql = "select coalesce(sum(pg_column_size(c.delta)), 0)::bigint"
+static StoreQuery objects_staged_by = {
+	.sql = "select o.place, array_agg(o.id)"
 	"  from sparse.version v"
 	"  join sparse.object o on o.version = v.id"
-	"  join sparse.chunk c on c.place = o.place and c.object = o.id"
-	" where v.created_by = $1 and v.state = 'open'",
+	" where v.created_by = $1 and v.state = 'open'"
+	" group by o.place",
 	.args = 1, .arg = {TEXTOID},
+	.columns = 2, .column = {INT2OID, INT8ARRAYOID}};
+
+static StoreQuery bytes_staged = {
+	.sql = "select coalesce(sum(octet_length(delta)), 0)::bigint from %s where object = any ($1)",
+	.args = 1, .arg = {INT8ARRAYOID},
 	.columns = 1, .column = {INT8OID}};
 
 static StoreQuery owner_query = {
@@ -93,12 +99,21 @@ text_of_row(const TriggerData *trigger, const char *name)
 }
 
 static int64
-sum_of(StoreQuery *query, Datum owner)
+staged_by(Datum owner)
 {
 	SPITupleTable *rows;
+	uint64		places = query_run(&objects_staged_by, &owner, NULL, true, &rows);
+	int64		bytes = 0;
 
-	query_run(query, &owner, NULL, true, &rows);
-	return row_int64(rows, 0, 1);
+	for (uint64 i = 0; i < places; i++)
+	{
+		Datum		objects = row_datum(rows, i, 2);
+		SPITupleTable *sum;
+
+		query_run_at(&bytes_staged, DatumGetInt16(row_datum(rows, i, 1)), &objects, NULL, true, &sum);
+		bytes += row_int64(sum, 0, 1);
+	}
+	return bytes;
 }
 
 /* With a snapshot of this moment: others may have become ready since the transaction began. */
@@ -113,7 +128,7 @@ sum_up(Datum owner, bool stored, int64 used[3])
 	for (int i = 0; i < 3; i++)
 		used[i] = row_int64(rows, 0, i + 1);
 	if (stored)
-		used[2] += sum_of(&staged_by, owner);
+		used[2] += staged_by(owner);
 	PopActiveSnapshot();
 }
 
