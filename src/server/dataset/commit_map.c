@@ -108,7 +108,7 @@ is_worth_it(Mapping *mapping)
 	const NewSplit *split = mapping->split;
 	int64		stored;
 
-	if (split->rows == 0 || split->columns == 0 || split->hash == NULL || mapping->parent->rows == 0 ||
+	if (!sparse_map_rows || split->rows == 0 || split->columns == 0 || split->hash == NULL || mapping->parent->rows == 0 ||
 		fresh_bytes(split) / 128 < 64 * split->columns || !find_columns(mapping))
 		return false;
 	stored = mapping->parent->column[mapping->column[0]].stored_rows;
