@@ -54,7 +54,7 @@ typedef struct Mapping
 	uint32		mask;
 	sparse_rowmap_head head;
 	uint32	   *row;			/* of each row the stored one */
-	int64		runs;			/* about */
+	int64		runs;			/* in the order of the parent's rows */
 	int64		news;			/* new rows */
 	int64	   *new_row;		/* which those are */
 } Mapping;
@@ -341,6 +341,9 @@ is_cheaper(const Mapping *mapping, size_t map_bytes, const PendingColumn *pendin
 	int64		as_it_is = fresh_bytes(split) / 128 + 2 * mapping->runs * split->columns;
 	int64		by_map = (int64) map_bytes * 5 / 8;
 
+	/* a map whose rows go on as those of the parent's map is predicted from that one */
+	if (mapping->head.generation > 1)
+		by_map = Min(by_map, 12 * mapping->runs + 64);
 	for (int c = 0; c < split->columns; c++)
 		for (int i = 0; i < pending[c].chunks; i++)
 			by_map += 120 + pending[c].chunk[i].bytes / 3;

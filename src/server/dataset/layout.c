@@ -71,6 +71,7 @@ read_columns(Split *split, MemoryContext context)
 	Datum		value[2] = {Int64GetDatum(split->version.id), Int16GetDatum(split->ordinal)};
 	SPITupleTable *rows;
 	uint64		count = query_run(&columns_query, value, NULL, true, &rows);
+	bool		mapped = false;
 
 	split->columns = (int) count;
 	split->column = MemoryContextAllocZero(context, Max(count, 1) * sizeof(SplitColumn));
@@ -86,7 +87,12 @@ read_columns(Split *split, MemoryContext context)
 		row_sha256(rows, i, 6, column->sha256);
 		column->map = row_is_null(rows, i, 8) ? 0 : row_int64(rows, i, 8);
 		column->stored_rows = row_is_null(rows, i, 7) ? split->rows : DatumGetInt32(row_datum(rows, i, 7));
+		mapped |= column->map != 0;
 	}
+	/* one that has lost its map must not be read without it */
+	for (int i = 0; i < split->columns; i++)
+		if (mapped && split->column[i].map == 0)
+			split->column[i].map = -1;
 }
 
 /* Row `row` of the splits of a version, and its columns, as they are. */
