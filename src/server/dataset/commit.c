@@ -86,6 +86,8 @@ commit_begin(const char *name, char *const *parent, int parents, const char *rol
 	resolve_parents(commit, parent, parents, role);
 	commit->import.metadata = metadata;
 	commit->pending = pending_create();
+	if (!pg_strong_random(&commit->seed, sizeof(commit->seed)))
+		elog(ERROR, "could not get a random number");
 	closed_path_leave(nest);
 	MemoryContextSwitchTo(previous);
 	return commit;

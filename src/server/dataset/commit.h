@@ -22,6 +22,8 @@ typedef struct NewColumn
 	char	   *structure;
 	ChunkBuilder *builder;
 	PendingColumn pending;
+	int64		inherited;		/* chunks of the parent that come before those */
+	ChunkEntry *chunk;			/* them */
 	Sha256	   *sum;			/* over all values */
 	uint8		sha256[SPARSE_SHA256_BYTES];
 	int64		bytes;
@@ -37,6 +39,12 @@ typedef struct NewSplit
 	int			keys;
 	int16	   *key;
 	Tuplesortstate *sort;		/* of keys, to find those that stand twice */
+	uint64	   *hash;			/* of each row; NULL: they are too many */
+	int64		hash_room;
+	PendingColumn map;			/* of no or one chunk: where the rows stand in the columns (commit_map.c) */
+	int64		parent_map;		/* object of the parent's; 0: it has none */
+	int64		stored_rows;	/* of the columns; with a map */
+	int64		near;			/* a stored row of the parent beside which the first new row stands */
 } NewSplit;
 
 typedef struct Commit
@@ -45,6 +53,7 @@ typedef struct Commit
 	MemoryContext context;
 	MemoryContext row_context;	/* emptied after each row */
 	Pending    *pending;
+	uint64		seed;			/* of the hashes of rows: nobody knows it before */
 	int			splits;
 	NewSplit   *split;
 } Commit;
@@ -68,6 +77,26 @@ extern void commit_end_split(Commit *commit, NewSplit *split);
 
 /* Reads the rows of a query of the user's, as the user, into a split. */
 extern void commit_query(Commit *commit, NewSplit *split, const char *name, const char *query, int keys, char **key);
+
+/* ---- commit_map.c: rows that stand in the parent ---- */
+
+/* Adds a value to the hash of a row; NULL bytes: null. */
+extern uint64 commit_hash_add(const Commit *commit, uint64 hash, const char *bytes, size_t length);
+
+/*
+ * Finds the rows of a split in its parent, and where that is cheaper makes of its chunks a map and those of the
+ * new rows, which stand behind the parent's.
+ */
+extern void commit_map_rows(Commit *commit, NewSplit *split, Split *parent);
+
+/* Reads a split with a map from the store, by now there, and compares it with the rows that came. */
+extern void commit_check_map(const Commit *commit, int number);
+
+static inline bool
+commit_is_mapped(const NewSplit *split)
+{
+	return split->map.chunks > 0;
+}
 
 /* ---- commit_store.c: chunks to the store ---- */
 

@@ -169,6 +169,32 @@ add_key(Commit *commit, NewSplit *split, const bool *null)
 	tuplesort_putdatum(split->sort, PointerGetDatum(value), false);
 }
 
+/* Keeps a hash of the row, as long as they are not too many. */
+static void
+add_hash(Commit *commit, NewSplit *split, const bool *null)
+{
+	uint64		hash = 0;
+
+	if (split->rows == split->hash_room)
+	{
+		int64		room = Max(2 * split->hash_room, 1024);
+
+		if (room > MAP_MOST && split->hash != NULL)
+		{
+			pfree(split->hash);
+			split->hash = NULL;
+		}
+		else
+			split->hash = split->hash == NULL ? palloc(room * sizeof(uint64)) : repalloc_huge(split->hash, room * sizeof(uint64));
+		split->hash_room = room <= MAP_MOST ? room : PG_INT64_MAX;
+	}
+	if (split->hash == NULL)
+		return;
+	for (int i = 0; i < split->columns; i++)
+		hash = commit_hash_add(commit, hash, null[i] ? NULL : split->column[i].value.data, split->column[i].value.len);
+	split->hash[split->rows] = hash;
+}
+
 void
 commit_row(Commit *commit, NewSplit *split, const Datum *value, const bool *null)
 {
@@ -183,6 +209,7 @@ commit_row(Commit *commit, NewSplit *split, const Datum *value, const bool *null
 	if (split->keys > 0)
 		add_key(commit, split, null);
 	MemoryContextSwitchTo(commit->context);
+	add_hash(commit, split, null);
 	for (int i = 0; i < split->columns; i++)
 		add_value(commit, &split->column[i], null[i]);
 	split->rows++;

@@ -4,7 +4,8 @@
  * Objects are reserved in the order of their SHA-256, as every import does it, so that
  * two commits can wait for each other but not in a circle. Then they are written
  * column by column, each chunk predicted from those chunks of the parent's column that
- * it resembles (match.c), or from the rows that stand where it stands.
+ * it resembles (match.c), or from the rows that stand where it stands. Of a split whose rows stand
+ * in the parent (commit_map.c) there is a map, and chunks of new rows alone.
  *
  * How hard zstd tries depends on how much there is to write: what is small is worth it.
  */
@@ -64,12 +65,17 @@ sorted_chunks(const Commit *commit, int64 *count)
 	for (int s = 0; s < commit->splits; s++)
 		for (int c = 0; c < commit->split[s].columns; c++)
 			total += commit->split[s].column[c].pending.chunks;
+	for (int s = 0; s < commit->splits; s++)
+		total += commit->split[s].map.chunks;
 	chunk = palloc_extended(Max(total, 1) * sizeof(PendingChunk *), MCXT_ALLOC_HUGE);
 	*count = 0;
 	for (int s = 0; s < commit->splits; s++)
 		for (int c = 0; c < commit->split[s].columns; c++)
 			for (int i = 0; i < commit->split[s].column[c].pending.chunks; i++)
 				chunk[(*count)++] = &commit->split[s].column[c].pending.chunk[i];
+	for (int s = 0; s < commit->splits; s++)
+		if (commit_is_mapped(&commit->split[s]))
+			chunk[(*count)++] = &commit->split[s].map.chunk[0];
 	qsort(chunk, total, sizeof(PendingChunk *), compare_chunks);
 	return chunk;
 }
@@ -191,7 +197,7 @@ read_parent_column(ParentColumn *column, const Split *parent, int number)
 	int			count;
 
 	column->chunk = palloc(room * sizeof(ChunkEntry));
-	for (int64 row = 0; row < parent->rows; row = entry[count - 1].first_row + entry[count - 1].rows)
+	for (int64 row = 0; row < parent->column[number].stored_rows; row = entry[count - 1].first_row + entry[count - 1].rows)
 	{
 		CHECK_FOR_INTERRUPTS();
 		count = split_chunks(parent->version.id, parent->ordinal, parent->column[number].ordinal, row, false, entry);
@@ -285,22 +291,57 @@ objects_fit(Storing *storing, const ReferenceSet *set)
 }
 
 static void
-write_chunk(Storing *storing, ParentColumn *parent, const NewColumn *column, int number, int64 first_row)
+whole_object(Storing *storing, int64 object, ReferenceSet *set)
+{
+	ObjectInfo	info;
+
+	set->count = 0;
+	if (!object_info(storing->reader, object, &info) || info.bytes == 0 || info.bytes > SPARSE_MAX_CONTENT)
+		return;
+	set->count = 1;
+	set->ref[0].object = object;
+	set->ref[0].first = 0;
+	set->ref[0].bytes = info.bytes;
+}
+
+/* The parent's chunk beside which the new rows stand. */
+static void
+chunk_beside(Storing *storing, const ParentColumn *parent, int64 near, ReferenceSet *set)
+{
+	set->count = 0;
+	for (int64 i = 0; i < parent->chunks; i++)
+		if (near >= parent->chunk[i].first_row && near - parent->chunk[i].first_row < parent->chunk[i].rows)
+			whole_object(storing, parent->chunk[i].object, set);
+}
+
+/* New rows that are worth a look at all of the parent's column. */
+#define WORTH_MATCHING 16384
+
+static void
+write_chunk(Storing *storing, ParentColumn *parent, const NewSplit *split, const NewColumn *column, int number,
+			int64 first_row)
 {
 	PendingChunk *chunk = &column->pending.chunk[number];
 	char	   *content = palloc(Max(chunk->bytes, 1));
-	ReferenceSet set[3];
+	ReferenceSet set[4];
 	int			sets = 0;
 	ObjectSpec	spec;
 	ObjectResult result = {.id = chunk->object};
+	bool		mapped = commit_is_mapped(split);
 
 	describe(storing, chunk, &spec);
 	pending_read(storing->commit->pending, chunk, 0, chunk->bytes, content);
-	if (parent != NULL)
+	if (parent != NULL && mapped)
+	{
+		chunk_beside(storing, parent, split->near, &set[sets]);
+		if (set[sets].count > 0)
+			sets++;
+	}
+	if (parent != NULL && (!mapped || chunk->bytes > WORTH_MATCHING))
 	{
 		if (parent->matcher == NULL)
 			know_parent(storing, parent, column);
-		if (same_rows(parent, chunk, first_row, &set[sets]) && objects_fit(storing, &set[sets]))
+		if (!mapped && same_rows(parent, chunk, first_row, &set[sets]) && objects_fit(storing, &set[sets]))
 			sets++;
 		matcher_find(parent->matcher, content, chunk->bytes, &set[sets]);
 		if (set[sets].count > 0)
@@ -321,7 +362,7 @@ write_chunk(Storing *storing, ParentColumn *parent, const NewColumn *column, int
 }
 
 static void
-write_column(Storing *storing, ParentColumn *parent, const NewColumn *column)
+write_column(Storing *storing, ParentColumn *parent, const NewSplit *split, const NewColumn *column)
 {
 	int64		first_row = 0;
 
@@ -335,7 +376,7 @@ write_column(Storing *storing, ParentColumn *parent, const NewColumn *column)
 		{
 			answer_connect();
 			object_reader_context(storing->reader, storing->commit->import.name, NULL, column->name);
-			write_chunk(storing, parent, column, i, first_row);
+			write_chunk(storing, parent, split, column, i, first_row);
 			answer_finish();
 		}
 		first_row += chunk->rows;
@@ -354,13 +395,13 @@ has_fresh(const NewColumn *column)
 }
 
 static void
-write_with_parent(Storing *storing, const Split *parent, const NewSplit *split, const NewColumn *column)
+write_with_parent(Storing *storing, const Split *parent, const NewSplit *split, NewColumn *column)
 {
 	ParentColumn of_parent = {0};
 	int			number = parent == NULL ? -1 : parent_column(parent, split, column);
 	MemoryContext previous;
 
-	if (!has_fresh(column))
+	if (!has_fresh(column) && !commit_is_mapped(split))
 		return;
 	of_parent.context = AllocSetContextCreate(CurrentMemoryContext, "sparse parent column", ALLOCSET_DEFAULT_SIZES);
 	if (number >= 0)
@@ -372,8 +413,36 @@ write_with_parent(Storing *storing, const Split *parent, const NewSplit *split, 
 		answer_finish();
 		MemoryContextSwitchTo(previous);
 	}
-	write_column(storing, of_parent.chunks > 0 ? &of_parent : NULL, column);
+	write_column(storing, of_parent.chunks > 0 ? &of_parent : NULL, split, column);
+	if (commit_is_mapped(split))
+	{
+		column->inherited = of_parent.chunks;
+		column->chunk = MemoryContextAllocHuge(storing->commit->context, Max(of_parent.chunks, 1) * sizeof(ChunkEntry));
+		memcpy(column->chunk, of_parent.chunk, of_parent.chunks * sizeof(ChunkEntry));
+	}
 	MemoryContextDelete(of_parent.context);
+}
+
+static void
+write_map(Storing *storing, const NewSplit *split)
+{
+	MemoryContext previous = MemoryContextSwitchTo(storing->context);
+	PendingChunk *chunk = &split->map.chunk[0];
+	char	   *content = palloc_extended(chunk->bytes, MCXT_ALLOC_HUGE);
+	ReferenceSet set = {0};
+	ObjectSpec	spec;
+	ObjectResult result = {.id = chunk->object};
+
+	answer_connect();
+	describe(storing, chunk, &spec);
+	pending_read(storing->commit->pending, chunk, 0, chunk->bytes, content);
+	if (split->parent_map != 0)
+		whole_object(storing, split->parent_map, &set);
+	object_write_whole(storing->reader, &spec, content, &set, set.count > 0, MOST_DEPTH, storing->zstd_level, &result);
+	count_written(storing, chunk, &result);
+	answer_finish();
+	MemoryContextSwitchTo(previous);
+	MemoryContextReset(storing->context);
 }
 
 /* ---- rows ---- */
@@ -427,35 +496,58 @@ insert_column(const Commit *commit, int split, int number)
 }
 
 static void
+insert_objects(const Commit *commit, int split, int number, int64 first_row, int count, Datum *rows, Datum *object)
+{
+	Datum		value[6] = {
+		Int64GetDatum(commit->import.version), Int16GetDatum(split), Int16GetDatum(number), Int64GetDatum(first_row),
+		array_datum(INT4OID, rows, count), array_datum(INT8OID, object, count)
+	};
+
+	query_run(&chunks_query, value, NULL, false, NULL);
+}
+
+/* Chunk `i` of a column: those that it has inherited come first. */
+static ChunkEntry
+chunk_of(const NewColumn *column, int64 i)
+{
+	const PendingChunk *chunk;
+
+	if (i < column->inherited)
+		return column->chunk[i];
+	chunk = &column->pending.chunk[i - column->inherited];
+	return (ChunkEntry) {0, chunk->rows, chunk->plain, chunk->object};
+}
+
+static void
 insert_chunks(const Commit *commit, int split, int number)
 {
-	const PendingColumn *pending = &commit->split[split].column[number].pending;
+	const NewColumn *column = &commit->split[split].column[number];
+	int64		chunks = column->inherited + column->pending.chunks;
 	int64		first_row = 0;
+	Datum		rows[CHUNKS_A_ROW];
+	Datum		object[CHUNKS_A_ROW];
 
-	for (int i = 0; i < pending->chunks; i += CHUNKS_A_ROW)
+	for (int64 i = 0; i < chunks; i += CHUNKS_A_ROW)
 	{
-		int			count = Min(CHUNKS_A_ROW, pending->chunks - i);
-		Datum		rows[CHUNKS_A_ROW];
-		Datum		object[CHUNKS_A_ROW];
+		int			count = (int) Min(CHUNKS_A_ROW, chunks - i);
 		int64		sum = 0;
-		Datum		value[6];
 
 		for (int j = 0; j < count; j++)
 		{
-			const PendingChunk *chunk = &pending->chunk[i + j];
+			ChunkEntry	chunk = chunk_of(column, i + j);
 
-			rows[j] = Int32GetDatum(chunk->plain ? -chunk->rows : chunk->rows);
-			object[j] = Int64GetDatum(chunk->object);
-			sum += chunk->rows;
+			rows[j] = Int32GetDatum(chunk.plain ? -chunk.rows : chunk.rows);
+			object[j] = Int64GetDatum(chunk.object);
+			sum += chunk.rows;
 		}
-		value[0] = Int64GetDatum(commit->import.version);
-		value[1] = Int16GetDatum(split);
-		value[2] = Int16GetDatum(number);
-		value[3] = Int64GetDatum(first_row);
-		value[4] = array_datum(INT4OID, rows, count);
-		value[5] = array_datum(INT8OID, object, count);
-		query_run(&chunks_query, value, NULL, false, NULL);
+		insert_objects(commit, split, number, first_row, count, rows, object);
 		first_row += sum;
+	}
+	if (commit_is_mapped(&commit->split[split]))
+	{
+		rows[0] = Int32GetDatum((int32) commit->split[split].stored_rows);
+		object[0] = Int64GetDatum(commit->split[split].map.chunk[0].object);
+		insert_objects(commit, split, number, MAP_ROW, 1, rows, object);
 	}
 }
 
@@ -545,23 +637,33 @@ commit_store(Commit *commit)
 {
 	Storing		storing = {
 		.commit = commit,
-		.context = AllocSetContextCreate(commit->context, "sparse chunk", ALLOCSET_DEFAULT_SIZES),
-		.zstd_level = level_for(commit->pending->fresh_bytes)
+		.context = AllocSetContextCreate(commit->context, "sparse chunk", ALLOCSET_DEFAULT_SIZES)
 	};
 	Split	  **parent = palloc0(Max(commit->splits, 1) * sizeof(Split *));
 	StoreAccess access;
 
 	for (int s = 0; s < commit->splits; s++)
+	{
 		parent[s] = parent_of(commit, &commit->split[s]);
+		if (parent[s] != NULL)
+			commit_map_rows(commit, &commit->split[s], parent[s]);
+	}
+	storing.zstd_level = level_for(commit->pending->fresh_bytes);
 	store_enter(&access);
 	storing.reader = object_reader_create(commit->context, false);
 	reserve_all(&storing);
 	for (int s = 0; s < commit->splits; s++)
 		for (int c = 0; c < commit->split[s].columns; c++)
 			write_with_parent(&storing, parent[s], &commit->split[s], &commit->split[s].column[c]);
+	for (int s = 0; s < commit->splits; s++)
+		if (commit_is_mapped(&commit->split[s]) && commit->split[s].map.chunk[0].fresh)
+			write_map(&storing, &commit->split[s]);
 	answer_connect();
 	insert_rows(commit);
 	answer_finish();
 	object_reader_free(storing.reader);
 	store_leave(&access);
+	for (int s = 0; s < commit->splits; s++)
+		if (commit_is_mapped(&commit->split[s]))
+			commit_check_map(commit, s);
 }

@@ -14,6 +14,8 @@
 #include "model/hash.h"
 #include "store/store.h"
 
+#include "codec/rowmap.h"
+
 #include "chunk.h"
 #include "type.h"
 
@@ -41,6 +43,24 @@ extern void identity_finish(Identity *identity, uint8 digest[SPARSE_SHA256_BYTES
 
 /* ---- layout.c: the rows of sparse.split, column and column_chunk ---- */
 
+/*
+ * Columns may be stored in another order than that of the rows: then all columns of a split have one map
+ * (codec/rowmap.h), an object, which stands in a row of sparse.column_chunk of its own, behind all chunks: with this for
+ * the first row, and the number of stored rows for its rows.
+ */
+#define MAP_ROW (INT64CONST(1) << 62)
+#define MAP_ROW_TEXT "4611686018427387904"
+
+/* Rows that a split with a map has at most; and stored ones, and those of its parent. */
+#define MAP_MOST ((int64) 1 << 21)
+
+typedef struct RowMap
+{
+	int64		object;			/* 0: none was read yet */
+	sparse_rowmap_head head;
+	uint32	   *row;			/* of each row which stored row it is */
+} RowMap;
+
 typedef struct SplitColumn
 {
 	int16		ordinal;
@@ -49,6 +69,8 @@ typedef struct SplitColumn
 	char	   *structure;
 	int64		bytes;
 	uint8		sha256[SPARSE_SHA256_BYTES];
+	int64		map;			/* 0: its chunks have the rows in their order */
+	int64		stored_rows;	/* that its chunks have */
 	TypeCoder  *coder;			/* NULL until it is asked for */
 } SplitColumn;
 
@@ -62,6 +84,7 @@ typedef struct Split
 	SplitColumn *column;
 	int			keys;
 	int16	   *key;			/* numbers of columns */
+	RowMap	   *map;			/* of its columns, once one was read through it */
 } Split;
 
 /* Refuses a version of a model. */
@@ -108,6 +131,12 @@ extern int	split_chunks(int64 version, int16 split, int16 column, int64 first_ro
  */
 extern int	split_next_chunks(const Split *split, int16 column, int64 behind, int64 *first_row, ChunkEntry *entry);
 
+/*
+ * Reads the map of a column that has one, and checks that it is of the split; the split remembers it. Within store_enter
+ * and SPI_connect.
+ */
+extern const RowMap *split_map(ObjectReader *objects, const Split *split, const SplitColumn *column);
+
 /* ---- column.c: the values of a column, in order ---- */
 
 typedef struct ColumnReader ColumnReader;
@@ -121,6 +150,9 @@ extern bool column_bytes(ColumnReader *reader, int64 row, const char **bytes, si
 
 /* The value itself, valid until the next call for a row of another chunk. */
 extern Datum column_value(ColumnReader *reader, int64 row, bool *null);
+
+/* The map that the column is read through; NULL: its chunks have the rows in their order. */
+extern const RowMap *column_map(ColumnReader *reader);
 
 /* Chunks decoded so far. */
 extern int64 column_chunks_read(const ColumnReader *reader);

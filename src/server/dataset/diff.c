@@ -67,7 +67,7 @@ read_column(const Split *split, int column, ChunkEntry **chunk)
 	*chunk = palloc(room * sizeof(ChunkEntry));
 	store_enter(&access);
 	answer_connect();
-	for (int64 row = 0; row < split->rows;)
+	for (int64 row = 0; row < split->column[column].stored_rows;)
 	{
 		ChunkEntry	entry[CHUNKS_A_ROW];
 		int			found = split_chunks(split->version.id, split->ordinal, split->column[column].ordinal, row, true, entry);
@@ -150,6 +150,86 @@ intersect(const EqualList *x, const EqualList *y)
 	return both;
 }
 
+/* ---- through maps ---- */
+
+static bool
+has_map(const KeyedSide *side, const int *column, int columns)
+{
+	for (int c = 0; c < columns; c++)
+		if (side->split->column[column[c]].map != 0)
+			return true;
+	return false;
+}
+
+/* The stored rows from the first on that are the same on both sides, in all columns. */
+static int64
+shared_rows(const Keyed *keyed)
+{
+	int64		shared = MAP_MOST;
+
+	for (int c = 0; c < keyed->columns && shared > 0; c++)
+	{
+		ChunkEntry *a;
+		ChunkEntry *b;
+		int64		a_count = read_column(keyed->side[0].split, keyed->column[0][c], &a);
+		int64		b_count = read_column(keyed->side[1].split, keyed->column[1][c], &b);
+		int64		rows = 0;
+
+		for (int64 i = 0; i < Min(a_count, b_count); i++)
+		{
+			if (a[i].object != b[i].object || a[i].rows != b[i].rows || a[i].plain != b[i].plain)
+				break;
+			rows += a[i].rows;
+		}
+		shared = Min(shared, rows);
+		pfree(a);
+		pfree(b);
+	}
+	return shared;
+}
+
+/* The map of a side; NULL: its rows are stored in their order. */
+static const RowMap *
+map_of(const Keyed *keyed, int side)
+{
+	return column_map(column_open(CurrentMemoryContext, keyed->objects, keyed->side[side].split,
+								  keyed->column[side][0], true));
+}
+
+static int64
+stored_row(const RowMap *map, int64 row)
+{
+	return map == NULL ? row : map->row[row];
+}
+
+/* Rows that are the same stored row, of those that both sides share, in the order of both versions. */
+static EqualList
+equal_mapped(const Keyed *keyed)
+{
+	EqualList	list = {0};
+	int64		shared = shared_rows(keyed);
+	const RowMap *a = map_of(keyed, 0);
+	const RowMap *b = map_of(keyed, 1);
+	int64		passed = 0;
+	int32	   *standing = palloc_extended(Max(shared, 1) * sizeof(int32), MCXT_ALLOC_HUGE);
+
+	memset(standing, -1, Max(shared, 1) * sizeof(int32));
+	for (int64 row = 0; row < keyed->side[0].split->rows; row++)
+		if (stored_row(a, row) < shared)
+			standing[stored_row(a, row)] = (int32) row;
+	for (int64 row = 0; row < keyed->side[1].split->rows; row++)
+	{
+		int64		stored = stored_row(b, row);
+
+		if (stored >= shared || standing[stored] < passed)
+			continue;
+		add_range(&list, row, 1, standing[stored] - row);
+		passed = (int64) standing[stored] + 1;
+	}
+	pfree(standing);
+	return list;
+}
+
 /* Whether columns are compared whose chunks say nothing of each other: only one side has them, or their types differ. */
 static bool
 must_be_read(const Keyed *keyed)
@@ -166,8 +246,10 @@ equal_rows(const Keyed *keyed)
 {
 	EqualList	all = {0};
 
-	if (must_be_read(keyed))
+	if (must_be_read(keyed) || keyed->columns == 0)
 		return all;
+	if (has_map(&keyed->side[0], keyed->column[0], keyed->columns) || has_map(&keyed->side[1], keyed->column[1], keyed->columns))
+		return equal_mapped(keyed);
 	for (int c = 0; c < keyed->columns; c++)
 	{
 		EqualList	list = {0};

@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "model/answer.h"
 
@@ -43,10 +44,12 @@ static StoreQuery splits_query = {
 	.columns = 4, .column = {INT2OID, TEXTOID, INT8OID, INT2ARRAYOID}};
 
 static StoreQuery columns_query = {
-	.sql = "select ordinal, name, type, structure, bytes, sha256 from sparse.column"
-	" where version = $1 and split = $2 order by ordinal",
+	.sql = "select c.ordinal, c.name, c.type, c.structure, c.bytes, c.sha256, m.rows[1], m.object[1] from sparse.column c"
+	" left join sparse.column_chunk m on m.version = c.version and m.split = c.split and m.ordinal = c.ordinal"
+	"       and m.first_row = " MAP_ROW_TEXT
+	" where c.version = $1 and c.split = $2 order by c.ordinal",
 	.args = 2, .arg = {INT8OID, INT2OID},
-	.columns = 6, .column = {INT2OID, TEXTOID, TEXTOID, TEXTOID, INT8OID, BYTEAOID}};
+	.columns = 8, .column = {INT2OID, TEXTOID, TEXTOID, TEXTOID, INT8OID, BYTEAOID, INT4OID, INT8OID}};
 
 static void
 read_key(Split *split, MemoryContext context, Datum key)
@@ -68,6 +71,7 @@ read_columns(Split *split, MemoryContext context)
 	Datum		value[2] = {Int64GetDatum(split->version.id), Int16GetDatum(split->ordinal)};
 	SPITupleTable *rows;
 	uint64		count = query_run(&columns_query, value, NULL, true, &rows);
+	bool		mapped = false;
 
 	split->columns = (int) count;
 	split->column = MemoryContextAllocZero(context, Max(count, 1) * sizeof(SplitColumn));
@@ -81,7 +85,14 @@ read_columns(Split *split, MemoryContext context)
 		column->structure = row_text(context, rows, i, 4);
 		column->bytes = row_int64(rows, i, 5);
 		row_sha256(rows, i, 6, column->sha256);
+		column->map = row_is_null(rows, i, 8) ? 0 : row_int64(rows, i, 8);
+		column->stored_rows = row_is_null(rows, i, 7) ? split->rows : DatumGetInt32(row_datum(rows, i, 7));
+		mapped |= column->map != 0;
 	}
+	/* one that has lost its map must not be read without it */
+	for (int i = 0; i < split->columns; i++)
+		if (mapped && split->column[i].map == 0)
+			split->column[i].map = -1;
 }
 
 /* Row `row` of the splits of a version, and its columns, as they are. */
@@ -94,6 +105,7 @@ read_split(MemoryContext context, const StoreVersion *version, const SPITupleTab
 	split->ordinal = DatumGetInt16(row_datum(rows, row, 1));
 	split->name = row_text(context, rows, row, 2);
 	split->rows = row_int64(rows, row, 3);
+	split->map = MemoryContextAllocZero(context, sizeof(RowMap));
 	read_key(split, context, row_datum(rows, row, 4));
 	read_columns(split, context);
 	return split;
@@ -288,7 +300,7 @@ split_coder_stored(Split *split, int number)
 
 static StoreQuery next_chunks_query = {
 	.sql = "select first_row, rows, object from sparse.column_chunk"
-	" where version = $1 and split = $2 and ordinal = $3 and first_row > $4"
+	" where version = $1 and split = $2 and ordinal = $3 and first_row > $4 and first_row < " MAP_ROW_TEXT
 	" order by first_row limit 1",
 	.args = 4, .arg = {INT8OID, INT2OID, INT2OID, INT8OID},
 	.columns = 3, .column = {INT8OID, INT4ARRAYOID, INT8ARRAYOID}};
@@ -372,4 +384,52 @@ split_next_chunks(const Split *split, int16 column, int64 behind, int64 *first_r
 	}
 	SPI_freetuptable(rows);
 	return count;
+}
+
+/* ---- maps ---- */
+
+pg_noreturn static void
+map_corrupt(const Split *split, int64 object)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("the map of rows of split \"%s\" of version " INT64_FORMAT " is corrupt", split->name, split->version.id),
+			 errdetail("It is object " INT64_FORMAT ".", object)));
+	pg_unreachable();
+}
+
+static void
+decode_map(const Split *split, const SplitColumn *column, const uint8 *content, uint64 bytes)
+{
+	RowMap	   *map = split->map;
+
+	if (sparse_rowmap_read(content, bytes, &map->head) != SPARSE_OK || map->head.rows != (uint64) split->rows ||
+		map->head.stored != (uint64) column->stored_rows || split->rows > MAP_MOST)
+		map_corrupt(split, column->map);
+	if (map->row == NULL)
+		map->row = MemoryContextAllocHuge(GetMemoryChunkContext(map), Max(split->rows, 1) * sizeof(uint32));
+	if (sparse_rowmap_numbers(content, &map->head, map->row) != SPARSE_OK)
+		map_corrupt(split, column->map);
+}
+
+const RowMap *
+split_map(ObjectReader *objects, const Split *split, const SplitColumn *column)
+{
+	ObjectInfo	info;
+	char	   *content;
+
+	if (split->map->object == column->map)
+	{
+		if (split->map->head.stored != (uint64) column->stored_rows)
+			map_corrupt(split, column->map);
+		return split->map;
+	}
+	if (split->map->object != 0 || !object_info(objects, column->map, &info) || info.bytes > SPARSE_MAX_CONTENT)
+		map_corrupt(split, column->map);
+	content = palloc_extended(info.bytes + 1, MCXT_ALLOC_HUGE);
+	object_read(objects, column->map, 0, info.bytes, content);
+	decode_map(split, column, (uint8 *) content, info.bytes);
+	split->map->object = column->map;
+	pfree(content);
+	return split->map;
 }

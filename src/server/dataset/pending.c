@@ -33,20 +33,21 @@ pending_create(void)
 	return pending;
 }
 
-/* Whether the store has that content; asked as its owner, and told to nobody. */
-static bool
-is_known(const uint8 *sha256)
+/* The object of that content, 0: the store has none; asked as its owner, and told to nobody. */
+static int64
+known_object(const uint8 *sha256)
 {
 	Datum		value;
 	StoreAccess access;
 	SPITupleTable *rows;
 	int			nest = closed_path_enter();
-	bool		known;
+	int64		known = 0;
 
 	answer_connect();
 	value = sha256_datum(sha256);
 	store_enter(&access);
-	known = query_run(&known_query, &value, NULL, false, &rows) > 0;
+	if (query_run(&known_query, &value, NULL, false, &rows) > 0)
+		known = row_int64(rows, 0, 1);
 	store_leave(&access);
 	answer_finish();
 	closed_path_leave(nest);
@@ -68,6 +69,7 @@ spill(Pending *pending, PendingChunk *chunk, const char *bytes, size_t length)
 {
 	if (chunk->at < 0)
 		chunk->at = pending->length;
+	seek(pending->file, pending->length);
 	BufFileWrite(pending->file, unconstify(char *, bytes), length);
 	pending->length += length;
 }
@@ -103,7 +105,8 @@ pending_add(Pending *pending, PendingColumn *column, const ChunkContent *content
 	chunk->plain = content->plain;
 	chunk->bytes = content->length + second_length;
 	chunk->at = -1;
-	if (is_known(chunk->sha256))
+	chunk->object = known_object(chunk->sha256);
+	if (chunk->object != 0)
 		return;
 	chunk->fresh = true;
 	pending->fresh_bytes += chunk->bytes;

@@ -20,7 +20,7 @@
 typedef struct PendingChunk
 {
 	uint8		sha256[SPARSE_SHA256_BYTES];
-	int64		object;			/* once it is there */
+	int64		object;			/* that the store had when it was added, or once it is there */
 	int64		bytes;
 	int64		at;				/* in the temporary file; -1: not there */
 	int32		rows;

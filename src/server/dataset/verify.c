@@ -97,6 +97,17 @@ report_of_object(void *state, int chunk, const char *problem)
 	report(state, chunk > 0 ? psprintf("piece %d: %s", chunk, problem) : problem);
 }
 
+static void
+add_value(Verifier *verifier, bool there, const char *bytes, size_t length)
+{
+	uint32		head = there ? (uint32) length : PG_UINT32_MAX;
+	uint8		little_endian[4] = {(uint8) head, (uint8) (head >> 8), (uint8) (head >> 16), (uint8) (head >> 24)};
+
+	sha256_add(verifier->sum, little_endian, 4);
+	sha256_add(verifier->sum, bytes, there ? length : 0);
+	verifier->bytes += there ? (int64) length : 0;
+}
+
 /* Takes the chunk apart, and adds its values to the sum. */
 static void
 try_sum(void *argument)
@@ -107,20 +118,37 @@ try_sum(void *argument)
 	chunk_open(&verifier->reader, verifier->column->coder, verifier->entry->plain,
 			   verifier->content, verifier->length, verifier->entry->rows);
 	MemoryContextSwitchTo(previous);
-	for (int32 row = 0; row < verifier->reader.rows; row++)
+	/* what a map picks from it is added when all chunks are known */
+	for (int32 row = 0; row < verifier->reader.rows && verifier->column->map == 0; row++)
 	{
 		const char *bytes = "";
 		size_t		length = 0;
 		bool		there = chunk_value(&verifier->reader, row, &bytes, &length);
-		uint32		head = there ? (uint32) length : PG_UINT32_MAX;
-		uint8		little_endian[4] = {(uint8) head, (uint8) (head >> 8), (uint8) (head >> 16), (uint8) (head >> 24)};
 
 		if ((row & 1023) == 0)
 			CHECK_FOR_INTERRUPTS();
-		sha256_add(verifier->sum, little_endian, 4);
-		sha256_add(verifier->sum, bytes, there ? length : 0);
-		verifier->bytes += there ? (int64) length : 0;
+		add_value(verifier, there, bytes, length);
 	}
+}
+
+/* All rows, through the map. */
+static void
+try_mapped(void *argument)
+{
+	Verifier   *verifier = argument;
+	ObjectReader *objects = object_reader_create(verifier->context, true);
+	ColumnReader *reader = column_open(verifier->context, objects, verifier->split, verifier->number, true);
+
+	for (int64 row = 0; row < verifier->split->rows; row++)
+	{
+		const char *bytes = "";
+		size_t		length = 0;
+		bool		there = column_bytes(reader, row, &bytes, &length);
+
+		CHECK_FOR_INTERRUPTS();
+		add_value(verifier, there, bytes, length);
+	}
+	object_reader_free(objects);
 }
 
 /* Each value that the chunk has, once; words are values whatever they are. */
@@ -137,9 +165,9 @@ try_values(void *argument)
 	}
 }
 
-/* Reads the content of the chunk; true: it is what was stored. */
+/* Reads the content of an object; true: it is what was stored. */
 static bool
-read_content(Verifier *verifier)
+read_content(Verifier *verifier, int64 object)
 {
 	int			nest = closed_path_enter();
 	StoreAccess access;
@@ -148,7 +176,7 @@ read_content(Verifier *verifier)
 	store_enter(&access);
 	answer_connect();
 	verifier->length = 0;
-	good = object_check(verifier->objects, verifier->entry->object, CHECK_ANY_BYTES);
+	good = object_check(verifier->objects, object, CHECK_ANY_BYTES);
 	answer_finish();
 	store_leave(&access);
 	closed_path_leave(nest);
@@ -160,7 +188,7 @@ verify_chunk(Verifier *verifier)
 {
 	const char *problem;
 
-	if (!read_content(verifier))
+	if (!read_content(verifier, verifier->entry->object))
 	{
 		verifier->whole = false;
 		return;
@@ -248,11 +276,27 @@ verify_chunks(Verifier *verifier)
 		verifier->entry = NULL;
 	}
 	pfree(next);
-	if (verifier->next_row < verifier->split->rows)
-		report_rows(verifier, verifier->next_row, verifier->split->rows);
-	else if (verifier->next_row > verifier->split->rows)
-		report_unread(verifier, psprintf("its chunks have " INT64_FORMAT " rows, the split has " INT64_FORMAT,
-										 verifier->next_row, verifier->split->rows));
+	if (verifier->next_row < verifier->column->stored_rows)
+		report_rows(verifier, verifier->next_row, verifier->column->stored_rows);
+	else if (verifier->next_row > verifier->column->stored_rows)
+		report_unread(verifier, psprintf("its chunks have " INT64_FORMAT " rows, the %s has " INT64_FORMAT,
+										 verifier->next_row, verifier->column->map == 0 ? "split" : "map",
+										 verifier->column->stored_rows));
+}
+
+static void
+verify_map(Verifier *verifier)
+{
+	const char *problem;
+
+	if (!read_content(verifier, verifier->column->map))
+		verifier->whole = false;
+	if (!verifier->whole)
+		return;
+	problem = check_attempt(try_mapped, verifier);
+	if (problem != NULL)
+		report_unread(verifier, problem);
+	MemoryContextReset(verifier->context);
 }
 
 static void
@@ -337,6 +381,8 @@ verify_column(Verifier *verifier, int number)
 	if (find_coder(verifier))
 	{
 		verify_chunks(verifier);
+		if (verifier->column->map != 0)
+			verify_map(verifier);
 		compare_column(verifier);
 	}
 	object_check_free(verifier->objects);

@@ -17,6 +17,7 @@ char	   *sparse_message;
 bool		sparse_verify_writes = true;
 bool		sparse_notify = true;
 bool		sparse_optimize_commits = true;
+bool		sparse_map_rows = true;
 
 /* read by SQL alone, as sparse.storage_price and sparse.egress_price (savings/savings.sql) */
 static double storage_price = 0;
@@ -76,6 +77,11 @@ store_define_settings(void)
 							 "Looks for the best predictions of what was uploaded when it is committed, as an import does.",
 							 "Otherwise that is left to sparse_optimize() or sparse_nightly().",
 							 &sparse_optimize_commits, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("sparse.map_rows",
+							 "Looks for the rows of a new dataset version in its parent, wherever they stand.",
+							 "Otherwise its columns are cut into chunks and predicted one by one, and every read takes the rows as they are stored.",
+							 &sparse_map_rows, true,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomRealVariable("sparse.storage_price",
 							 "Price of keeping 10^9 bytes for a month, in a currency of your choice.",

@@ -41,6 +41,7 @@ extern int	sparse_find_parents;	/* which parents of a new version are taken that
 #define SPARSE_FIND_ALL 2		/* or, where it has no parent at all, what its sketch finds */
 extern bool sparse_verify_writes;	/* decode each delta before it is stored */
 extern bool sparse_notify;		/* tell listeners */
+extern bool sparse_map_rows;	/* of datasets: look for rows in the parent */
 extern bool sparse_optimize_commits;	/* look for the best predictions of what was uploaded */
 
 /* ---- the store and its owner (access.c) ---- */
