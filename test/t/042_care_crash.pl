@@ -12,6 +12,9 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 my $node = sparse_node('care_crash');
+# (what is computed from several parents, as checkpoints in a direction are, keeps its depth: docs/care.md)
+$node->append_conf('postgresql.conf', 'sparse.effort = 1');
+$node->reload;
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 my @family = (
